@@ -1,0 +1,29 @@
+# On a fresh machine each target makes .venv and installs what it needs; a second run finds it there.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: train test check slow clean
+
+train: .venv/installed
+	$(BIN)/train --task driving --specs specs/
+
+test: .venv/installed
+	$(BIN)/python -m pytest -m "not gpu and not slow"
+
+slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p .venv/typing && ln -sfn "$(CURDIR)" .venv/typing/verilora
+	cd .venv && MYPYPATH=typing bin/mypy --config-file ../pyproject.toml -m verilora.__main__ \
+	  -p verilora.specs -p verilora.synth -p verilora.verify -p verilora.finetune
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
