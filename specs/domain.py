@@ -1,0 +1,60 @@
+"""A task domain: one folder of data under `specs/`, which the commands call `--task`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import SpecError, expected_one_of
+from .rulebook import Rulebook, read_rulebook, rulebook_names
+from .task import Task, read_tasks
+from .vocabulary import Vocabulary, read_vocabulary
+from .world_description import WorldDescription, read_worlds
+
+SHIPPED = Path(__file__).parent
+DEFAULT_RULEBOOK = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """The vocabulary, worlds and tasks of a domain; its rulebooks are read when asked for."""
+
+    folder: Path
+    vocabulary: Vocabulary
+    worlds: Mapping[str, WorldDescription]
+    tasks: Mapping[str, Task]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def rulebook(self, name: str = DEFAULT_RULEBOOK) -> Rulebook:
+        """Return a rulebook by name; raises SpecError."""
+        return read_rulebook(self.folder / "rulebooks", name, self.vocabulary)
+
+    def rulebook_names(self) -> list[str]:
+        return rulebook_names(self.folder / "rulebooks")
+
+    def world(self, name: str) -> WorldDescription:
+        """Return a world by name; raises SpecError."""
+        if name not in self.worlds:
+            raise SpecError(self.folder / "worlds.yaml", f"no such world: {expected_one_of(name, self.worlds)}")
+        return self.worlds[name]
+
+    def task(self, task_id: str) -> Task:
+        """Return a task by id; raises SpecError."""
+        if task_id not in self.tasks:
+            raise SpecError(self.folder / "tasks.yaml", f"no such task: {expected_one_of(task_id, self.tasks)}")
+        return self.tasks[task_id]
+
+
+def load_domain(specs: Path, name: str) -> Domain:
+    """Return the domain in the folder `specs/name`; raises SpecError."""
+    folder = specs / name
+    domains = [path.parent.name for path in specs.glob("*/propositions.yaml")]
+    if name not in domains:
+        found = expected_one_of(name, domains)
+        raise SpecError(folder, f"no such task domain (a folder with propositions.yaml): {found}")
+    vocabulary = read_vocabulary(folder / "propositions.yaml")
+    worlds = read_worlds(folder / "worlds.yaml", vocabulary)
+    tasks = read_tasks(folder / "tasks.yaml", vocabulary, worlds)
+    return Domain(folder=folder, vocabulary=vocabulary, worlds=worlds, tasks=tasks)

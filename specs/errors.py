@@ -1,0 +1,22 @@
+"""The error of every file that a user writes."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class SpecError(ValueError):
+    """A file that cannot be used; the message names file, line and field, what was found and what was expected."""
+
+    def __init__(self, path: Path | str, message: str, *, line: int | None = None, field: str = "") -> None:
+        place = f"{path}:{line}" if line else str(path)
+        super().__init__(": ".join(part for part in (place, field, message) if part))
+
+
+def expected_one_of(got: str, known: Iterable[str], most: int = 16) -> str:
+    """Return "got X, expected one of ..." with the closest known name, for a message; long lists are cut."""
+    names = sorted(known)
+    close = get_close_matches(got, names, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    more = f", … ({len(names)} in all)" if len(names) > most else ""
+    return f"got {got!r}, expected one of {', '.join(names[:most]) or 'nothing: none is defined'}{more}{hint}"

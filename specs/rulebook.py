@@ -1,0 +1,125 @@
+"""Rulebooks: the rules of a fleet or a jurisdiction, one file each, which may extend another (`rulebooks/*.yaml`)."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, StrictFloat, model_validator
+
+from .errors import SpecError, expected_one_of
+from .logic import Formula
+from .vocabulary import Name, Vocabulary
+from .yaml_file import Row, YamlFile, read_yaml
+
+
+class Rule(Row):
+    """One rule. It is judged only in worlds where every proposition that it presumes exists.
+
+    `readings` holds other formulas for the same sentence, which a rulebook may select by name.
+    """
+
+    id: Name
+    formula: Formula
+    english: str
+    source: str = ""
+    presumes: tuple[Name, ...] = ()
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, strict=True)
+    readings: dict[str, Formula] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rulebook:
+    """The rules of a book, those that it inherits first."""
+
+    name: str
+    description: str
+    rules: tuple[Rule, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what decides verdicts: ids, formulas, presumed propositions and weights."""
+        rows = [[rule.id, rule.formula.text, sorted(rule.presumes), rule.weight] for rule in self.rules]
+        return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+
+
+class _File(Row):
+    description: str = ""
+    extends: str | None = None
+    drop: tuple[str, ...] = ()
+    weights: dict[str, StrictFloat] = Field(default_factory=dict)
+    readings: dict[str, str] = Field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _changes_need_a_book_to_change(self) -> "_File":
+        if not self.extends and (self.drop or self.weights or self.readings):
+            raise ValueError("'drop', 'weights' and 'readings' change another book: expected 'extends' beside them")
+        return self
+
+
+def read_rulebook(folder: Path, name: str, vocabulary: Vocabulary, extended_by: tuple[str, ...] = ()) -> Rulebook:
+    """Return the book `folder/name.yaml` with all that it extends; raises SpecError."""
+    path = folder / f"{name}.yaml"
+    if name not in rulebook_names(folder):
+        raise SpecError(path, f"no such rulebook: {expected_one_of(name, rulebook_names(folder))}")
+    file = read_yaml(path)
+    book = file.parse(_File)
+    rules: dict[str, Rule] = {}
+    if book.extends:
+        chain = (*extended_by, name)
+        if book.extends in chain:
+            circle = " → ".join((*chain, book.extends))
+            raise file.error(("extends",), f"a rulebook cannot extend itself: {circle}")
+        if book.extends not in rulebook_names(folder):
+            raise file.error(("extends",), f"no such rulebook: {expected_one_of(book.extends, rulebook_names(folder))}")
+        parent = read_rulebook(folder, book.extends, vocabulary, chain)
+        rules = _changed({rule.id: rule for rule in parent.rules}, book, file)
+    for row, rule in enumerate(book.rules):
+        if rule.id in rules:
+            raise file.error(("rules", row, "id"), f"duplicate id {rule.id!r}")
+        _check(rule, row, file, vocabulary)
+        rules[rule.id] = rule
+    if not rules:
+        raise file.error((), "the book holds no rule: expected at least one")
+    return Rulebook(name=name, description=book.description, rules=tuple(rules.values()))
+
+
+def rulebook_names(folder: Path) -> list[str]:
+    """Return the names of a folder's books."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def _changed(rules: dict[str, Rule], book: _File, file: YamlFile) -> dict[str, Rule]:
+    """Return the inherited rules after a book's weights, readings and drops, checked in that order."""
+    for rule_id, weight in book.weights.items():
+        _known(rule_id, rules, file, "weights")
+        if not 0 <= weight < float("inf"):
+            raise file.error(("weights", rule_id), f"expected a weight of 0 or more, got {weight}")
+        rules[rule_id] = rules[rule_id].model_copy(update={"weight": weight})
+    for rule_id, reading in book.readings.items():
+        _known(rule_id, rules, file, "readings")
+        rule = rules[rule_id]
+        if reading not in rule.readings:
+            raise file.error(("readings", rule_id), f"no such reading: {expected_one_of(reading, rule.readings)}")
+        rules[rule_id] = rule.model_copy(update={"formula": rule.readings[reading]})
+    for rule_id in book.drop:
+        _known(rule_id, rules, file, "drop")
+        del rules[rule_id]
+    return rules
+
+
+def _known(rule_id: str, rules: Iterable[str], file: YamlFile, field: str) -> None:
+    if rule_id not in rules:
+        raise file.error((field,), f"no such rule to change: {expected_one_of(rule_id, rules)}")
+
+
+def _check(rule: Rule, row: int, file: YamlFile, vocabulary: Vocabulary) -> None:
+    vocabulary.check(rule.formula, file, ("rules", row, "formula"), actions=True)
+    for name, formula in rule.readings.items():
+        vocabulary.check(formula, file, ("rules", row, "readings", name), actions=True)
+    for index, name in enumerate(rule.presumes):
+        if name not in vocabulary.proposition_ids:
+            message = f"unknown proposition: {expected_one_of(name, vocabulary.proposition_ids)}"
+            raise file.error(("rules", row, "presumes", index), message)

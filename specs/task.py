@@ -1,0 +1,75 @@
+"""Tasks: what is asked of a controller, where, and in which words (`tasks.yaml`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from .errors import expected_one_of
+from .logic import Formula
+from .vocabulary import Name, Vocabulary
+from .world_description import WorldDescription
+from .yaml_file import Row, YamlFile, read_yaml
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task. `relevant` are the propositions that it turns on; `wordings` the ways to ask for it, by split."""
+
+    id: str
+    english: str
+    world: str
+    goal: Formula
+    relevant: tuple[str, ...]
+    split: Literal["train", "test"]
+    wordings: Mapping[Split, tuple[str, ...]]
+
+
+class _Row(Row):
+    id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9_]+)*$")
+    english: str
+    world: Name
+    goal: Name
+    relevant: tuple[Name, ...]
+    split: Literal["train", "test"]
+    wordings: dict[Split, tuple[str, ...]]
+
+
+class _File(Row):
+    goals: dict[Name, Formula]
+    tasks: tuple[_Row, ...] = Field(min_length=1)
+
+
+def read_tasks(path: Path, vocabulary: Vocabulary, worlds: Mapping[str, WorldDescription]) -> dict[str, Task]:
+    """Return the tasks of a file by id; raises SpecError."""
+    file = read_yaml(path)
+    content = file.parse(_File)
+    for name, formula in content.goals.items():
+        vocabulary.check(formula, file, ("goals", name), actions=True)
+    tasks: dict[str, Task] = {}
+    for row, entry in enumerate(content.tasks):
+        if entry.id in tasks:
+            raise file.error(("tasks", row, "id"), f"duplicate id {entry.id!r}")
+        if entry.world not in worlds:
+            raise file.error(("tasks", row, "world"), f"no such world: {expected_one_of(entry.world, worlds)}")
+        if entry.goal not in content.goals:
+            raise file.error(("tasks", row, "goal"), f"no such goal: {expected_one_of(entry.goal, content.goals)}")
+        _check(entry, row, worlds[entry.world], file)
+        tasks[entry.id] = Task(**{**dict(entry), "goal": content.goals[entry.goal]})
+    return tasks
+
+
+def _check(entry: _Row, row: int, world: WorldDescription, file: YamlFile) -> None:
+    existing = (*world.free, *world.constant)
+    for index, name in enumerate(entry.relevant):
+        if name not in existing:
+            message = f"not in the world {entry.world!r}: {expected_one_of(name, existing)}"
+            raise file.error(("tasks", row, "relevant", index), message)
+    for split in entry.wordings:
+        if (split == "test") != (entry.split == "test"):
+            message = f"a task of the {entry.split} split has no {split!r} wordings"
+            raise file.error(("tasks", row, "wordings", split), message)

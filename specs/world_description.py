@@ -1,0 +1,64 @@
+"""Descriptions of worlds: which propositions exist there and what is known about them (`worlds.yaml`)."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from .errors import expected_one_of
+from .logic import Formula
+from .vocabulary import Name, Vocabulary
+from .yaml_file import Row, YamlFile, read_yaml
+
+UNIVERSAL = "universal"
+
+
+class WorldDescription(Row):
+    """A world. Its free propositions may change at any time, its constant ones are true, all others are absent (false).
+
+    `constraints` are safety formulas that hold in it; `fairness` is what synthesis may assume of it.
+    """
+
+    english: str = ""
+    description: str = ""
+    free: tuple[Name, ...] | Literal["all"]
+    constant: tuple[Name, ...] = ()
+    constraints: tuple[Formula, ...] = ()
+    fairness: Formula = Formula("true")
+
+
+class _File(Row):
+    worlds: dict[Name, WorldDescription] = Field(min_length=1)
+
+
+def read_worlds(path: Path, vocabulary: Vocabulary) -> dict[str, WorldDescription]:
+    """Return the worlds of a file by name, always with the universal one, where all is free; raises SpecError."""
+    file = read_yaml(path)
+    worlds = {name: _checked(name, world, file, vocabulary) for name, world in file.parse(_File).worlds.items()}
+    return {UNIVERSAL: WorldDescription(free=vocabulary.proposition_ids), **worlds}
+
+
+def _checked(name: str, world: WorldDescription, file: YamlFile, vocabulary: Vocabulary) -> WorldDescription:
+    at = ("worlds", name)
+    if world.free == "all":
+        world = world.model_copy(update={"free": vocabulary.proposition_ids})
+    for field in ("free", "constant"):
+        seen: set[str] = set()
+        for index, proposition in enumerate(getattr(world, field)):
+            if proposition not in vocabulary.proposition_ids:
+                message = f"unknown proposition: {expected_one_of(proposition, vocabulary.proposition_ids)}"
+                raise file.error((*at, field, index), message)
+            if proposition in seen:
+                raise file.error((*at, field, index), f"duplicate proposition {proposition!r}")
+            seen.add(proposition)
+    for proposition in sorted(set(world.free) & set(world.constant)):
+        raise file.error((*at, "constant"), f"{proposition!r} is both free and constant")
+    if name == UNIVERSAL and (set(world.free) != set(vocabulary.proposition_ids) or world.constraints):
+        raise file.error(at, "in the universal world all is free and nothing constrained: expected 'free: all'")
+    for index, constraint in enumerate(world.constraints):
+        vocabulary.check(constraint, file, (*at, "constraints", index), actions=False)
+        if not constraint.is_safety:
+            found = f"{constraint.text!r} is a {constraint.manna_pnueli_class} formula"
+            raise file.error((*at, "constraints", index), f"{found}, expected a safety formula (what never happens)")
+    vocabulary.check(world.fairness, file, (*at, "fairness"), actions=False)
+    return world
