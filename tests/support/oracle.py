@@ -1,0 +1,135 @@
+"""Slow, plain evaluations that share nothing with the code under test but Spot's formula trees and letters."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from verilora.specs.logic import Formula, letter_diagram, spot
+
+Letter = frozenset[str]
+
+
+def holds(formula: Formula, prefix: Sequence[Letter], cycle: Sequence[Letter]) -> bool:
+    """Return whether `prefix cycle cycle ...` satisfies the formula, by fixpoints over the positions of the lasso."""
+    word = [*prefix, *cycle]
+    following = [*range(1, len(word)), len(prefix)]
+    return _values(formula.ltl, word, following)[0]
+
+
+def _values(ltl: Any, word: Sequence[Letter], following: Sequence[int]) -> list[bool]:
+    kind = ltl.kind()
+    if kind == spot.op_ap:
+        return [ltl.ap_name() in letter for letter in word]
+    if kind in (spot.op_tt, spot.op_ff):
+        return [kind == spot.op_tt] * len(word)
+    parts = [_values(part, word, following) for part in ltl]
+    now = {
+        spot.op_Not: lambda a: not a,
+        spot.op_And: lambda *all_: all(all_),
+        spot.op_Or: lambda *all_: any(all_),
+        spot.op_Implies: lambda a, b: not a or b,
+        spot.op_Equiv: lambda a, b: a == b,
+        spot.op_Xor: lambda a, b: a != b,
+    }
+    if kind in now:
+        return [now[kind](*values) for values in zip(*parts, strict=True)]
+    if kind == spot.op_X:
+        return [parts[0][position] for position in following]
+    step, start = {
+        spot.op_F: (lambda a, later: a or later, False),
+        spot.op_G: (lambda a, later: a and later, True),
+        spot.op_U: (lambda a, b, later: b or (a and later), False),
+        spot.op_W: (lambda a, b, later: b or (a and later), True),
+        spot.op_R: (lambda a, b, later: b and (a or later), True),
+        spot.op_M: (lambda a, b, later: b and (a or later), False),
+    }[kind]
+    values = [start] * len(word)
+    for _ in range(len(word) + 1):
+        rows = zip(*parts, [values[position] for position in following], strict=True)
+        values = [step(*row) for row in rows]
+    return values
+
+
+def progress(ltl: Any, letter: Letter) -> Any:
+    """Return what must hold from the next letter on for the formula to hold now (formula progression)."""
+    kind = ltl.kind()
+    if kind == spot.op_ap:
+        return spot.formula.tt() if ltl.ap_name() in letter else spot.formula.ff()
+    if kind in (spot.op_tt, spot.op_ff):
+        return ltl
+    if kind == spot.op_X:
+        return ltl[0]
+    formula = spot.formula
+    if kind in (spot.op_F, spot.op_G):
+        now = progress(ltl[0], letter)
+        return formula.Or([now, ltl]) if kind == spot.op_F else formula.And([now, ltl])
+    if kind in (spot.op_U, spot.op_W):
+        left, right = (progress(part, letter) for part in ltl)
+        return formula.Or([right, formula.And([left, ltl])])
+    if kind in (spot.op_R, spot.op_M):
+        left, right = (progress(part, letter) for part in ltl)
+        return formula.And([right, formula.Or([left, ltl])])
+    return ltl.map(lambda part: progress(part, letter))
+
+
+def is_bad_prefix(formula: Formula, path: Sequence[Letter]) -> bool:
+    """Return whether no continuation of a path satisfies the formula."""
+    left = formula.ltl
+    for letter in path:
+        left = progress(left, letter)
+    return bool(spot.translate(left).is_empty())
+
+
+def all_letters(names: Sequence[str]) -> list[Letter]:
+    """Return every letter over the names."""
+    return [
+        frozenset(name for name, value in zip(names, values, strict=True) if value)
+        for values in product((False, True), repeat=len(names))
+    ]
+
+
+def holds_almost_surely(formula: Formula, world: Any, controller: Any) -> bool:
+    """Return whether a chain world in step with a controller satisfies the formula with probability 1.
+
+    States (world, controller, parity automaton) are enumerated letter by letter; bottom components are found by
+    comparing what states can reach, and judged by the parity condition on all the marks inside them.
+    """
+    automaton = spot.translate(formula.ltl, "parity max even", "deterministic", "complete", "colored", "SBAcc")
+    names = controller.vocabulary.proposition_ids
+    start = (world.graph.get_init_state_number(), 0, automaton.get_init_state_number())
+    successors: dict[tuple[int, int, int], set[tuple[int, int, int]]] = {}
+    frontier = [start]
+    while frontier:
+        state = frontier.pop()
+        if state in successors:
+            continue
+        successors[state] = set()
+        for letter in all_letters(names):
+            edge = controller.react(state[1], letter)
+            full = letter_diagram(
+                letter | {edge.action}, {*names, *controller.vocabulary.action_ids} - letter - {edge.action}
+            )
+            for target in _targets(world.graph, state[0], full):
+                for automaton_target in _targets(automaton, state[2], full):
+                    successors[state].add((target, edge.target, automaton_target))
+        frontier.extend(successors[state])
+    reach = {state: _reachable(state, successors) for state in successors}
+    bottoms = [state for state in successors if all(state in reach[other] for other in reach[state])]
+    return all(_highest_mark(automaton, reach[state]) % 2 == 0 for state in bottoms)
+
+
+def _targets(graph: Any, state: int, letter: Any) -> list[int]:
+    return [edge.dst for edge in graph.out(state) if spot.buddy.bdd_implies(letter, edge.cond)]
+
+
+def _reachable(state: Any, successors: dict[Any, set[Any]]) -> set[Any]:
+    reached: set[Any] = set()
+    frontier = set(successors[state])
+    while frontier:
+        reached |= frontier
+        frontier = {target for node in frontier for target in successors[node]} - reached
+    return reached
+
+
+def _highest_mark(automaton: Any, states: set[tuple[int, int, int]]) -> int:
+    return max(max(automaton.state_acc_sets(state).sets()) for _, _, state in states)
