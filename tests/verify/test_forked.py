@@ -1,0 +1,37 @@
+import os
+import signal
+
+import pytest
+
+from verilora.verify.forked import Forked, TimeLimitExceeded, within
+
+
+def busy() -> None:
+    while True:
+        pass
+
+
+def test_returns_the_result_of_a_call_that_inherits_what_cannot_be_pickled() -> None:
+    unpicklable = lambda number: number + 1  # noqa: E731
+    assert within(60, lambda: unpicklable(1)) == 2
+
+
+def test_raises_what_the_call_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        within(60, lambda: 1 // 0)
+
+
+def test_ends_work_that_takes_too_long() -> None:
+    with pytest.raises(TimeLimitExceeded, match=r"no result within 0\.05 s"):
+        within(0.05, busy)
+
+
+def test_a_child_that_dies_counts_as_over_its_limit() -> None:
+    with pytest.raises(TimeLimitExceeded, match="ended without a result"):
+        within(60, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_no_child_is_left_behind() -> None:
+    child = Forked(busy)
+    child.end()
+    assert not child._child.is_alive()

@@ -1,0 +1,97 @@
+"""A world with a rulebook made ready for it: what all controllers that are judged there share."""
+
+from dataclasses import dataclass
+
+from ..specs.domain import Domain
+from ..specs.logic import Automaton, spot
+from ..specs.rulebook import Rule, Rulebook
+from ..synth.controller import Controller
+from .check import Paths
+from .compiled import CompiledFormula, Compiler
+from .forked import TimeLimitExceeded
+from .implication import any_action, implications
+from .vacuity import trigger
+from .world import World, WorldError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchRule:
+    """A rule as it stands in one world.
+
+    It applies if some run of the world breaks it and all that it presumes exists. `weight` is 0 where it does not
+    apply or another applicable rule implies it. `compiled` is None if translating it took too long (`reason`), and it
+    then counts as applicable. `trigger` accepts the runs on which it is triggered.
+    """
+
+    rule: Rule
+    compiled: CompiledFormula | None
+    reason: str
+    can_be_violated: bool
+    applicable: bool
+    weight: float
+    trigger: Automaton | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A world and the rules as they stand in it. `fairness` accepts the world's fair runs."""
+
+    world: World
+    rules: tuple[BenchRule, ...]
+    fairness: Automaton
+
+    def behaviour(self, controller: Controller, paths: Paths) -> Automaton:
+        """Return the product of world and controller, for fair paths also with the fairness."""
+        product = spot.product(self.world.graph, controller.automaton())
+        if paths is Paths.FAIR:
+            product = spot.product(product, self.fairness)
+        if product.is_empty():
+            raise WorldError(f"world {self.world.name!r}: the controller has no run in it, so every rule would be kept")
+        return product
+
+
+def make_bench(world: World, rulebook: Rulebook, domain: Domain, compiler: Compiler) -> Bench:
+    """Return the bench of a world; raises TimeLimitExceeded if the world's fairness cannot be translated in time."""
+    compiled: dict[str, CompiledFormula] = {}
+    reasons: dict[str, str] = {}
+    for rule in rulebook.rules:
+        try:
+            compiled[rule.id] = compiler.compile(rule.formula)
+        except TimeLimitExceeded as error:
+            reasons[rule.id] = str(error)
+    anything = spot.product(world.graph, any_action(domain.vocabulary.action_ids))
+    violable = {name for name, formula in compiled.items() if anything.intersects(formula.complement)} | set(reasons)
+    applicable = [rule.id for rule in rulebook.rules if rule.id in violable and all(map(world.has, rule.presumes))]
+    counted = _counted(applicable, implications(compiled, domain.vocabulary.action_ids))
+    rules = tuple(
+        BenchRule(
+            rule=rule,
+            compiled=compiled.get(rule.id),
+            reason=reasons.get(rule.id, ""),
+            can_be_violated=rule.id in violable,
+            applicable=rule.id in applicable,
+            weight=rule.weight if rule.id in counted else 0.0,
+            trigger=_trigger(rule, compiler),
+        )
+        for rule in rulebook.rules
+    )
+    return Bench(world, rules, compiler.compile(world.fairness).automaton)
+
+
+def _counted(applicable: list[str], implied_by: dict[str, tuple[str, ...]]) -> set[str]:
+    """Return the applicable rules that no other applicable one implies; of equivalent ones the first."""
+    counted = set(applicable)
+    for position, name in enumerate(applicable):
+        for other in implied_by.get(name, ()):
+            is_equivalent = name in implied_by[other]
+            if other in applicable and (not is_equivalent or other in applicable[:position]):
+                counted.discard(name)
+    return counted
+
+
+def _trigger(rule: Rule, compiler: Compiler) -> Automaton | None:
+    formula = trigger(rule.formula)
+    try:
+        return compiler.compile(formula).automaton if formula else None
+    except TimeLimitExceeded:
+        return None

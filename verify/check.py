@@ -1,0 +1,114 @@
+"""Does a behaviour keep a formula? On chains, on all paths, or on fair paths.
+
+A behaviour is a graph of letters: a world, alone or in step with a controller. On a chain every letter of every edge
+has positive probability, so a formula is kept when it holds almost surely: no bottom component of behaviour x
+deterministic automaton may reject (Baier and Katoen, Principles of Model Checking, section 10.3). A safety formula is
+judged on prefixes, which a dead end cannot hide.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from ..specs.logic import Automaton, Bdd, owned, spot
+from .compiled import CompiledFormula
+
+
+class Paths(StrEnum):
+    """Which courses of events count: almost all of a Markov chain, all, or all that keep the world's LTL fairness."""
+
+    CHAIN = "chain"
+    ALL = "all"
+    FAIR = "fair"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Sets of letters, one an instant; any choice from them violates. `cycle` repeats, and is empty for a prefix."""
+
+    prefix: tuple[Bdd, ...]
+    cycle: tuple[Bdd, ...] = ()
+
+
+FindRun = Callable[[], Run]
+
+
+def find_violation(behaviour: Automaton, formula: CompiledFormula, paths: Paths) -> FindRun | None:
+    """Return None if the formula is kept, else a function that finds a run which violates it.
+
+    For `Paths.FAIR` the behaviour must already be the product with the fairness automaton.
+    """
+    if paths is not Paths.FAIR and formula.is_safety:
+        return _bad_prefix(behaviour, formula)
+    if paths is Paths.CHAIN:
+        return _rejecting_bottom(behaviour, formula)
+    if behaviour.intersects(formula.complement):
+        return lambda: _from_spot(behaviour.intersecting_run(formula.complement))
+    return None
+
+
+def _bad_prefix(behaviour: Automaton, formula: CompiledFormula) -> FindRun | None:
+    product = spot.product(behaviour, formula.automaton)
+    pairs = product.get_product_states()
+    bad = frozenset(state for state, (_, monitor) in enumerate(pairs) if monitor in formula.bad)
+    if not bad:
+        return None
+    return lambda: Run(_labels(_walk(product, product.get_init_state_number(), bad)))
+
+
+def _rejecting_bottom(behaviour: Automaton, formula: CompiledFormula) -> FindRun | None:
+    product = spot.product(behaviour, formula.automaton)
+    components = spot.scc_info(product)
+    acceptance = product.acc()
+    for component in range(components.scc_count()):
+        if not components.succ(component) and not acceptance.accepting(components.acc_sets_of(component)):
+            states = frozenset(components.states_of(component))
+            return lambda: _into_bottom(product, states)
+    return None
+
+
+def _into_bottom(product: Automaton, bottom: frozenset[int]) -> Run:
+    """Return a path into a bottom component and a cycle through every edge of it."""
+    prefix = _walk(product, product.get_init_state_number(), bottom)
+    home = state = prefix[-1].dst if prefix else product.get_init_state_number()
+    missing = {product.edge_number(edge): edge for source in bottom for edge in product.out(source)}
+    cycle: list[Any] = []
+    while missing:
+        path = _walk(product, state, frozenset(edge.src for edge in missing.values()))
+        state = path[-1].dst if path else state
+        # Loops first, which saves coming back for them.
+        here = [number for number, edge in missing.items() if edge.src == state]
+        edge = missing.pop(min(here, key=lambda number: missing[number].dst != state))
+        cycle += [*path, edge]
+        state = edge.dst
+    cycle += _walk(product, state, frozenset({home}))
+    return Run(_labels(prefix), _labels(cycle))
+
+
+def _walk(graph: Automaton, start: int, targets: frozenset[int]) -> list[Any]:
+    """Return the edges of a shortest path from a state to any of the targets, which must be reachable."""
+    reached_by: dict[int, Any] = {start: None}
+    queue = deque([start])
+    while queue:
+        state = queue.popleft()
+        if state in targets:
+            path = []
+            while reached_by[state] is not None:
+                path.append(reached_by[state])
+                state = reached_by[state].src
+            return path[::-1]
+        for edge in graph.out(state):
+            if edge.dst not in reached_by:
+                reached_by[edge.dst] = edge
+                queue.append(edge.dst)
+    raise AssertionError("no target can be reached")
+
+
+def _labels(edges: Iterable[Any]) -> tuple[Bdd, ...]:
+    return tuple(owned(edge.cond) for edge in edges)
+
+
+def _from_spot(run: Any) -> Run:
+    return Run(*(tuple(owned(step.label) for step in part) for part in (run.prefix, run.cycle)))

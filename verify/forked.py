@@ -1,0 +1,67 @@
+"""Work in a forked child process, which inherits everything and gives back one picklable result.
+
+Automata cannot be pickled, and Spot's algorithms cannot be interrupted from Python; a child needs no pickled input
+and can be killed.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+_FORK = multiprocessing.get_context("fork")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TimeLimitExceeded(Exception):
+    """The work was ended before it had a result."""
+
+
+class Forked(Generic[R]):
+    """A call that runs in a child process from now on."""
+
+    def __init__(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> None:
+        self._receiver, sender = _FORK.Pipe(duplex=False)
+        self._child = _FORK.Process(target=_send, args=(sender, function, args, kwargs), daemon=True)
+        self._child.start()
+        sender.close()
+
+    def result(self, seconds: float | None = None) -> R:
+        """Return what the call returned, or raise what it raised, and end the child; raises TimeLimitExceeded.
+
+        A child that dies without a result (out of memory, say) counts as over its limit.
+        """
+        try:
+            if not self._receiver.poll(seconds):
+                raise TimeLimitExceeded(f"no result within {seconds:g} s")
+            succeeded, result = self._receiver.recv()
+        except EOFError:
+            raise TimeLimitExceeded("the process ended without a result") from None
+        finally:
+            self.end()
+        if not succeeded:
+            raise result
+        return cast(R, result)
+
+    def end(self) -> None:
+        """Kill the child if it still runs."""
+        self._child.kill()
+        self._child.join()
+        self._receiver.close()
+
+
+def within(seconds: float, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Return `function(...)` or raise what it raised; raises TimeLimitExceeded after `seconds`."""
+    return Forked(function, *args, **kwargs).result(seconds)
+
+
+def _send(sender: Connection, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    # Ctrl-C reaches the whole group; the parent ends its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        outcome = (True, function(*args, **kwargs))
+    except Exception as error:
+        outcome = (False, error)
+    sender.send(outcome)

@@ -1,0 +1,176 @@
+"""The verifier: controllers against a rulebook in the worlds of a domain."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ..specs.domain import Domain
+from ..specs.logic import Automaton, Formula
+from ..specs.rulebook import Rulebook
+from ..specs.task import Task
+from ..specs.world_description import UNIVERSAL
+from ..synth.alignment import Alignment
+from ..synth.build import parse_controller
+from ..synth.controller import Controller, Ending, Reading
+from ..synth.hoa import from_hoa
+from ..synth.steps import MAX_STEPS, InvalidController
+from .bench import Bench, BenchRule, make_bench
+from .check import FindRun, Paths, find_violation
+from .compiled import Compiler
+from .forked import TimeLimitExceeded
+from .verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict
+from .witness import Witness, tell
+from .world import WorldKind, abstract_world
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What decides a verdict besides controller, task and rulebook. `time_limit` is in seconds for each formula."""
+
+    world: WorldKind = WorldKind.SIMULATED
+    mode: Mode = Mode.GATED
+    paths: Paths = Paths.CHAIN
+    reading: Reading = field(default_factory=Reading)
+    max_steps: int = MAX_STEPS
+    time_limit: float = 5.0
+    witnesses: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mode is Mode.PAPER and (self.world is not WorldKind.UNIVERSAL or self.paths is not Paths.ALL):
+            raise ValueError(
+                f"paper mode judges all paths of the universal world, got {self.paths} paths of the {self.world} world"
+            )
+        if not self.time_limit > 0:
+            raise ValueError(f"the time limit must be more than 0 s, got {self.time_limit}")
+
+
+class Verifier:
+    """Judges controllers. Made once and used many times: it keeps the automata of its rulebook and worlds."""
+
+    def __init__(self, domain: Domain, rulebook: Rulebook, settings: Settings | None = None) -> None:
+        self.domain = domain
+        self.rulebook = rulebook
+        self.settings = settings or Settings()
+        self.alignment = Alignment(domain.vocabulary)
+        self._compiler = Compiler(self.settings.time_limit)
+        self._benches: dict[str, Bench] = {}
+
+    def prepare(self, tasks: Iterable[Task]) -> None:
+        """Translate now what judging these tasks needs."""
+        for task in tasks:
+            self._bench(task)
+            for _, gate in self._gates(task):
+                with suppress(TimeLimitExceeded):
+                    self._compiler.compile(gate)
+
+    def read(self, text: str) -> Controller:
+        """Return the controller in a response, numbered steps or HOA; raises InvalidController."""
+        if text.lstrip().startswith("HOA:"):
+            return from_hoa(text, self.domain.vocabulary)
+        return parse_controller(text, self.alignment, self.settings.reading, self.settings.max_steps)
+
+    def verify_text(self, text: str, task: Task) -> Verdict:
+        """Return the verdict on a response; one that is no controller gets an INVALID verdict with the reason."""
+        try:
+            controller = self.read(text)
+        except InvalidController as error:
+            bench = self._bench(task)
+            rules = tuple(_rule_verdict(judged, Status.INVALID) for judged in bench.rules)
+            gates = tuple(
+                GateVerdict(name=name, formula=formula.text, status=Status.INVALID)
+                for name, formula in self._gates(task)
+            )
+            return self._verdict(task, bench, 0, rules, gates, invalid=str(error))
+        return self.verify(controller, task)
+
+    def verify(self, controller: Controller, task: Task) -> Verdict:
+        """Return the verdict on a controller."""
+        bench = self._bench(task)
+        behaviour = bench.behaviour(controller, self.settings.paths)
+        rules = tuple(self._judge(judged, behaviour, controller) for judged in bench.rules)
+        gates = tuple(self._judge_gate(name, gate, behaviour, controller) for name, gate in self._gates(task))
+        return self._verdict(task, bench, controller.num_steps, rules, gates)
+
+    def _judge(self, judged: BenchRule, behaviour: Automaton, controller: Controller) -> RuleVerdict:
+        if judged.compiled is None:
+            return _rule_verdict(judged, Status.UNKNOWN)
+        if not judged.can_be_violated:
+            return _rule_verdict(judged, Status.SATISFIED)
+        violation = find_violation(behaviour, judged.compiled, self.settings.paths)
+        if violation is not None:
+            return _rule_verdict(judged, Status.VIOLATED, witness=self._tell(violation, controller))
+        vacuous = None if judged.trigger is None else not behaviour.intersects(judged.trigger)
+        return _rule_verdict(judged, Status.SATISFIED, vacuous=vacuous)
+
+    def _judge_gate(self, name: str, gate: Formula, behaviour: Automaton, controller: Controller) -> GateVerdict:
+        try:
+            violation = find_violation(behaviour, self._compiler.compile(gate), self.settings.paths)
+        except TimeLimitExceeded as error:
+            return GateVerdict(name=name, formula=gate.text, status=Status.UNKNOWN, reason=str(error))
+        status = Status.SATISFIED if violation is None else Status.VIOLATED
+        return GateVerdict(name=name, formula=gate.text, status=status, witness=self._tell(violation, controller))
+
+    def _tell(self, violation: FindRun | None, controller: Controller) -> Witness | None:
+        return tell(violation(), controller) if violation is not None and self.settings.witnesses else None
+
+    def _gates(self, task: Task) -> Sequence[tuple[str, Formula]]:
+        if self.settings.mode is Mode.PAPER:
+            return ()
+        if self.settings.reading.ending is Ending.ONE_SHOT:
+            return (("goal", task.goal),)
+        return (("goal", task.goal), ("progress", self.domain.vocabulary.progress))
+
+    def _verdict(
+        self,
+        task: Task,
+        bench: Bench,
+        num_steps: int,
+        rules: tuple[RuleVerdict, ...],
+        gates: tuple[GateVerdict, ...],
+        invalid: str = "",
+    ) -> Verdict:
+        return Verdict(
+            task_id=task.id,
+            world=bench.world.name,
+            world_kind=bench.world.kind,
+            learned=bench.world.learned,
+            free=bench.world.free,
+            notes=self._notes(bench),
+            rulebook=self.rulebook.name,
+            rulebook_digest=self.rulebook.digest,
+            mode=self.settings.mode,
+            paths=self.settings.paths,
+            ending=self.settings.reading.ending,
+            otherwise=self.settings.reading.otherwise,
+            num_steps=num_steps,
+            invalid=invalid,
+            rules=rules,
+            gates=gates,
+        )
+
+    def _notes(self, bench: Bench) -> tuple[str, ...]:
+        if self.settings.world is not WorldKind.SIMULATED:
+            return ()
+        return (f"no learned world ships for {bench.world.name!r}: the abstract one was used",)
+
+    def _bench(self, task: Task) -> Bench:
+        """Return the bench of the world in which a task is judged."""
+        name = UNIVERSAL if self.settings.world is WorldKind.UNIVERSAL else task.world
+        if name not in self._benches:
+            world = abstract_world(name, self.domain.world(name), self.domain.vocabulary)
+            self._benches[name] = make_bench(world, self.rulebook, self.domain, self._compiler)
+        return self._benches[name]
+
+
+def _rule_verdict(
+    judged: BenchRule, status: Status, *, vacuous: bool | None = None, witness: Witness | None = None
+) -> RuleVerdict:
+    return RuleVerdict(
+        rule_id=judged.rule.id,
+        status=status,
+        applicable=judged.applicable,
+        weight=judged.weight,
+        vacuous=vacuous,
+        reason=judged.reason,
+        witness=witness,
+    )
