@@ -1,0 +1,110 @@
+"""The command line: `verilora` and `train`. The commands import what they need, so `--help` starts at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
+from .specs.errors import SpecError
+from .synth.controller import Ending, Otherwise, Reading
+from .verify.check import Paths
+from .verify.verdict import Mode
+from .verify.world import WorldError, WorldKind
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__, add_completion=False)
+DomainName = Annotated[str, typer.Option("--task", metavar="DOMAIN", help="The task domain, a folder under --specs.")]
+Specs = Annotated[Path, typer.Option(help="The folder of task domains.", show_default="the one that ships")]
+Book = Annotated[str, typer.Option("--rulebook", metavar="NAME", help="The rulebook.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+TimeLimit = Annotated[float, typer.Option(metavar="SECONDS", help="What takes longer is UNKNOWN, never a pass.")]
+
+
+@app.command()
+def verify(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Numbered steps or HOA; `-` is standard input.")
+    ],
+    task: DomainName = "driving",
+    specs: Specs = SHIPPED,
+    task_id: Annotated[str | None, typer.Option("--for", metavar="TASK_ID", help="The task of the files.")] = None,
+    rulebook: Book = DEFAULT_RULEBOOK,
+    world: Annotated[WorldKind | None, typer.Option(help="Default: simulated; in paper mode universal.")] = None,
+    mode: Annotated[Mode, typer.Option(help="Gates and applicable rules, or the paper's raw count.")] = Mode.GATED,
+    ending: Annotated[Ending, typer.Option(help="What follows the last step.")] = Ending.PATROL,
+    otherwise: Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")] = Otherwise.STAY,
+    no_fairness: Annotated[bool, typer.Option("--no-fairness", help="Judge all runs, however unlikely.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if a rule is kept by observation only.")
+    ] = False,
+    as_json: Json = False,
+    time_limit: TimeLimit = 5.0,
+) -> None:
+    """Verify controllers: 0 all kept, 1 something violated or unknown, 2 unusable input (an invalid controller too)."""
+    from .verify.command import verify_files
+    from .verify.verifier import Settings
+
+    is_paper = mode is Mode.PAPER
+    try:
+        settings = Settings(
+            world=world or (WorldKind.UNIVERSAL if is_paper else WorldKind.SIMULATED),
+            mode=mode,
+            paths=Paths.ALL if no_fairness or is_paper else Paths.CHAIN,
+            reading=Reading(ending=ending, otherwise=otherwise),
+            time_limit=time_limit,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    domain = load_domain(specs, task)
+    raise typer.Exit(
+        verify_files(files, domain, domain.rulebook(rulebook), settings, task_id, as_json=as_json, strict=strict)
+    )
+
+
+@app.command()
+def rules(
+    task: DomainName = "driving",
+    specs: Specs = SHIPPED,
+    rulebook: Book = DEFAULT_RULEBOOK,
+    world: Annotated[str | None, typer.Option(metavar="NAME_OR_KIND", help="One world, or one kind of world.")] = None,
+    controllers: Annotated[bool, typer.Option("--controllers", help="Print the reference controllers.")] = False,
+    as_json: Json = False,
+    time_limit: TimeLimit = 30.0,
+) -> None:
+    """Lint a rulebook: what each rule is, and what any controller can reach: 0 fit for use, 1 not, 2 unusable input."""
+    from .verify.command import lint_rulebook
+
+    domain = load_domain(specs, task)
+    raise typer.Exit(
+        lint_rulebook(
+            domain, domain.rulebook(rulebook), world, time_limit=time_limit, as_json=as_json, controllers=controllers
+        )
+    )
+
+
+@app.command()
+def train(task: DomainName = "driving", specs: Specs = SHIPPED, rulebook: Book = DEFAULT_RULEBOOK) -> None:
+    """Train an adapter. So far only its first stage exists: can the tasks be solved under the rulebook at all?"""
+    from .finetune.pipeline import run
+
+    domain = load_domain(specs, task)
+    raise typer.Exit(run(domain, domain.rulebook(rulebook)))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command. Unusable files end with one line on standard error and exit code 2."""
+    try:
+        app(arguments)
+    except (SpecError, WorldError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def train_main() -> None:
+    """Run `verilora train`."""
+    main(["train", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

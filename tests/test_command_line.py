@@ -1,0 +1,178 @@
+"""The commands, run as a user runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from verilora.specs.domain import Domain
+
+from controllers import AFTER_LOOPING, BEFORE
+
+DATA = Path(__file__).parent / "data"
+TASK = "right-at-traffic-light"
+
+
+def verilora(
+    *arguments: str | Path, text: bytes = b"", environment: dict[str, str] | None = None
+) -> tuple[int, str, str]:
+    """Run the command line in a process of its own; return exit code, output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-m", "verilora", *map(str, arguments)],
+        input=text,
+        capture_output=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "160", **(environment or {})},
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.txt"
+    path.write_text(f"Task: {TASK}\n{AFTER_LOOPING}\n")
+    return path
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.txt"
+    path.write_text(BEFORE)
+    return path
+
+
+def test_a_controller_that_keeps_everything(good: Path) -> None:
+    code, out, err = verilora("verify", good)
+    assert (code, err) == (0, "")
+    assert "compliance 100%" in out
+    assert "no learned world ships for 'traffic_light': the abstract one was used" in out
+
+
+def test_violations_are_told_step_by_step(bad: Path) -> None:
+    code, out, _ = verilora("verify", "--for", TASK, "--ending", "one-shot", "--no-fairness", bad)
+    assert code == 1
+    assert "phi5" in out
+    lines = out.splitlines()
+    last = max(number for number, line in enumerate(lines) if "4. if no pedestrian at right, turn right" in line)
+    assert any("car from left" in line and line.rstrip().endswith("turn right") for line in lines[: last + 1])
+
+
+def test_several_files_give_the_highest_code_and_one_json_array(good: Path, bad: Path, tmp_path: Path) -> None:
+    nonsense = tmp_path / "nonsense.txt"
+    nonsense.write_text("1. hope for the best\n2. stop\n")
+    code, out, _ = verilora("verify", "--for", TASK, "--json", good, bad, nonsense)
+    verdicts = json.loads(out)
+    assert code == 2
+    assert [verdict["file"] for verdict in verdicts] == [str(good), str(bad), str(nonsense)]
+    assert [verdict["valid"] for verdict in verdicts] == [True, True, False]
+    assert "step 1: unknown action: got 'hope for best'" in verdicts[2]["invalid"]
+    assert verilora("verify", "--for", TASK, good, bad)[0] == 1
+
+
+def test_a_file_that_cannot_be_used_does_not_stop_the_others(good: Path, tmp_path: Path) -> None:
+    code, out, err = verilora("verify", "--json", tmp_path / "missing.txt", good)
+    assert code == 2
+    assert json.loads(out)[1]["all_kept"] is True
+    assert f"error: {tmp_path / 'missing.txt'}: cannot be read: No such file or directory" in err
+
+
+def test_standard_input() -> None:
+    code, out, _ = verilora("verify", "--for", TASK, "-", text=AFTER_LOOPING.encode())
+    assert (code, "compliance 100%" in out) == (0, True)
+
+
+def test_hoa_machines(tmp_path: Path, driving: Domain) -> None:
+    from verilora.synth.hoa import to_hoa
+
+    from controllers import guarded_right
+
+    path = tmp_path / "machine.hoa"
+    path.write_text(to_hoa(guarded_right(driving)))
+    code, out, err = verilora("verify", "--for", TASK, path)
+    assert (code, err) == (0, "")
+    assert "compliance 100%" in out
+
+
+def test_no_task_lists_the_ids(bad: Path, driving: Domain) -> None:
+    code, _, err = verilora("verify", bad)
+    assert code == 2
+    assert "no task: expected --for ID or a first line 'Task: ID'" in err
+    assert all(task_id in err for task_id in driving.tasks)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--for", "left-at-roundabout"], "names the task 'right-at-traffic-light', --for names 'left-at-roundabout'"),
+        (["--task", "flying"], "no such task domain (a folder with propositions.yaml): got 'flying'"),
+        (["--rulebook", "defualt"], "no such rulebook: got 'defualt', expected one of author-smv, default"),
+        (["--mode", "paper", "--world", "abstract"], "got all paths of the abstract world"),
+        (["--time-limit", "0"], "the time limit must be more than 0 s, got 0.0"),
+    ],
+)
+def test_unusable_arguments_end_with_2_and_a_reason(good: Path, arguments: list[str], message: str) -> None:
+    code, out, err = verilora("verify", *arguments, good)
+    assert (code, out) == (2, "")
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_a_file_of_ten_megabytes(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.txt"
+    huge.write_bytes(b"1. stop\n" * 1_250_000)
+    code, _, err = verilora("verify", "--for", TASK, huge)
+    assert (code, "huge.txt: is too large: expected at most 1,048,576 bytes" in err) == (2, True)
+    code, _, err = verilora("verify", "--for", TASK, "-", text=huge.read_bytes())
+    assert (code, "standard input: is too large" in err) == (2, True)
+
+
+def test_bytes_that_are_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "binary.txt"
+    path.write_bytes(b"1. stop\n2. \xff\xfe\n")
+    code, _, err = verilora("verify", "--for", TASK, path)
+    assert (code, "binary.txt:2: expected UTF-8 text, got the byte 0xff" in err) == (2, True)
+
+
+def test_paper_mode(good: Path) -> None:
+    code, out, _ = verilora("verify", "--mode", "paper", "--json", good)
+    (verdict,) = json.loads(out)
+    assert (code, verdict["world_kind"], verdict["paths"], verdict["raw_kept"]) == (1, "universal", "all", 12)
+
+
+def test_rules_of_one_world() -> None:
+    code, out, err = verilora("rules", "--world", "traffic_light", "--controllers")
+    assert (code, err) == (0, "")
+    assert "13 of 15" in out
+    assert "1. wait until no car from left and no pedestrian at right then turn right" in out
+    assert verilora("rules", "--world", "moon")[0] == 2
+
+
+def test_a_domain_without_driving_needs_no_code() -> None:
+    arguments = ("--task", "greenhouse", "--specs", DATA)
+    code, out, err = verilora("rules", *arguments, "--json")
+    found = json.loads(out)
+    assert (code, err, found["problems"], len(found["rules"])) == (0, "", [], 5)
+    code, out, _ = verilora("verify", *arguments, "--for", "water-glasshouse", "--json", DATA / "greenhouse-steps.txt")
+    assert (code, json.loads(out)[0]["all_kept"]) == (0, True)
+
+
+def test_train_answers_what_exists_of_the_job_and_names_the_rest() -> None:
+    code, out, _ = verilora("train", "--task", "driving", "--rulebook", "no-right-on-red")
+    assert code == 0
+    assert out.count("yes, for example") == 15
+    assert "No adapter was trained" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["verify", "--help"], ["verify", "--for", TASK, "-"], ["rules", "--help"]]
+)
+def test_the_light_commands_do_not_import_torch(arguments: list[str]) -> None:
+    code = "import sys\nfrom verilora.__main__ import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "sys.exit(sum(name in sys.modules for name in ('torch', 'transformers', 'gymnasium')))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], input=AFTER_LOOPING.encode(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
