@@ -73,3 +73,7 @@ def _check(entry: _Row, row: int, world: WorldDescription, file: YamlFile) -> No
         if (split == "test") != (entry.split == "test"):
             message = f"a task of the {entry.split} split has no {split!r} wordings"
             raise file.error(("tasks", row, "wordings", split), message)
+    needed: tuple[Split, ...] = ("test",) if entry.split == "test" else ("train", "validation")
+    for split in needed:
+        if not entry.wordings.get(split):
+            raise file.error(("tasks", row, "wordings"), f"a task of the {entry.split} split needs {split!r} wordings")

@@ -1,7 +1,6 @@
 """The words of a domain: what a controller can observe and what it can do (`propositions.yaml`)."""
 
 import re
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -64,17 +63,9 @@ class Vocabulary(Row):
         """The gate of a controller that never stays idle for good."""
         return Formula(f"GF !{self.idle}")
 
-    def check(
-        self,
-        formula: Formula,
-        file: YamlFile,
-        location: Location,
-        *,
-        actions: bool,
-        existing: Iterable[str] | None = None,
-    ) -> None:
-        """Raise SpecError if the formula uses a name that it must not."""
-        known = {*(self.proposition_ids if existing is None else existing), *(self.action_ids if actions else ())}
+    def check(self, formula: Formula, file: YamlFile, location: Location, *, actions: bool) -> None:
+        """Raise SpecError if the formula uses a name that the domain lacks, or an action where none may stand."""
+        known = {*self.proposition_ids, *(self.action_ids if actions else ())}
         for name in sorted(formula.propositions - known):
             raise file.error(location, f"unknown proposition in {formula.text!r}: {expected_one_of(name, known)}")
 

@@ -95,6 +95,13 @@ def test_a_constant_proposition_may_be_relevant(copy) -> None:
             id="test wordings of a train task",
         ),
         pytest.param(
+            "    wordings:\n      test:\n        - Water the seedlings on the bench\n",
+            "    wordings:  # wrong\n      test: []\n    # ",
+            "# wrong",
+            "tasks[2].wordings: a task of the test split needs 'test' wordings",
+            id="no wordings",
+        ),
+        pytest.param(
             "      test:\n",
             "      dev:\n",
             "      dev:",

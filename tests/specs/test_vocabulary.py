@@ -42,28 +42,26 @@ def test_a_vocabulary_survives_pickling(greenhouse: Domain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("formula", "actions", "existing", "unknown", "expected"),
+    ("formula", "actions", "unknown", "expected"),
     [
-        ("G frost", False, None, None, ""),
-        ("frost U heat", True, None, None, ""),
-        ("true", False, (), None, ""),
-        ("frost U heat", False, None, "heat", "door_open, dry_soil, frost, tank_empty"),
-        ("frost U heat", True, ("dry_soil",), "frost", "dry_soil, heat, hold, open_valve"),
-        ("b & a", False, None, "a", "door_open, dry_soil, frost, tank_empty"),
+        ("G frost", False, None, ""),
+        ("frost U heat", True, None, ""),
+        ("true", False, None, ""),
+        ("frost U heat", False, "heat", "door_open, dry_soil, frost, tank_empty"),
+        ("b & a", False, "a", "door_open, dry_soil, frost, tank_empty"),
     ],
 )
 def test_check(
     greenhouse: Domain,
     formula: str,
     actions: bool,
-    existing: tuple[str, ...] | None,
     unknown: str | None,
     expected: str,
 ) -> None:
     file = YamlFile(greenhouse.folder / "x.yaml", None, {("goal",): 7})
 
     def check() -> None:
-        greenhouse.vocabulary.check(Formula(formula), file, ("goal",), actions=actions, existing=existing)
+        greenhouse.vocabulary.check(Formula(formula), file, ("goal",), actions=actions)
 
     if unknown is None:
         check()
