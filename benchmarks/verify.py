@@ -141,7 +141,7 @@ def prepared(domain: Domain, settings: Settings, task: Task, *, is_explicit: boo
     verifier = Verifier(domain, domain.rulebook(), settings)
     if is_explicit:
         world = explicit_world(abstract_world(task.world, domain.world(task.world), domain.vocabulary))
-        verifier._benches[task.world] = make_bench(world, domain.rulebook(), domain, Compiler())
+        verifier._benches[task.world, frozenset()] = make_bench(world, domain.rulebook(), domain, Compiler())
     verifier.prepare([task])
     return verifier
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import SpecError, expected_one_of
+from .learned_world import LearnedWorld, learned_world_path, read_learned_world
 from .rulebook import Rulebook, read_rulebook, rulebook_names
 from .task import Task, read_tasks
 from .vocabulary import Vocabulary, read_vocabulary
@@ -45,6 +46,11 @@ class Domain:
         if task_id not in self.tasks:
             raise SpecError(self.folder / "tasks.yaml", f"no such task: {expected_one_of(task_id, self.tasks)}")
         return self.tasks[task_id]
+
+    def learned_world(self, task: Task) -> LearnedWorld | None:
+        """Return the learned world over what a task turns on, None if none ships; raises SpecError."""
+        path = learned_world_path(self.folder, task.world, task.relevant)
+        return read_learned_world(path, self.worlds, self.vocabulary) if path.is_file() else None
 
 
 def load_domain(specs: Path, name: str) -> Domain:

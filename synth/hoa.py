@@ -8,6 +8,8 @@ from ..specs.vocabulary import Vocabulary
 from .controller import Controller, Edge
 from .steps import InvalidController
 
+# Finding a cycle through all edges of a machine takes time quadratic in its states.
+MAX_STATES = 500
 _QUOTED = re.compile(r'"(?:\\?[^"\\\0\ud800-\udfff]|\\["\\])*"?')
 
 
@@ -34,6 +36,8 @@ def from_hoa(text: str, vocabulary: Vocabulary) -> Controller:
         raise InvalidController(f"not an HOA machine: {reason[0] if reason else 'empty'}") from None
     if len(automata) != 1:
         raise InvalidController(f"not an HOA machine: got {len(automata)} automata, expected one")
+    if automata[0].num_states() > MAX_STATES:
+        raise InvalidController(f"got {automata[0].num_states()} states, expected at most {MAX_STATES}")
     return from_automaton(automata[0], vocabulary)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,18 @@ def test_unusable_arguments_end_with_2_and_a_reason(good: Path, arguments: list[
     code, out, err = verilora("verify", *arguments, good)
     assert (code, out) == (2, "")
     assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_a_world_whose_fairness_leaves_no_run(good: Path, driving: Domain, tmp_path: Path) -> None:
+    shutil.copytree(driving.folder, tmp_path / "driving")
+    worlds = tmp_path / "driving" / "worlds.yaml"
+    described = (f"  {name}: {{free: all, fairness: GF stop_sign & FG !stop_sign}}" for name in driving.worlds)
+    worlds.write_text("\n".join(("worlds:", *described)))
+    for arguments in (["verify", good], ["rules"], ["train"]):
+        code, _, err = verilora(arguments[0], "--specs", tmp_path, *arguments[1:])
+        assert code == 2
+        assert f"error: {worlds}: worlds." in err
+        assert "no run satisfies the fairness 'GF stop_sign & FG !stop_sign'" in err
 
 
 def test_a_file_of_ten_megabytes(tmp_path: Path) -> None:

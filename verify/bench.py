@@ -40,14 +40,29 @@ class Bench:
     rules: tuple[BenchRule, ...]
     fairness: Automaton
 
-    def behaviour(self, controller: Controller, paths: Paths) -> Automaton:
-        """Return the product of world and controller, for fair paths also with the fairness."""
-        product = spot.product(self.world.graph, controller.automaton())
+    def product(self, controller: Controller, paths: Paths) -> "Product":
+        """Return a controller's behaviour in the world, and in its closure if the world is learned."""
+        machine = controller.automaton()
+        closure = self.world.closure
+        return Product(
+            self._behaviour(self.world, machine, paths), self._behaviour(closure, machine, paths) if closure else None
+        )
+
+    def _behaviour(self, world: World, machine: Automaton, paths: Paths) -> Automaton:
+        behaviour = spot.product(world.graph, machine)
         if paths is Paths.FAIR:
-            product = spot.product(product, self.fairness)
-        if product.is_empty():
-            raise WorldError(f"world {self.world.name!r}: the controller has no run in it, so every rule would be kept")
-        return product
+            behaviour = spot.product(behaviour, self.fairness)
+        if behaviour.is_empty():
+            raise WorldError(f"world {world.name!r}: the controller has no run in it, so every rule would be kept")
+        return behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What a controller does in a world, step by step; for fair paths already restricted to fair runs."""
+
+    behaviour: Automaton
+    closure: Automaton | None
 
 
 def make_bench(world: World, rulebook: Rulebook, domain: Domain, compiler: Compiler) -> Bench:
@@ -59,7 +74,8 @@ def make_bench(world: World, rulebook: Rulebook, domain: Domain, compiler: Compi
             compiled[rule.id] = compiler.compile(rule.formula)
         except TimeLimitExceeded as error:
             reasons[rule.id] = str(error)
-    anything = spot.product(world.graph, any_action(domain.vocabulary.action_ids))
+    # What the closure of a learned world allows includes what was seen.
+    anything = spot.product((world.closure or world).graph, any_action(domain.vocabulary.action_ids))
     violable = {name for name, formula in compiled.items() if anything.intersects(formula.complement)} | set(reasons)
     applicable = [rule.id for rule in rulebook.rules if rule.id in violable and all(map(world.has, rule.presumes))]
     counted = _counted(applicable, implications(compiled, domain.vocabulary.action_ids))

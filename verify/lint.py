@@ -22,7 +22,7 @@ from .forked import TimeLimitExceeded, within
 from .implication import any_action, implications
 from .reference import candidates
 from .synthesis import Game, strategy_controller
-from .world import abstract_world
+from .world import world_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +103,7 @@ class Linter:
 
     def bench(self, name: str) -> Bench:
         """Return the bench of a world."""
-        world = abstract_world(name, self.domain.world(name), self.domain.vocabulary)
-        return make_bench(world, self.rulebook, self.domain, self.compiler)
+        return make_bench(world_of(self.domain, name), self.rulebook, self.domain, self.compiler)
 
     def goals(self, world: str) -> list[Formula]:
         """Return the goals of the tasks in a world; in the universal one those of all tasks."""
@@ -148,7 +147,7 @@ class Linter:
         compiled = [self.compiler.compile(formula) for formula in kept]
         for program in candidates(self.domain.world(bench.world.name), compiled, goal, vocabulary):
             controller = build_controller(program, vocabulary)
-            behaviour = bench.behaviour(controller, paths)
+            behaviour = bench.product(controller, paths).behaviour
             if not any(find_violation(behaviour, formula, paths) for formula in compiled):
                 return controller, print_steps(program, vocabulary)
         controller = strategy_controller(strategy, vocabulary)

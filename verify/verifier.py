@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..specs.domain import Domain
-from ..specs.logic import Automaton, Formula
+from ..specs.logic import Formula
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
 from ..specs.world_description import UNIVERSAL
@@ -14,13 +14,14 @@ from ..synth.build import parse_controller
 from ..synth.controller import Controller, Ending, Reading
 from ..synth.hoa import from_hoa
 from ..synth.steps import MAX_STEPS, InvalidController
-from .bench import Bench, BenchRule, make_bench
+from .bench import Bench, BenchRule, Product, make_bench
 from .check import FindRun, Paths, find_violation
-from .compiled import Compiler
+from .compiled import CompiledFormula, Compiler
 from .forked import TimeLimitExceeded
+from .learned import learned_world
 from .verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict
 from .witness import Witness, tell
-from .world import WorldKind, abstract_world
+from .world import World, WorldKind, world_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class Verifier:
         self.settings = settings or Settings()
         self.alignment = Alignment(domain.vocabulary)
         self._compiler = Compiler(self.settings.time_limit)
-        self._benches: dict[str, Bench] = {}
+        self._benches: dict[tuple[str, frozenset[str]], Bench] = {}
 
     def prepare(self, tasks: Iterable[Task]) -> None:
         """Translate now what judging these tasks needs."""
@@ -86,29 +87,37 @@ class Verifier:
     def verify(self, controller: Controller, task: Task) -> Verdict:
         """Return the verdict on a controller."""
         bench = self._bench(task)
-        behaviour = bench.behaviour(controller, self.settings.paths)
-        rules = tuple(self._judge(judged, behaviour, controller) for judged in bench.rules)
-        gates = tuple(self._judge_gate(name, gate, behaviour, controller) for name, gate in self._gates(task))
+        product = bench.product(controller, self.settings.paths)
+        rules = tuple(self._judge(judged, product, controller) for judged in bench.rules)
+        gates = tuple(self._judge_gate(name, gate, product, controller) for name, gate in self._gates(task))
         return self._verdict(task, bench, controller.num_steps, rules, gates)
 
-    def _judge(self, judged: BenchRule, behaviour: Automaton, controller: Controller) -> RuleVerdict:
+    def _judge(self, judged: BenchRule, product: Product, controller: Controller) -> RuleVerdict:
         if judged.compiled is None:
             return _rule_verdict(judged, Status.UNKNOWN)
         if not judged.can_be_violated:
             return _rule_verdict(judged, Status.SATISFIED)
-        violation = find_violation(behaviour, judged.compiled, self.settings.paths)
+        status, violation = self._check(judged.compiled, product)
         if violation is not None:
-            return _rule_verdict(judged, Status.VIOLATED, witness=self._tell(violation, controller))
-        vacuous = None if judged.trigger is None else not behaviour.intersects(judged.trigger)
-        return _rule_verdict(judged, Status.SATISFIED, vacuous=vacuous)
+            return _rule_verdict(judged, status, witness=self._tell(violation, controller))
+        vacuous = None if judged.trigger is None else not product.behaviour.intersects(judged.trigger)
+        return _rule_verdict(judged, status, vacuous=vacuous)
 
-    def _judge_gate(self, name: str, gate: Formula, behaviour: Automaton, controller: Controller) -> GateVerdict:
+    def _judge_gate(self, name: str, gate: Formula, product: Product, controller: Controller) -> GateVerdict:
         try:
-            violation = find_violation(behaviour, self._compiler.compile(gate), self.settings.paths)
+            status, violation = self._check(self._compiler.compile(gate), product)
         except TimeLimitExceeded as error:
             return GateVerdict(name=name, formula=gate.text, status=Status.UNKNOWN, reason=str(error))
-        status = Status.SATISFIED if violation is None else Status.VIOLATED
         return GateVerdict(name=name, formula=gate.text, status=status, witness=self._tell(violation, controller))
+
+    def _check(self, formula: CompiledFormula, product: Product) -> tuple[Status, FindRun | None]:
+        """Return the status of a formula, and how to find a run that violates it in what was seen."""
+        violation = find_violation(product.behaviour, formula, self.settings.paths)
+        if violation is not None:
+            return Status.VIOLATED, violation
+        if product.closure is not None and find_violation(product.closure, formula, self.settings.paths):
+            return Status.OBSERVED, None
+        return Status.SATISFIED, None
 
     def _tell(self, violation: FindRun | None, controller: Controller) -> Witness | None:
         return tell(violation(), controller) if violation is not None and self.settings.witnesses else None
@@ -149,17 +158,24 @@ class Verifier:
         )
 
     def _notes(self, bench: Bench) -> tuple[str, ...]:
-        if self.settings.world is not WorldKind.SIMULATED:
+        if self.settings.world is not WorldKind.SIMULATED or bench.world.learned:
             return ()
         return (f"no learned world ships for {bench.world.name!r}: the abstract one was used",)
 
     def _bench(self, task: Task) -> Bench:
         """Return the bench of the world in which a task is judged."""
         name = UNIVERSAL if self.settings.world is WorldKind.UNIVERSAL else task.world
-        if name not in self._benches:
-            world = abstract_world(name, self.domain.world(name), self.domain.vocabulary)
-            self._benches[name] = make_bench(world, self.rulebook, self.domain, self._compiler)
-        return self._benches[name]
+        learned_from = frozenset(task.relevant) if self.settings.world is WorldKind.SIMULATED else frozenset()
+        key = (name, learned_from)
+        if key not in self._benches:
+            self._benches[key] = make_bench(self._world(name, task), self.rulebook, self.domain, self._compiler)
+        return self._benches[key]
+
+    def _world(self, name: str, task: Task) -> World:
+        learned = self.domain.learned_world(task) if self.settings.world is WorldKind.SIMULATED else None
+        if learned is None:
+            return world_of(self.domain, name)
+        return learned_world(learned, self.domain.world(name), self.domain.vocabulary)
 
 
 def _rule_verdict(

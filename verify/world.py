@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from ..specs.domain import Domain
+from ..specs.errors import SpecError
 from ..specs.logic import (
     Automaton,
     Bdd,
@@ -34,7 +36,10 @@ class WorldKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A world ready to be checked. `learned` and `free` tell which propositions were learned and which vary freely."""
+    """A world ready to be checked. `learned` and `free` tell which propositions were learned and which vary freely.
+
+    The graph of a learned world (G) has the edges that were seen; its `closure` (G+) all that nothing excludes.
+    """
 
     name: str
     kind: WorldKind
@@ -43,6 +48,7 @@ class World:
     constant: tuple[str, ...] = ()
     learned: tuple[str, ...] = ()
     fairness: Formula
+    closure: "World | None" = None
 
     def has(self, proposition: str) -> bool:
         """Return whether the thing exists here; the letter of one that does not is false."""
@@ -73,6 +79,14 @@ def abstract_world(name: str, description: WorldDescription, vocabulary: Vocabul
     return World(
         name=name, kind=kind, graph=graph, free=free, constant=description.constant, fairness=description.fairness
     )
+
+
+def world_of(domain: Domain, name: str) -> World:
+    """Return a world as its domain describes it; raises SpecError if nothing can happen in it."""
+    try:
+        return abstract_world(name, domain.world(name), domain.vocabulary)
+    except WorldError as error:
+        raise SpecError(domain.folder / "worlds.yaml", str(error), field=f"worlds.{name}") from None
 
 
 def explicit_world(world: World) -> World:

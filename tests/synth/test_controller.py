@@ -85,6 +85,13 @@ def test_a_state_has_one_reaction_to_each_letter(edges: tuple[tuple[str, str, in
     assert str(caught.value) == message
 
 
+def test_a_gap_is_shown_by_one_example() -> None:
+    with pytest.raises(InvalidController) as caught:
+        machine((("hot & lid | !hot & !lid", "pour", 0),))
+    example = str(caught.value).removeprefix("incomplete: x has no reaction to ")
+    assert example in ("'hot water and no lid'", "'no hot water and lid'")
+
+
 @settings(deadline=None)
 @given(controllers(DRIVING), letters(DRIVING))
 def test_exactly_one_edge_answers_a_letter(controller: Controller, letter: Letter) -> None:

@@ -59,9 +59,9 @@ def test_steps_of_the_controller_of_steps_behave_like_it(program: Program, readi
             id="a reaction and idling",
         ),
         pytest.param(
-            [[("hot & lid", "pour", 0), ("!(hot & lid)", "heat", 0)]],
+            [[("!(hot & lid)", "heat", 0), ("hot & lid", "pour", 0)]],
             "1. if hot water and lid, pour, otherwise heat\n2. go to step 1",
-            id="two reactions that lead to one state",
+            id="two reactions that lead to one state, the rarer one first",
         ),
         pytest.param(
             [[("hot", "pour", 1), ("!hot", "rest", 0)], [("1", "heat", 0)]],

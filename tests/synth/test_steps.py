@@ -312,6 +312,11 @@ def test_bad_steps(step: str, message: str) -> None:
     assert str(caught.value) == f"step 2: {message}"
 
 
+def test_a_jump_to_a_number_too_long_to_be_read_is_invalid() -> None:
+    with pytest.raises(InvalidController, match=r"^step 1: jumps to step 9+, expected one of 1 to 2$"):
+        parse_one(f"go to step {'9' * 5000}")
+
+
 def test_a_long_message_is_cut() -> None:
     with pytest.raises(InvalidController) as caught:
         parse_one(f"pour {'and pour ' * 1000}")

@@ -1,0 +1,116 @@
+"""Learned worlds: what was counted in a simulator about at most four propositions of a world (`worlds/*.json`)."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from .errors import SpecError, expected_one_of
+from .logic import Formula
+from .vocabulary import Name, Vocabulary
+from .world_description import WorldDescription
+from .yaml_file import Row, read_text
+
+MAX_PROPOSITIONS = 4
+MAX_BYTES = 2**24
+FORMAT = 1
+Label = tuple[Name, ...]
+
+
+class Exclusion(Row):
+    """A safety formula over learned propositions that holds in the world, and the reason why it does."""
+
+    formula: Formula
+    reason: str
+
+
+class Transition(Row):
+    """How often one label followed another, a second later. `source` is None for the first label of an episode."""
+
+    source: Label | None
+    target: Label
+    count: Annotated[int, Field(ge=1)]
+
+
+class LearnedWorld(Row):
+    """A first-order chain over labels, the learned propositions that are true, with counts and where they come from.
+
+    `coverage` and `provenance` are for people and reports: episodes, bounds, environment, versions, seeds, command.
+    """
+
+    format: int
+    world: Name
+    propositions: tuple[Name, ...] = Field(min_length=1, max_length=MAX_PROPOSITIONS)
+    exclusions: tuple[Exclusion, ...]
+    transitions: tuple[Transition, ...] = Field(min_length=1)
+    coverage: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the whole content."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def learned_world_path(folder: Path, world: str, propositions: Iterable[str]) -> Path:
+    """Return where the learned world over a set of propositions stands in a domain's folder."""
+    return folder / "worlds" / f"{world}.{'.'.join(sorted(propositions))}.json"
+
+
+def read_learned_world(path: Path, worlds: Mapping[str, WorldDescription], vocabulary: Vocabulary) -> LearnedWorld:
+    """Return the learned world of a file; raises SpecError, also if its content does not match its digest."""
+    try:
+        content = json.loads(read_text(path, MAX_BYTES))
+        digest = content.pop("digest", None) if isinstance(content, dict) else None
+        learned = LearnedWorld.model_validate(content)
+    except json.JSONDecodeError as error:
+        raise SpecError(path, f"not JSON: {error.msg} at column {error.colno}", line=error.lineno) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise SpecError(path, first["msg"].removeprefix("Value error, "), field=field) from None
+    if digest != learned.digest:
+        raise SpecError(path, f"got {digest!r}, but its content has {learned.digest!r}", field="digest")
+    _check(learned, path, worlds, vocabulary)
+    return learned
+
+
+def write_learned_world(path: Path, learned: LearnedWorld) -> None:
+    """Write a learned world with its digest; the file is complete or does not appear."""
+    content = {"digest": learned.digest, **learned.model_dump(mode="json")}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    unfinished.replace(path)
+
+
+def _check(learned: LearnedWorld, path: Path, worlds: Mapping[str, WorldDescription], vocabulary: Vocabulary) -> None:
+    if learned.format != FORMAT:
+        raise SpecError(path, f"got {learned.format}, expected {FORMAT}", field="format")
+    if learned.world not in worlds:
+        raise SpecError(path, f"no such world: {expected_one_of(learned.world, worlds)}", field="world")
+    free = worlds[learned.world].free
+    for name in learned.propositions:
+        known = vocabulary.proposition_ids if free == "all" else free
+        if name not in known:
+            message = f"not free in the world {learned.world!r}: {expected_one_of(name, known)}"
+            raise SpecError(path, message, field="propositions")
+    seen: set[tuple[Label | None, Label]] = set()
+    for row, transition in enumerate(learned.transitions):
+        for name in {*(transition.source or ()), *transition.target} - {*learned.propositions}:
+            message = f"not learned here: {expected_one_of(name, learned.propositions)}"
+            raise SpecError(path, message, field=f"transitions.{row}")
+        if (transition.source, transition.target) in seen:
+            raise SpecError(path, "the transition stands here a second time", field=f"transitions.{row}")
+        seen.add((transition.source, transition.target))
+    for row, exclusion in enumerate(learned.exclusions):
+        for name in exclusion.formula.propositions - {*learned.propositions}:
+            message = f"not learned here: {expected_one_of(name, learned.propositions)}"
+            raise SpecError(path, message, field=f"exclusions.{row}.formula")
+        if not exclusion.formula.is_safety:
+            message = f"{exclusion.formula.text!r} is no safety formula"
+            raise SpecError(path, message, field=f"exclusions.{row}.formula")
