@@ -1,6 +1,8 @@
 """The command line: `verilora` and `train`. The commands import what they need, so `--help` starts at once."""
 
 import sys
+import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.errors import SpecError
 from .synth.controller import Ending, Otherwise, Reading
 from .verify.check import Paths
+from .verify.forked import check_time_limit
 from .verify.verdict import Mode
 from .verify.world import WorldError, WorldKind
 
@@ -18,7 +21,19 @@ DomainName = Annotated[str, typer.Option("--task", metavar="DOMAIN", help="The t
 Specs = Annotated[Path, typer.Option(help="The folder of task domains.", show_default="the one that ships")]
 Book = Annotated[str, typer.Option("--rulebook", metavar="NAME", help="The rulebook.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-TimeLimit = Annotated[float, typer.Option(metavar="SECONDS", help="What takes longer is UNKNOWN, never a pass.")]
+
+
+def _time_limit(seconds: float) -> float:
+    try:
+        return check_time_limit(seconds)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+TimeLimit = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", callback=_time_limit, help="What takes longer is UNKNOWN, never a pass."),
+]
 
 
 @app.command()
@@ -84,26 +99,45 @@ def rules(
 
 
 @app.command()
-def train(task: DomainName = "driving", specs: Specs = SHIPPED, rulebook: Book = DEFAULT_RULEBOOK) -> None:
+def train(
+    task: DomainName = "driving",
+    specs: Specs = SHIPPED,
+    rulebook: Book = DEFAULT_RULEBOOK,
+    time_limit: TimeLimit = 30.0,
+) -> None:
     """Train an adapter. So far only its first stage exists: can the tasks be solved under the rulebook at all?"""
     from .finetune.pipeline import run
 
     domain = load_domain(specs, task)
-    raise typer.Exit(run(domain, domain.rulebook(rulebook)))
+    raise typer.Exit(run(domain, domain.rulebook(rulebook), time_limit))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run a command. Unusable files end with one line on standard error and exit code 2."""
-    try:
-        app(arguments)
-    except (SpecError, WorldError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+def main() -> None:
+    """Run `verilora`."""
+    _run(app)
 
 
 def train_main() -> None:
-    """Run `verilora train`."""
-    main(["train", *sys.argv[1:]])
+    """Run `train`, which is `verilora train`."""
+    alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    alone.command()(train)
+    _run(alone)
+
+
+def _run(commands: typer.Typer) -> None:
+    """Run a command line. Unusable files end with a line on standard error and code 2, our own faults with code 3."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that knows few characters still gets its verdict.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        commands()
+    except (SpecError, WorldError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(3)
 
 
 if __name__ == "__main__":

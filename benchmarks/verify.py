@@ -27,8 +27,8 @@ from verilora.specs.logic import Formula, spot
 from verilora.specs.task import Task
 from verilora.synth.controller import Controller
 from verilora.verify.batch import verify_batch
-from verilora.verify.bench import make_bench
 from verilora.verify.compiled import Compiler
+from verilora.verify.prepared_world import prepare_world
 from verilora.verify.verifier import Settings, Verifier
 from verilora.verify.world import WorldKind, abstract_world, explicit_world
 
@@ -141,7 +141,7 @@ def prepared(domain: Domain, settings: Settings, task: Task, *, is_explicit: boo
     verifier = Verifier(domain, domain.rulebook(), settings)
     if is_explicit:
         world = explicit_world(abstract_world(task.world, domain.world(task.world), domain.vocabulary))
-        verifier._benches[task.world, frozenset()] = make_bench(world, domain.rulebook(), domain, Compiler())
+        verifier._prepared[task.world, frozenset()] = prepare_world(world, domain.rulebook(), domain, Compiler())
     verifier.prepare([task])
     return verifier
 

@@ -50,7 +50,7 @@ class Domain:
     def learned_world(self, task: Task) -> LearnedWorld | None:
         """Return the learned world over what a task turns on, None if none ships; raises SpecError."""
         path = learned_world_path(self.folder, task.world, task.relevant)
-        return read_learned_world(path, self.worlds, self.vocabulary) if path.is_file() else None
+        return read_learned_world(path, self.worlds) if path.is_file() else None
 
 
 def load_domain(specs: Path, name: str) -> Domain:

@@ -17,6 +17,6 @@ def expected_one_of(got: str, known: Iterable[str], most: int = 16) -> str:
     """Return "got X, expected one of ..." with the closest known name, for a message; long lists are cut."""
     names = sorted(known)
     close = get_close_matches(got, names, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    hint = f" (did you mean {close[0]!r}?)" if close and close[0] != got else ""
     more = f", … ({len(names)} in all)" if len(names) > most else ""
     return f"got {got!r}, expected one of {', '.join(names[:most]) or 'nothing: none is defined'}{more}{hint}"

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from .errors import SpecError, expected_one_of
 from .logic import Formula
-from .vocabulary import Name, Vocabulary
+from .vocabulary import Name
 from .world_description import WorldDescription
 from .yaml_file import Row, read_text
 
@@ -61,8 +61,8 @@ def learned_world_path(folder: Path, world: str, propositions: Iterable[str]) ->
     return folder / "worlds" / f"{world}.{'.'.join(sorted(propositions))}.json"
 
 
-def read_learned_world(path: Path, worlds: Mapping[str, WorldDescription], vocabulary: Vocabulary) -> LearnedWorld:
-    """Return the learned world of a file; raises SpecError, also if its content does not match its digest."""
+def read_learned_world(path: Path, worlds: Mapping[str, WorldDescription]) -> LearnedWorld:
+    """Return the learned world of a file; raises SpecError, also if its content does not match its digest or name."""
     try:
         content = json.loads(read_text(path, MAX_BYTES))
         digest = content.pop("digest", None) if isinstance(content, dict) else None
@@ -75,7 +75,9 @@ def read_learned_world(path: Path, worlds: Mapping[str, WorldDescription], vocab
         raise SpecError(path, first["msg"].removeprefix("Value error, "), field=field) from None
     if digest != learned.digest:
         raise SpecError(path, f"got {digest!r}, but its content has {learned.digest!r}", field="digest")
-    _check(learned, path, worlds, vocabulary)
+    _check(learned, path, worlds)
+    if path.name != learned_world_path(path, learned.world, learned.propositions).name:
+        raise SpecError(path, f"holds the world {learned.world!r} over {', '.join(learned.propositions)}")
     return learned
 
 
@@ -88,22 +90,25 @@ def write_learned_world(path: Path, learned: LearnedWorld) -> None:
     unfinished.replace(path)
 
 
-def _check(learned: LearnedWorld, path: Path, worlds: Mapping[str, WorldDescription], vocabulary: Vocabulary) -> None:
+def _check(learned: LearnedWorld, path: Path, worlds: Mapping[str, WorldDescription]) -> None:
     if learned.format != FORMAT:
         raise SpecError(path, f"got {learned.format}, expected {FORMAT}", field="format")
     if learned.world not in worlds:
         raise SpecError(path, f"no such world: {expected_one_of(learned.world, worlds)}", field="world")
     free = worlds[learned.world].free
     for name in learned.propositions:
-        known = vocabulary.proposition_ids if free == "all" else free
-        if name not in known:
-            message = f"not free in the world {learned.world!r}: {expected_one_of(name, known)}"
+        if name not in free:
+            message = f"not free in the world {learned.world!r}: {expected_one_of(name, free)}"
             raise SpecError(path, message, field="propositions")
     seen: set[tuple[Label | None, Label]] = set()
     for row, transition in enumerate(learned.transitions):
         for name in {*(transition.source or ()), *transition.target} - {*learned.propositions}:
             message = f"not learned here: {expected_one_of(name, learned.propositions)}"
             raise SpecError(path, message, field=f"transitions.{row}")
+        for label in (transition.source or (), transition.target):
+            if label != tuple(name for name in learned.propositions if name in label):
+                message = f"expected each name once, in the order of 'propositions', got {label}"
+                raise SpecError(path, message, field=f"transitions.{row}")
         if (transition.source, transition.target) in seen:
             raise SpecError(path, "the transition stands here a second time", field=f"transitions.{row}")
         seen.add((transition.source, transition.target))
@@ -111,6 +116,6 @@ def _check(learned: LearnedWorld, path: Path, worlds: Mapping[str, WorldDescript
         for name in exclusion.formula.propositions - {*learned.propositions}:
             message = f"not learned here: {expected_one_of(name, learned.propositions)}"
             raise SpecError(path, message, field=f"exclusions.{row}.formula")
-        if not exclusion.formula.is_safety:
-            message = f"{exclusion.formula.text!r} is no safety formula"
+        if not exclusion.formula.is_syntactic_safety:
+            message = f"{exclusion.formula.text!r} is not of the form of a safety formula"
             raise SpecError(path, message, field=f"exclusions.{row}.formula")

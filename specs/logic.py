@@ -15,7 +15,7 @@ is dealt with here, once:
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,7 @@ DICTIONARY = spot._bdd_dict
 _KEEPER = spot.make_twa_graph(DICTIONARY)
 # Of a formula in a file. Spot recurses on formulas: at some 50,000 nested operators it ends the process.
 MAX_LEN = 10_000
+MAX_DEPTH = 100
 NAME = re.compile(r"(?!(?:true|false|xor)$)[a-z][a-z0-9_]*")
 
 
@@ -58,11 +59,17 @@ class Formula:
             raise ValueError(
                 f"{self.text!r} is not a formula of linear temporal logic (a regular expression operator?)"
             )
-        for name in self.propositions:
+        if "X[!]" in str(self.ltl):
+            raise ValueError(f"{self.text!r} uses 'X[!]', which is for finite traces only: expected 'X'")
+        if _depth(self.ltl) > MAX_DEPTH:
+            raise ValueError(f"operators nest deeper than {MAX_DEPTH} in '{self.text[:60]}…'")
+        for name in sorted(self.propositions):
             if not NAME.fullmatch(name):
                 raise ValueError(
                     f"{name!r} in {self.text!r} cannot name a proposition: expected lower-case letters, digits and '_'"
                 )
+            # Keep its variable, whatever becomes of the automata that are made from the formula.
+            variable(name)
 
     @property
     def propositions(self) -> frozenset[str]:
@@ -73,6 +80,11 @@ class Formula:
     def manna_pnueli_class(self) -> str:
         """Name of the smallest class of Manna and Pnueli's hierarchy that holds it (safety, recurrence, ...)."""
         return str(spot.mp_class(self.ltl, "v"))
+
+    @property
+    def is_syntactic_safety(self) -> bool:
+        """Whether its form alone shows that it is a safety formula, which takes no time to find out."""
+        return bool(self.ltl.is_syntactic_safety())
 
     @property
     def is_safety(self) -> bool:
@@ -128,10 +140,14 @@ def cube(names: Iterable[str]) -> Bdd:
 
 def exactly_one(names: Iterable[str], chosen: str) -> Bdd:
     """Return "`chosen` and none of the other names"."""
-    diagram = variable(chosen)
+    return letter_diagram((chosen,), (name for name in names if name != chosen))
+
+
+def one_of(names: Sequence[str]) -> Bdd:
+    """Return "exactly one of the names"."""
+    diagram = buddy.bddfalse
     for name in names:
-        if name != chosen:
-            diagram = diagram & -variable(name)
+        diagram = diagram | exactly_one(names, name)
     return diagram
 
 
@@ -162,6 +178,17 @@ def new_automaton(names: Iterable[str]) -> Automaton:
         variable(name)
         automaton.register_ap(name)
     return automaton
+
+
+def _depth(ltl: Any) -> int:
+    """Return how deep operators nest, without recursion."""
+    depth, level = 0, [ltl]
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH + 1:
+            break
+        level = [part for formula in level for part in formula]
+    return depth - 1
 
 
 def _syntax_message(text: str, spot_message: str) -> str:

@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from .errors import expected_one_of
-from .logic import NAME, Formula
+from .logic import NAME, Formula, cube
+from .phrase import RESERVED, tokenize
 from .yaml_file import Location, Row, YamlFile, read_yaml
 
 _PHRASE = re.compile(r"[a-z0-9]+(?:[ '-][a-z0-9]+)*")
@@ -74,14 +75,22 @@ def read_vocabulary(path: Path) -> Vocabulary:
     """Return the vocabulary of a file; raises SpecError."""
     file = read_yaml(path)
     vocabulary = file.parse(Vocabulary)
-    owner: dict[str, str] = {}
+    # In the order of the file, so that results do not depend on which proposition is met first.
+    cube((*vocabulary.proposition_ids, *vocabulary.action_ids))
+    ids: set[str] = set()
+    owner: dict[tuple[str, ...], str] = {}
     for kind in ("propositions", "actions"):
         for row, word in enumerate(getattr(vocabulary, kind)):
-            if owner.get(word.id) == word.id:
+            if word.id in ids:
                 raise file.error((kind, row, "id"), f"duplicate id {word.id!r}")
+            ids.add(word.id)
             for phrase in dict.fromkeys((word.id, word.english, *word.synonyms)):
-                if owner.setdefault(phrase, word.id) != word.id:
-                    raise file.error((kind, row), f"{phrase!r} already means {owner[phrase]!r}, not also {word.id!r}")
+                tokens = tuple(tokenize(phrase))
+                if not tokens or any(tokens[: len(reserved)] == reserved for reserved in RESERVED):
+                    expected = "expected a word, not an article alone or a beginning that steps reserve"
+                    raise file.error((kind, row), f"{phrase!r} could never be found in a step: {expected}")
+                if owner.setdefault(tokens, word.id) != word.id:
+                    raise file.error((kind, row), f"{phrase!r} already means {owner[tokens]!r}, not also {word.id!r}")
     if vocabulary.idle not in vocabulary.action_ids:
         raise file.error(("idle",), expected_one_of(vocabulary.idle, vocabulary.action_ids))
     return vocabulary

@@ -21,27 +21,35 @@ class WorldDescription(Row):
 
     english: str = ""
     description: str = ""
-    free: tuple[Name, ...] | Literal["all"]
+    free: tuple[Name, ...]
     constant: tuple[Name, ...] = ()
     constraints: tuple[Formula, ...] = ()
     fairness: Formula = Formula("true")
 
 
+class _Entry(WorldDescription):
+    free: tuple[Name, ...] | Literal["all"]  # type: ignore[assignment]
+
+
 class _File(Row):
-    worlds: dict[Name, WorldDescription] = Field(min_length=1)
+    worlds: dict[Name, _Entry] = Field(min_length=1)
 
 
 def read_worlds(path: Path, vocabulary: Vocabulary) -> dict[str, WorldDescription]:
     """Return the worlds of a file by name, always with the universal one, where all is free; raises SpecError."""
     file = read_yaml(path)
-    worlds = {name: _checked(name, world, file, vocabulary) for name, world in file.parse(_File).worlds.items()}
+    entries = file.parse(_File).worlds
+    worlds = {name: _checked(name, _resolved(entry, vocabulary), file, vocabulary) for name, entry in entries.items()}
     return {UNIVERSAL: WorldDescription(free=vocabulary.proposition_ids), **worlds}
+
+
+def _resolved(entry: _Entry, vocabulary: Vocabulary) -> WorldDescription:
+    free = vocabulary.proposition_ids if entry.free == "all" else entry.free
+    return WorldDescription(**{**dict(entry), "free": free})
 
 
 def _checked(name: str, world: WorldDescription, file: YamlFile, vocabulary: Vocabulary) -> WorldDescription:
     at = ("worlds", name)
-    if world.free == "all":
-        world = world.model_copy(update={"free": vocabulary.proposition_ids})
     for field in ("free", "constant"):
         seen: set[str] = set()
         for index, proposition in enumerate(getattr(world, field)):
@@ -57,8 +65,8 @@ def _checked(name: str, world: WorldDescription, file: YamlFile, vocabulary: Voc
         raise file.error(at, "in the universal world all is free and nothing constrained: expected 'free: all'")
     for index, constraint in enumerate(world.constraints):
         vocabulary.check(constraint, file, (*at, "constraints", index), actions=False)
-        if not constraint.is_safety:
-            found = f"{constraint.text!r} is a {constraint.manna_pnueli_class} formula"
-            raise file.error((*at, "constraints", index), f"{found}, expected a safety formula (what never happens)")
+        if not constraint.is_syntactic_safety:
+            message = f"{constraint.text!r} is not of the form of a safety formula (what never happens)"
+            raise file.error((*at, "constraints", index), message)
     vocabulary.check(world.fairness, file, (*at, "fairness"), actions=False)
     return world

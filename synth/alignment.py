@@ -1,18 +1,9 @@
 """Alignment of a response's words to the vocabulary: exact phrases, then synonyms, else nothing (never a guess)."""
 
-import re
 from collections.abc import Iterable, Sequence
 
+from ..specs.phrase import tokenize
 from ..specs.vocabulary import Vocabulary, Word
-
-ARTICLES = frozenset({"the", "a", "an"})
-_TOKEN = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
-
-
-def tokenize(text: str) -> list[str]:
-    """Return the words and marks of a text: lower case, hyphens and underscores split, articles left out."""
-    plain = re.sub(r"[-_]", " ", text.lower()).replace("'", "")
-    return [token for token in _TOKEN.findall(plain) if token not in ARTICLES]
 
 
 class Alignment:

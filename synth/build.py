@@ -69,12 +69,6 @@ class _Flow:
         """Yield what can happen in an instant that reaches a position under a guard; targets are positions."""
         if guard == buddy.bddfalse:
             return
-        if position == self.done:
-            if self.reading.ending == Ending.PATROL:
-                yield from self.instant(1, guard, path)
-            else:
-                yield Edge(guard, self.idle, self.done, path)
-            return
         if position in path:
             raise _timeless(path, position)
         path = (*path, position)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..specs.logic import Bdd, boolean_diagram, buddy, spot, variable
+from ..specs.logic import Bdd, buddy, spot, variable
 from ..specs.vocabulary import Vocabulary
 
 
@@ -73,8 +73,3 @@ def guard_text(guard: Bdd, vocabulary: Vocabulary) -> str:
     """Return a set of letters in words, for people."""
     condition = condition_of(guard)
     return "always" if condition is None else condition_text(condition, vocabulary)
-
-
-def guard_of(formula_text: str) -> Bdd:
-    """Return the set of letters of a Boolean formula over proposition names."""
-    return boolean_diagram(spot.formula(formula_text))

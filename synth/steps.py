@@ -1,6 +1,6 @@
 """Numbered steps, what a language model writes: their grammar, their parser and their printer.
 
-    steps     := ( INT "." step NEWLINE )+                                   2 to 8 of them, numbered from 1
+    steps     := ( INT ( "." | ")" ) step NEWLINE )+                                   2 to 8 of them, numbered from 1
     step      := "observe" ["state of"] list | action | go_to
                | "if" condition "," branch [ "," "otherwise" ( branch | "stay" ) ]
                | "wait until" condition [ [","] "then" action ]
@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..specs.errors import expected_one_of
+from ..specs.phrase import tokenize
 from ..specs.vocabulary import Vocabulary
-from .alignment import Alignment, tokenize
+from .alignment import Alignment
 from .condition import Atom, Condition, Junction, condition_text
 
 MIN_STEPS = 2
 MAX_STEPS = 8
 MAX_DEPTH = 16
-_NUMBERED = re.compile(r"\s*(\d{1,4})[.)]\s*(.*)")
+_NUMBERED = re.compile(r"\s*([0-9]{1,4})[.)]\s*(.*)")
 
 
 class InvalidController(ValueError):

@@ -112,7 +112,8 @@ def test_no_task_lists_the_ids(bad: Path, driving: Domain) -> None:
         (["--task", "flying"], "no such task domain (a folder with propositions.yaml): got 'flying'"),
         (["--rulebook", "defualt"], "no such rulebook: got 'defualt', expected one of author-smv, default"),
         (["--mode", "paper", "--world", "abstract"], "got all paths of the abstract world"),
-        (["--time-limit", "0"], "the time limit must be more than 0 s, got 0.0"),
+        (["--time-limit", "0"], "the time limit must be more than 0 s and at most 86400 s, got 0.0"),
+        (["--time-limit", "inf"], "the time limit must be more than 0 s and at most 86400 s, got inf"),
     ],
 )
 def test_unusable_arguments_end_with_2_and_a_reason(good: Path, arguments: list[str], message: str) -> None:
@@ -131,6 +132,45 @@ def test_a_world_whose_fairness_leaves_no_run(good: Path, driving: Domain, tmp_p
         assert code == 2
         assert f"error: {worlds}: worlds." in err
         assert "no run satisfies the fairness 'GF stop_sign & FG !stop_sign'" in err
+
+
+@pytest.mark.parametrize(
+    "first", ["Task: right-at-traffic-light", "task : right-at-traffic-light ", "TASK:right-at-traffic-light"]
+)
+def test_spellings_of_the_task_line(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "steps.txt"
+    path.write_bytes(f"{first}\r\n{AFTER_LOOPING}".replace("\n", "\r\n").encode())
+    assert verilora("verify", path)[0] == 0
+
+
+def test_a_task_line_that_names_no_task_names_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "steps.txt"
+    path.write_text(f"Task: turn right at the traffic light\n{AFTER_LOOPING}")
+    code, _, err = verilora("verify", path)
+    assert (code, f"{path}: no such task: got 'turn right at the traffic light'" in err) == (2, True)
+
+
+def test_text_in_data_is_not_markup_and_any_terminal_will_do(tmp_path: Path) -> None:
+    path = tmp_path / "machine.hoa"
+    machine = 'HOA: v1\nStates: 1\nStart: 0\nAP: 4 "stop" "go_straight" "turn_left" "turn_right"\n'
+    path.write_text(machine + 'Acceptance: 0 t\n--BODY--\nState: 0 "[/red] :car:"\n[0&!1&!2&!3] 0\n--END--\n')
+    code, out, err = verilora("verify", "--for", TASK, path, environment={"PYTHONIOENCODING": "ascii"})
+    assert (code, err) == (1, "")
+    assert "[/red] :car:" in out
+
+
+def test_standard_input_that_is_closed() -> None:
+    command = [sys.executable, "-m", "verilora", "verify", "--for", TASK, "-"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *command], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: standard input: cannot be read: it is closed\n")
+
+
+def test_results_do_not_depend_on_the_hash_seed() -> None:
+    def ask(seed: str) -> tuple[int, str, str]:
+        arguments = ("rules", "--task", "greenhouse", "--specs", DATA, "--json")
+        return verilora(*arguments, environment={"PYTHONHASHSEED": seed})
+
+    assert ask("1") == ask("2") == ask("3")
 
 
 def test_a_file_of_ten_megabytes(tmp_path: Path) -> None:

@@ -63,7 +63,10 @@ def _rejecting_bottom(behaviour: Automaton, formula: CompiledFormula) -> FindRun
     components = spot.scc_info(product)
     acceptance = product.acc()
     for component in range(components.scc_count()):
-        if not components.succ(component) and not acceptance.accepting(components.acc_sets_of(component)):
+        if components.succ(component):
+            continue
+        assert not components.is_trivial(component), "a behaviour without dead ends"
+        if not acceptance.accepting(components.acc_sets_of(component)):
             states = frozenset(components.states_of(component))
             return lambda: _into_bottom(product, states)
     return None

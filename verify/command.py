@@ -77,10 +77,12 @@ def _task(domain: Domain, response: Response, task_id: str | None) -> Task:
     if task_id and response.task_id and task_id != response.task_id:
         raise SpecError(response.name, f"its first line names the task {response.task_id!r}, --for names {task_id!r}")
     chosen = task_id or response.task_id
-    if chosen is None:
+    if not chosen:
         ids = "\n  ".join(domain.tasks)
         raise SpecError(response.name, f"no task: expected --for ID or a first line 'Task: ID' with one of\n  {ids}")
-    return domain.task(chosen)
+    if chosen not in domain.tasks:
+        raise SpecError(response.name, f"no such task: {expected_one_of(chosen, domain.tasks)}")
+    return domain.tasks[chosen]
 
 
 def _worlds(domain: Domain, name_or_kind: str | None) -> list[str]:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from ..specs.logic import Automaton, Formula, spot
-from .forked import TimeLimitExceeded, within
+from .forked import Unanswered, within
+
+# Spot is built for 32 acceptance sets; products of two formulas must fit.
+MAX_SETS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,7 @@ class CompiledFormula:
     """
 
     formula: Formula
+    manna_pnueli_class: str
     is_safety: bool
     automaton: Automaton
     complement: Automaton
@@ -25,28 +29,38 @@ class Compiler:
 
     def __init__(self, time_limit: float = 5.0) -> None:
         self.time_limit = time_limit
-        self._compiled: dict[Formula, CompiledFormula | TimeLimitExceeded] = {}
+        self._compiled: dict[Formula, CompiledFormula | Unanswered] = {}
 
     def compile(self, formula: Formula) -> CompiledFormula:
-        """Return a formula's automata; raises TimeLimitExceeded."""
+        """Return a formula's automata; raises Unanswered."""
         if formula not in self._compiled:
             try:
                 self._compiled[formula] = _from_hoa(formula, *within(self.time_limit, _translate, formula))
-            except TimeLimitExceeded as error:
-                self._compiled[formula] = TimeLimitExceeded(f"translating {formula.text!r}: {error}")
+            except Unanswered as error:
+                self._compiled[formula] = Unanswered(f"translating {formula.text!r}: {error}")
         compiled = self._compiled[formula]
-        if isinstance(compiled, TimeLimitExceeded):
+        if isinstance(compiled, Unanswered):
             raise compiled
         return compiled
 
+    def monitor(self, formula: Formula) -> Automaton:
+        """Return the graph of all that a safety formula allows; raises Unanswered."""
+        return spot.automaton(within(self.time_limit, _translate_monitor, formula) + "\n")
 
-def _translate(formula: Formula) -> tuple[str, bool]:
+
+def _translate(formula: Formula) -> tuple[str, str, bool]:
     automaton = spot.translate(formula.ltl, "generic", "deterministic", "complete")
-    return automaton.to_str("hoa"), formula.is_safety
+    if automaton.num_sets() > MAX_SETS:
+        raise RuntimeError(f"its automaton needs {automaton.num_sets()} acceptance sets, more than {MAX_SETS}")
+    return automaton.to_str("hoa"), formula.manna_pnueli_class, formula.is_safety
 
 
-def _from_hoa(formula: Formula, hoa: str, is_safety: bool) -> CompiledFormula:
+def _translate_monitor(formula: Formula) -> str:
+    return str(spot.translate(formula.ltl, "monitor", "deterministic").to_str("hoa"))
+
+
+def _from_hoa(formula: Formula, hoa: str, manna_pnueli_class: str, is_safety: bool) -> CompiledFormula:
     automaton = spot.automaton(hoa + "\n")
     components = spot.scc_info(automaton)
     bad = (state for state in range(automaton.num_states()) if not components.is_useful_state(state))
-    return CompiledFormula(formula, is_safety, automaton, spot.dualize(automaton), frozenset(bad))
+    return CompiledFormula(formula, manna_pnueli_class, is_safety, automaton, spot.dualize(automaton), frozenset(bad))

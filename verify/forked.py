@@ -11,12 +11,13 @@ from multiprocessing.connection import Connection
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 _FORK = multiprocessing.get_context("fork")
+MAX_SECONDS = 86_400
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class TimeLimitExceeded(Exception):
-    """The work was ended before it had a result."""
+class Unanswered(Exception):
+    """The work has no result: it took too long, or went beyond what Spot or the machine can do."""
 
 
 class Forked(Generic[R]):
@@ -29,18 +30,20 @@ class Forked(Generic[R]):
         sender.close()
 
     def result(self, seconds: float | None = None) -> R:
-        """Return what the call returned, or raise what it raised, and end the child; raises TimeLimitExceeded.
+        """Return what the call returned, or raise what it raised, and end the child; raises Unanswered.
 
-        A child that dies without a result (out of memory, say) counts as over its limit.
+        That is also raised for a child that dies without a result and for limits of Spot's (a RuntimeError there).
         """
         try:
             if not self._receiver.poll(seconds):
-                raise TimeLimitExceeded(f"no result within {seconds:g} s")
+                raise Unanswered(f"no result within {seconds:g} s")
             succeeded, result = self._receiver.recv()
         except EOFError:
-            raise TimeLimitExceeded("the process ended without a result") from None
+            raise Unanswered("the process ended without a result") from None
         finally:
             self.end()
+        if isinstance(result, RuntimeError | MemoryError):
+            raise Unanswered(str(result) or type(result).__name__)
         if not succeeded:
             raise result
         return cast(R, result)
@@ -52,8 +55,15 @@ class Forked(Generic[R]):
         self._receiver.close()
 
 
+def check_time_limit(seconds: float) -> float:
+    """Return a time limit if it is one; raises ValueError."""
+    if not 0 < seconds <= MAX_SECONDS:
+        raise ValueError(f"the time limit must be more than 0 s and at most {MAX_SECONDS} s, got {seconds}")
+    return seconds
+
+
 def within(seconds: float, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Return `function(...)` or raise what it raised; raises TimeLimitExceeded after `seconds`."""
+    """Return `function(...)` or raise what it raised; raises Unanswered after `seconds`."""
     return Forked(function, *args, **kwargs).result(seconds)
 
 

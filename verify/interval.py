@@ -1,6 +1,6 @@
 """Intervals for shares that were counted."""
 
-from math import comb
+from math import exp, fsum, lgamma, log, log1p
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -28,6 +28,10 @@ def _lower(successes: int, trials: int, tail: float) -> float:
 
 
 def _at_least(successes: int, trials: int, probability: float) -> float:
-    return sum(
-        comb(trials, k) * probability**k * (1 - probability) ** (trials - k) for k in range(successes, trials + 1)
-    )
+    """Return the probability of at least that many successes; logarithms keep large numbers of trials in range."""
+    if not 0 < probability < 1:
+        return float(probability >= 1)
+    win, lose = log(probability), log1p(-probability)
+    arrangements = (lgamma(trials + 1) - lgamma(k + 1) - lgamma(trials - k + 1) for k in range(successes, trials + 1))
+    terms = (ways + k * win + (trials - k) * lose for k, ways in enumerate(arrangements, start=successes))
+    return fsum(map(exp, terms))

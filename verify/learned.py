@@ -5,21 +5,37 @@ world's description with the stated exclusions as constraints. A label that no o
 G+; the end of an episode is never a transition.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import compress, product
 
 from ..specs.learned_world import Label, LearnedWorld
-from ..specs.logic import Automaton, letter_diagram, new_automaton, spot
+from ..specs.logic import Automaton, Bdd, Formula, buddy, letter_diagram, new_automaton
 from ..specs.vocabulary import Vocabulary
 from ..specs.world_description import WorldDescription
+from .compiled import Compiler
+from .forked import Unanswered
 from .world import World, WorldError, WorldKind, abstract_world
 
 
-def learned_world(learned: LearnedWorld, description: WorldDescription, vocabulary: Vocabulary) -> World:
+def learned_world(
+    learned: LearnedWorld, description: WorldDescription, vocabulary: Vocabulary, compiler: Compiler
+) -> World:
     """Return a learned world with its closure; raises WorldError if a transition that was seen is excluded."""
     excluded = tuple(exclusion.formula for exclusion in learned.exclusions)
-    closed = description.model_copy(update={"constraints": (*description.constraints, *excluded)})
-    closure = replace(abstract_world(learned.world, closed, vocabulary), kind=WorldKind.SIMULATED)
+    try:
+        compiler.compile(description.fairness)
+    except Unanswered as error:
+        raise WorldError(f"world {learned.world!r}: {error}") from None
+    # What is learned need not keep the fairness that synthesis assumes of the description.
+    closed = description.model_copy(
+        update={"constraints": (*description.constraints, *excluded), "fairness": Formula("true")}
+    )
+    closure = replace(
+        abstract_world(learned.world, closed, vocabulary, compiler),
+        kind=WorldKind.SIMULATED,
+        fairness=description.fairness,
+    )
     return replace(
         closure,
         graph=_seen_graph(learned, closure.graph, vocabulary),
@@ -36,37 +52,49 @@ def ends_of_observation(learned: LearnedWorld) -> list[Label]:
 
 
 def _seen_graph(learned: LearnedWorld, closure: Automaton, vocabulary: Vocabulary) -> Automaton:
-    """Return G: the chain over labels, restricted to what the closure allows where observation ends."""
-    chain = new_automaton(vocabulary.proposition_ids)
-    seen = {(transition.source, transition.target) for transition in learned.transitions}
-    labels = _labels(learned)
-    state_of: dict[Label | None, int] = {None: 0} | {label: number for number, label in enumerate(labels, start=1)}
-    sources = {source for source, _ in seen}
-    # Beyond the end of observation anything can follow, also labels that were never seen.
-    open_ended = [label for label in labels if label not in sources] if ends_of_observation(learned) else []
-    chain.new_states(len(state_of))
-    chain.set_init_state(0)
-    for source, target in [*sorted(seen, key=str), *product(open_ended, labels)]:
-        label = letter_diagram(target, {*learned.propositions} - {*target})
-        chain.new_edge(state_of[source], state_of[target], label)
-    graph = spot.product(chain, closure)
-    chain_state = [pair[0] for pair in graph.get_product_states()]
-    left = {(chain_state[edge.src], chain_state[edge.dst]) for edge in graph.edges()}
-    for source, target in seen:
-        if (state_of[source], state_of[target]) not in left:
-            step = f"{_words(source)} → {_words(target)}"
-            raise WorldError(
-                f"world {learned.world!r}: the transition {step} was seen, but is excluded or out of reach"
-            )
+    """Return G: what was seen, restricted to the closure; where nothing seen can follow, all that the closure allows.
+
+    Its states are pairs of a label (None before the first letter) and a state of the closure.
+    """
+    following: dict[Label | None, list[Label]] = {}
+    for transition in learned.transitions:
+        following.setdefault(transition.source, []).append(transition.target)
+    names = learned.propositions
+    all_labels = [tuple(compress(names, bits)) for bits in product((True, False), repeat=len(names))]
+    graph = new_automaton(vocabulary.proposition_ids)
+    start: tuple[Label | None, int] = (None, closure.get_init_state_number())
+    number = {start: graph.new_state()}
+    graph.set_init_state(0)
+    taken: set[tuple[Label | None, Label]] = set()
+    frontier = [start]
+    for label, state in frontier:
+        edges = _edges(closure, state, following.get(label, []), names)
+        taken |= {(label, target) for target, _, _ in edges}
+        for target, letters, closure_target in edges or _edges(closure, state, all_labels, names):
+            node = (target, closure_target)
+            if node not in number:
+                number[node] = graph.new_state()
+                frontier.append(node)
+            graph.new_edge(number[label, state], number[node], letters)
+    for source, targets in following.items():
+        for target in targets:
+            if (source, target) not in taken:
+                step = f"the transition {_words(source)} → {_words(target)}"
+                raise WorldError(f"world {learned.world!r}: {step} was seen, but is excluded or out of reach")
     return graph
 
 
-def _labels(learned: LearnedWorld) -> list[Label]:
-    """Return the labels that were seen; all labels if observation ends somewhere."""
-    if ends_of_observation(learned):
-        names = learned.propositions
-        return [tuple(compress(names, bits)) for bits in product((True, False), repeat=len(names))]
-    return sorted({transition.target for transition in learned.transitions})
+def _edges(
+    closure: Automaton, state: int, targets: Iterable[Label], names: tuple[str, ...]
+) -> list[tuple[Label, Bdd, int]]:
+    """Return the closure's edges from a state under each of the labels."""
+    letters = {target: letter_diagram(target, {*names} - {*target}) for target in targets}
+    return [
+        (target, edge.cond & label, edge.dst)
+        for target, label in letters.items()
+        for edge in closure.out(state)
+        if edge.cond & label != buddy.bddfalse
+    ]
 
 
 def _words(label: Label | None) -> str:

@@ -5,39 +5,53 @@ whose guard follows from the rules: the letters under which an action breaks no 
 world's fairness promises to recur.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ..specs.logic import Bdd, Formula, boolean_diagram, buddy, cube, exactly_one, letter_diagram, spot
 from ..specs.vocabulary import Vocabulary
 from ..specs.world_description import WorldDescription
 from ..synth.condition import condition_of
-from ..synth.steps import Act, GoTo, If, Program, Stay, WaitUntil
+from ..synth.steps import MAX_STEPS, Act, GoTo, If, Program, Stay, Step, WaitUntil
 from .compiled import CompiledFormula
 
 
 def candidates(
-    description: WorldDescription, kept: Sequence[CompiledFormula], goal: Formula | None, vocabulary: Vocabulary
+    description: WorldDescription, rules: Sequence[CompiledFormula], first: Collection[str], vocabulary: Vocabulary
 ) -> Iterator[Program]:
-    """Yield two-step programs that may keep the formulas in a world; the actions that a goal names come first."""
-    first = goal.propositions if goal else frozenset()
+    """Yield short programs that may keep rules in a world; the actions named in `first` come first."""
     moves = [action for action in vocabulary.action_ids if action != vocabulary.idle]
-    for action in sorted(moves, key=lambda move: move not in first):
-        safe = _safe_letters(action, kept, vocabulary)
-        for recurring in (*_recurring(description.fairness), buddy.bddtrue):
-            guard = _as_seen_in(description, safe & recurring, vocabulary)
-            condition = condition_of(guard) if guard not in (buddy.bddtrue, buddy.bddfalse) else None
+    moves.sort(key=lambda move: move not in first)
+    promises = (buddy.bddtrue, *_recurring(description.fairness))
+    absent = {*vocabulary.proposition_ids} - {*description.free, *description.constant}
+    never_changes = letter_diagram(description.constant, absent)
+    for promise in promises:
+        guards = {
+            move: buddy.bdd_restrict(_safe_letters(move, rules, vocabulary) & promise, never_changes) for move in moves
+        }
+        possible = [move for move in moves if guards[move] != buddy.bddfalse]
+        for move in possible:
+            condition = condition_of(guards[move])
             if condition is not None:
-                yield If(condition, Act(action), Stay()), GoTo(1)
-                yield WaitUntil(condition, action), Act(vocabulary.idle)
+                yield If(condition, Act(move), Stay()), GoTo(1)
+            yield _when(guards[move], move), Act(vocabulary.idle)
+        # One after the other, for rules that ask for several actions.
+        if 1 < len(possible) <= MAX_STEPS:
+            yield tuple(_when(guards[move], move) for move in possible)
     yield Act(vocabulary.idle), Act(vocabulary.idle)
 
 
-def _safe_letters(action: str, kept: Sequence[CompiledFormula], vocabulary: Vocabulary) -> Bdd:
-    """Return the letters under which giving an action at the start breaks none of the formulas."""
+def _when(guard: Bdd, move: str) -> Step:
+    """Return the step that gives an action as soon as a guard holds."""
+    condition = condition_of(guard)
+    return Act(move) if condition is None else WaitUntil(condition, move)
+
+
+def _safe_letters(action: str, rules: Sequence[CompiledFormula], vocabulary: Vocabulary) -> Bdd:
+    """Return the letters under which giving an action at the start breaks none of the rules."""
     output = exactly_one(vocabulary.action_ids, action)
     actions = cube(vocabulary.action_ids)
     safe = buddy.bddtrue
-    for formula in kept:
+    for formula in rules:
         for edge in formula.automaton.out(formula.automaton.get_init_state_number()):
             if edge.dst in formula.bad:
                 safe = safe & -buddy.bdd_exist(edge.cond & output, actions)
@@ -53,9 +67,3 @@ def _recurring(fairness: Formula) -> list[Bdd]:
         for part in parts
         if part.kind() == spot.op_G and part[0].kind() == spot.op_F and part[0][0].is_boolean()
     ]
-
-
-def _as_seen_in(description: WorldDescription, letters: Bdd, vocabulary: Vocabulary) -> Bdd:
-    """Return letters without the propositions that never change in a world."""
-    absent = {*vocabulary.proposition_ids} - {*description.free, *description.constant}
-    return buddy.bdd_restrict(letters, letter_diagram(description.constant, absent))

@@ -11,8 +11,10 @@ from rich.text import Text
 from ..specs.domain import Domain
 from ..specs.rulebook import Rule, Rulebook
 from .check import Paths
-from .lint import Reach, RuleLint, WorldLint
-from .verdict import GateVerdict, RuleVerdict, Status, Verdict
+from .lint import WorldLint
+from .reach import Reach
+from .rule_lint import RuleLint
+from .verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict
 from .witness import Moment, Witness
 
 MAX_MOMENTS = 12
@@ -78,8 +80,10 @@ def _rule_table(verdict: Verdict, rules: Mapping[str, Rule]) -> Table:
     for found in verdict.judged:
         rule = rules[found.rule_id]
         remark = " (vacuous: never triggered)" if found.vacuous else ""
-        remark += " (implied by another rule)" if rule.weight and not found.weight else ""
-        table.add_row(rule.id, _status(found), f"{found.weight:g}", (found.reason or rule.english) + remark)
+        is_implied = rule.weight and not found.weight and verdict.mode is Mode.GATED
+        remark += " (implied by another rule)" if is_implied else ""
+        weight = f"{found.weight:g}" if verdict.mode is Mode.GATED else "1"
+        table.add_row(rule.id, _status(found), weight, (found.reason or rule.english) + remark)
     return table
 
 
@@ -157,16 +161,15 @@ def render_world(world: WorldLint, num_rules: int, *, controllers: bool) -> Rend
         table.add_column(column)
     for reach in world.reaches:
         table.add_row(*_reach_row(reach, num_rules))
-    not_counted = [rule for rule in world.applicable if rule not in world.counted]
     title = Text.assemble(
         (world.world, "bold"), f": {len(world.applicable)} rules apply: {', '.join(world.applicable)}"
     )
-    if not_counted:
-        title.append(f"; implied, so without weight: {', '.join(not_counted)}")
+    if world.implied:
+        title.append(f"; implied, so without weight: {', '.join(world.implied)}")
     parts: list[RenderableType] = [title, table]
     for reach in world.reaches if controllers else ():
-        if reach.steps is not None:
-            parts += [Text(f"{reach.goal or 'no gates'}, {reach.paths} runs:"), Padding(reach.steps, (0, 0, 1, 2))]
+        if reach.controller is not None:
+            parts += [Text(f"{reach.goal or 'no gates'}, {reach.paths} runs:"), Padding(reach.controller, (0, 0, 1, 2))]
     return Group(*parts)
 
 
@@ -187,7 +190,7 @@ def _reach_row(reach: Reach, num_rules: int) -> tuple[RenderableType, ...]:
     return gates, reach.paths, verdict, f"{reach.best_count} of {num_rules}", ", ".join(reach.dropped) or "-", size
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console; output that goes to a file or a pipe is wide enough for the tables."""
-    probe = Console(stderr=stderr)
-    return probe if probe.is_terminal else Console(stderr=stderr, width=160)
+def console() -> Console:
+    """Return a console that prints data as it is; output to a file or a pipe is wide enough for the tables."""
+    plain = Console(markup=False, emoji=False, highlight=False)
+    return plain if plain.is_terminal else Console(markup=False, emoji=False, highlight=False, width=160)

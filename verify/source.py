@@ -9,7 +9,7 @@ from ..specs.errors import SpecError
 from ..specs.yaml_file import MAX_BYTES, decode, read_text
 
 STANDARD_INPUT = "-"
-_TASK_LINE = re.compile(r"\s*task:\s*(\S+)\s*", re.IGNORECASE)
+_TASK_LINE = re.compile(r"\s*task\s*:(.*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Response:
 def read_response(name: str) -> Response:
     """Return the response in a file, `-` for standard input; raises SpecError if it cannot be used."""
     if name == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise SpecError("standard input", "cannot be read: it is closed")
         raw = sys.stdin.buffer.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise SpecError("standard input", f"is too large: expected at most {MAX_BYTES:,} bytes")
@@ -32,4 +34,4 @@ def read_response(name: str) -> Response:
         text = read_text(Path(name))
     first, _, rest = text.lstrip().partition("\n")
     task_line = _TASK_LINE.fullmatch(first)
-    return Response(name, rest, task_line[1]) if task_line else Response(name, text, None)
+    return Response(name, rest, task_line[1].strip()) if task_line else Response(name, text, None)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..specs.logic import Automaton, Formula, buddy, conjunction, cube, exactly_one, new_automaton, spot
+from ..specs.logic import Automaton, Formula, buddy, conjunction, cube, exactly_one, new_automaton, one_of, spot
 from ..specs.vocabulary import Vocabulary
 from ..specs.world_description import WorldDescription
 from ..synth.controller import Controller
@@ -29,7 +29,7 @@ class Game:
     def solve(self, guarantees: Iterable[Formula]) -> str | None:
         """Return a strategy that keeps all guarantees, as HOA text, or None if there is none."""
         formula = self._simplified(spot.formula.Implies(self._assumed().ltl, conjunction(guarantees).ltl))
-        one_action = spot.formula(f"G({_exactly_one(self.vocabulary.action_ids)})")
+        one_action = spot.formula.G(spot.bdd_to_formula(one_of(self.vocabulary.action_ids)))
         game = spot.ltl_to_game(spot.formula.And([one_action, formula]), self.vocabulary.action_ids)
         if not spot.solve_game(game):
             return None
@@ -68,10 +68,9 @@ class Game:
 
     def _simplified(self, formula: Any) -> Any:
         """Return a formula with the propositions that never change here replaced by their value."""
-        free = self.vocabulary.proposition_ids if self.description.free == "all" else self.description.free
         if formula.kind() == spot.op_ap:
             name = formula.ap_name()
-            if name in free or name in self.vocabulary.action_ids:
+            if name in self.description.free or name in self.vocabulary.action_ids:
                 return formula
             return spot.formula.tt() if name in self.description.constant else spot.formula.ff()
         return formula.map(self._simplified)
@@ -98,9 +97,3 @@ def _determine(strategy: Automaton, determined: Automaton, state: int, vocabular
             if guard != buddy.bddfalse:
                 determined.new_edge(state, edge.dst, guard & output)
                 open_letters = open_letters & -guard
-
-
-def _exactly_one(names: Sequence[str]) -> str:
-    return " | ".join(
-        "(" + " & ".join(name if name == chosen else f"!{name}" for name in names) + ")" for chosen in names
-    )

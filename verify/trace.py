@@ -23,7 +23,7 @@ class TraceStatus(StrEnum):
 
 
 class TraceJudge:
-    """Judges finite traces against formulas. Raises TimeLimitExceeded if one takes too long to translate."""
+    """Judges finite traces against formulas. Raises Unanswered if one takes too long to translate."""
 
     def __init__(self, formulas: Mapping[str, Formula], compiler: Compiler) -> None:
         self._monitors = {name: _Monitor(formula, compiler) for name, formula in formulas.items()}

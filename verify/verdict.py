@@ -97,7 +97,7 @@ class Verdict:
         """Weighted share of the applicable rules that are kept; 0 for an invalid controller or a failed gate."""
         if not self.gates_kept:
             return 0.0
-        return self.kept_weight / self.total_weight if self.total_weight else 1.0
+        return self.kept_weight / self.total_weight if self.total_weight else float(self.all_kept)
 
     @property
     def raw_kept(self) -> int:

@@ -14,11 +14,11 @@ from ..synth.build import parse_controller
 from ..synth.controller import Controller, Ending, Reading
 from ..synth.hoa import from_hoa
 from ..synth.steps import MAX_STEPS, InvalidController
-from .bench import Bench, BenchRule, Product, make_bench
 from .check import FindRun, Paths, find_violation
 from .compiled import CompiledFormula, Compiler
-from .forked import TimeLimitExceeded
+from .forked import Unanswered, check_time_limit
 from .learned import learned_world
+from .prepared_world import PreparedRule, PreparedWorld, Product, prepare_world
 from .verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict
 from .witness import Witness, tell
 from .world import World, WorldKind, world_of
@@ -41,8 +41,7 @@ class Settings:
             raise ValueError(
                 f"paper mode judges all paths of the universal world, got {self.paths} paths of the {self.world} world"
             )
-        if not self.time_limit > 0:
-            raise ValueError(f"the time limit must be more than 0 s, got {self.time_limit}")
+        check_time_limit(self.time_limit)
 
 
 class Verifier:
@@ -54,14 +53,14 @@ class Verifier:
         self.settings = settings or Settings()
         self.alignment = Alignment(domain.vocabulary)
         self._compiler = Compiler(self.settings.time_limit)
-        self._benches: dict[tuple[str, frozenset[str]], Bench] = {}
+        self._prepared: dict[tuple[str, frozenset[str]], PreparedWorld] = {}
 
     def prepare(self, tasks: Iterable[Task]) -> None:
         """Translate now what judging these tasks needs."""
         for task in tasks:
-            self._bench(task)
+            self._prepare(task)
             for _, gate in self._gates(task):
-                with suppress(TimeLimitExceeded):
+                with suppress(Unanswered):
                     self._compiler.compile(gate)
 
     def read(self, text: str) -> Controller:
@@ -75,24 +74,24 @@ class Verifier:
         try:
             controller = self.read(text)
         except InvalidController as error:
-            bench = self._bench(task)
-            rules = tuple(_rule_verdict(judged, Status.INVALID) for judged in bench.rules)
+            prepared = self._prepare(task)
+            rules = tuple(_rule_verdict(judged, Status.INVALID) for judged in prepared.rules)
             gates = tuple(
                 GateVerdict(name=name, formula=formula.text, status=Status.INVALID)
                 for name, formula in self._gates(task)
             )
-            return self._verdict(task, bench, 0, rules, gates, invalid=str(error))
+            return self._verdict(task, prepared, 0, rules, gates, invalid=str(error))
         return self.verify(controller, task)
 
     def verify(self, controller: Controller, task: Task) -> Verdict:
         """Return the verdict on a controller."""
-        bench = self._bench(task)
-        product = bench.product(controller, self.settings.paths)
-        rules = tuple(self._judge(judged, product, controller) for judged in bench.rules)
+        prepared = self._prepare(task)
+        product = prepared.product(controller, self.settings.paths)
+        rules = tuple(self._judge(judged, product, controller) for judged in prepared.rules)
         gates = tuple(self._judge_gate(name, gate, product, controller) for name, gate in self._gates(task))
-        return self._verdict(task, bench, controller.num_steps, rules, gates)
+        return self._verdict(task, prepared, controller.num_steps, rules, gates)
 
-    def _judge(self, judged: BenchRule, product: Product, controller: Controller) -> RuleVerdict:
+    def _judge(self, judged: PreparedRule, product: Product, controller: Controller) -> RuleVerdict:
         if judged.compiled is None:
             return _rule_verdict(judged, Status.UNKNOWN)
         if not judged.can_be_violated:
@@ -106,7 +105,7 @@ class Verifier:
     def _judge_gate(self, name: str, gate: Formula, product: Product, controller: Controller) -> GateVerdict:
         try:
             status, violation = self._check(self._compiler.compile(gate), product)
-        except TimeLimitExceeded as error:
+        except Unanswered as error:
             return GateVerdict(name=name, formula=gate.text, status=Status.UNKNOWN, reason=str(error))
         return GateVerdict(name=name, formula=gate.text, status=status, witness=self._tell(violation, controller))
 
@@ -132,7 +131,7 @@ class Verifier:
     def _verdict(
         self,
         task: Task,
-        bench: Bench,
+        prepared: PreparedWorld,
         num_steps: int,
         rules: tuple[RuleVerdict, ...],
         gates: tuple[GateVerdict, ...],
@@ -140,11 +139,11 @@ class Verifier:
     ) -> Verdict:
         return Verdict(
             task_id=task.id,
-            world=bench.world.name,
-            world_kind=bench.world.kind,
-            learned=bench.world.learned,
-            free=bench.world.free,
-            notes=self._notes(bench),
+            world=prepared.world.name,
+            world_kind=prepared.world.kind,
+            learned=prepared.world.learned,
+            free=prepared.world.free,
+            notes=self._notes(prepared),
             rulebook=self.rulebook.name,
             rulebook_digest=self.rulebook.digest,
             mode=self.settings.mode,
@@ -157,29 +156,30 @@ class Verifier:
             gates=gates,
         )
 
-    def _notes(self, bench: Bench) -> tuple[str, ...]:
-        if self.settings.world is not WorldKind.SIMULATED or bench.world.learned:
+    def _notes(self, prepared: PreparedWorld) -> tuple[str, ...]:
+        is_asked_for = self.settings.world is WorldKind.SIMULATED and prepared.world.kind is not WorldKind.UNIVERSAL
+        if not is_asked_for or prepared.world.learned:
             return ()
-        return (f"no learned world ships for {bench.world.name!r}: the abstract one was used",)
+        return (f"no learned world ships for {prepared.world.name!r}: the abstract one was used",)
 
-    def _bench(self, task: Task) -> Bench:
-        """Return the bench of the world in which a task is judged."""
+    def _prepare(self, task: Task) -> PreparedWorld:
+        """Return the prepared of the world in which a task is judged."""
         name = UNIVERSAL if self.settings.world is WorldKind.UNIVERSAL else task.world
         learned_from = frozenset(task.relevant) if self.settings.world is WorldKind.SIMULATED else frozenset()
         key = (name, learned_from)
-        if key not in self._benches:
-            self._benches[key] = make_bench(self._world(name, task), self.rulebook, self.domain, self._compiler)
-        return self._benches[key]
+        if key not in self._prepared:
+            self._prepared[key] = prepare_world(self._world(name, task), self.rulebook, self.domain, self._compiler)
+        return self._prepared[key]
 
     def _world(self, name: str, task: Task) -> World:
         learned = self.domain.learned_world(task) if self.settings.world is WorldKind.SIMULATED else None
         if learned is None:
-            return world_of(self.domain, name)
-        return learned_world(learned, self.domain.world(name), self.domain.vocabulary)
+            return world_of(self.domain, name, self._compiler)
+        return learned_world(learned, self.domain.world(name), self.domain.vocabulary, self._compiler)
 
 
 def _rule_verdict(
-    judged: BenchRule, status: Status, *, vacuous: bool | None = None, witness: Witness | None = None
+    judged: PreparedRule, status: Status, *, vacuous: bool | None = None, witness: Witness | None = None
 ) -> RuleVerdict:
     return RuleVerdict(
         rule_id=judged.rule.id,

@@ -24,6 +24,9 @@ from ..specs.logic import (
 )
 from ..specs.vocabulary import Vocabulary
 from ..specs.world_description import UNIVERSAL, WorldDescription
+from .check import Paths, find_violation
+from .compiled import Compiler
+from .forked import Unanswered
 
 
 class WorldKind(StrEnum):
@@ -56,35 +59,49 @@ class World:
 
 
 class WorldError(ValueError):
-    """A world in which nothing can happen."""
+    """A world that cannot be judged in."""
 
 
-def abstract_world(name: str, description: WorldDescription, vocabulary: Vocabulary) -> World:
-    """Return the world that a description allows; raises WorldError if its constraints or its fairness leave no run."""
-    free = vocabulary.proposition_ids if description.free == "all" else description.free
-    exists = {*free, *description.constant}
+def abstract_world(name: str, description: WorldDescription, vocabulary: Vocabulary, compiler: Compiler) -> World:
+    """Return the world that a description allows.
+
+    Raises WorldError if its constraints leave no run, if its fairness does not hold almost surely (synthesis could
+    then promise what the chain does not keep), or if either takes too long to translate.
+    """
+    exists = {*description.free, *description.constant}
     absent = [proposition for proposition in vocabulary.proposition_ids if proposition not in exists]
     graph = new_automaton(vocabulary.proposition_ids)
     state = graph.new_state()
     graph.new_edge(state, state, letter_diagram(description.constant, absent))
-    if description.constraints:
-        allowed = conjunction(description.constraints)
-        graph = spot.product(graph, spot.translate(allowed.ltl, "monitor", "deterministic"))
-        graph.purge_dead_states()
-        if graph.is_empty():
-            raise WorldError(f"world {name!r}: no run satisfies the constraints {allowed.text!r}")
-    if not graph.intersects(spot.translate(description.fairness.ltl)):
-        raise WorldError(f"world {name!r}: no run satisfies the fairness {description.fairness.text!r}")
+    try:
+        if description.constraints:
+            allowed = conjunction(description.constraints)
+            graph = spot.product(graph, compiler.monitor(allowed))
+            graph.purge_dead_states()
+            if graph.is_empty():
+                raise WorldError(f"no run satisfies the constraints {allowed.text!r}")
+        fairness = compiler.compile(description.fairness)
+    except Unanswered as error:
+        raise WorldError(str(error)) from None
+    if not graph.intersects(fairness.automaton):
+        raise WorldError(f"no run satisfies the fairness {description.fairness.text!r}")
+    if find_violation(graph, fairness, Paths.CHAIN):
+        raise WorldError(f"the fairness {description.fairness.text!r} can fail with positive probability")
     kind = WorldKind.UNIVERSAL if name == UNIVERSAL else WorldKind.ABSTRACT
     return World(
-        name=name, kind=kind, graph=graph, free=free, constant=description.constant, fairness=description.fairness
+        name=name,
+        kind=kind,
+        graph=graph,
+        free=description.free,
+        constant=description.constant,
+        fairness=description.fairness,
     )
 
 
-def world_of(domain: Domain, name: str) -> World:
-    """Return a world as its domain describes it; raises SpecError if nothing can happen in it."""
+def world_of(domain: Domain, name: str, compiler: Compiler) -> World:
+    """Return a world as its domain describes it; raises SpecError instead of WorldError."""
     try:
-        return abstract_world(name, domain.world(name), domain.vocabulary)
+        return abstract_world(name, domain.world(name), domain.vocabulary, compiler)
     except WorldError as error:
         raise SpecError(domain.folder / "worlds.yaml", str(error), field=f"worlds.{name}") from None
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from verilora.specs.logic import (
     DICTIONARY,
+    MAX_DEPTH,
     MAX_LEN,
     Bdd,
     Formula,
@@ -200,10 +201,22 @@ def test_a_formula_is_a_string_to_pydantic() -> None:
 
 def test_a_formula_in_a_file_has_a_greatest_length() -> None:
     adapter = TypeAdapter(Formula)
-    longest = "X" * (MAX_LEN - 1) + "a"
+    longest = "a & " * ((MAX_LEN - 1) // 4) + "true"
+    assert len(longest) == MAX_LEN
     assert adapter.validate_python(longest).text == longest
     with pytest.raises(ValidationError, match=f"at most {MAX_LEN} characters"):
-        adapter.validate_python("X" + longest)
+        adapter.validate_python("!" + longest)
+
+
+def test_operators_nest_up_to_a_limit() -> None:
+    assert Formula("X" * MAX_DEPTH + "a").propositions == {"a"}
+    with pytest.raises(ValueError, match=f"^operators nest deeper than {MAX_DEPTH} in 'XXX"):
+        Formula("X" * (MAX_DEPTH + 1) + "a")
+
+
+def test_the_strong_next_of_finite_traces_is_not_accepted() -> None:
+    with pytest.raises(ValueError, match="uses 'X\\[!\\]', which is for finite traces only: expected 'X'"):
+        Formula("G (a -> X[!] b)")
 
 
 def test_conjunction() -> None:

@@ -18,7 +18,7 @@ def test_names_come_in_the_order_of_the_file(greenhouse: Domain) -> None:
     assert vocabulary.proposition_ids == ("dry_soil", "tank_empty", "frost", "door_open")
     assert vocabulary.action_ids == ("hold", "open_valve", "heat")
     assert vocabulary.idle == "hold"
-    assert vocabulary.propositions[1].synonyms == ("tank is empty", "no water in tank")
+    assert vocabulary.propositions[1].synonyms == ("tank is empty", "water has run out")
 
 
 def test_every_name_has_its_english(greenhouse: Domain) -> None:

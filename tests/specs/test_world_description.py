@@ -100,15 +100,15 @@ def test_a_world_may_have_constant_propositions_and_none_that_is_free(copy) -> N
         pytest.param(
             f"{BENCH}\n    constraints:\n      - G !(frost & dry_soil)\n      - GF frost",
             "- GF frost",
-            "worlds.seedling_bench.constraints[1]: 'GF frost' is a recurrence formula, "
-            "expected a safety formula (what never happens)",
+            "worlds.seedling_bench.constraints[1]: 'GF frost' is not of the form of a safety "
+            "formula (what never happens)",
             id="recurrence as constraint",
         ),
         pytest.param(
             f"{BENCH}\n    constraints: [dry_soil U frost]",
             "constraints: [dry_soil",
-            "worlds.seedling_bench.constraints[0]: 'dry_soil U frost' is a guarantee formula, "
-            "expected a safety formula",
+            "worlds.seedling_bench.constraints[0]: 'dry_soil U frost' is not of the form of a safety "
+            "formula (what never happens)",
             id="guarantee as constraint",
         ),
         pytest.param(

@@ -1,9 +1,8 @@
 """The controllers whose verdicts pin the semantics."""
 
 from verilora.specs.domain import Domain
-from verilora.specs.logic import Formula
+from verilora.specs.logic import Bdd, Formula, boolean_diagram, spot
 from verilora.specs.task import Task
-from verilora.synth.condition import guard_of
 from verilora.synth.controller import Controller, Edge
 
 CLEAR_GREEN = (
@@ -21,6 +20,11 @@ BEFORE = """1. if green traffic light, go straight
 AFTER = """1. observe car from left and pedestrian at right
 2. if no car from left and no pedestrian at right, turn right"""
 AFTER_LOOPING = f"{AFTER}\n3. go to step 1"
+
+
+def guard_of(formula: str) -> Bdd:
+    """Return the letters of a Boolean formula over names."""
+    return boolean_diagram(spot.formula(formula))
 
 
 def guarded_right(domain: Domain) -> Controller:

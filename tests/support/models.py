@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from verilora.specs.logic import Formula, letter_diagram, new_automaton
 from verilora.specs.vocabulary import Vocabulary, Word
 from verilora.specs.world_description import WorldDescription
+from verilora.verify.compiled import Compiler
 from verilora.verify.world import World, WorldError, WorldKind, abstract_world
 
 PROPOSITIONS = ("p", "q")
@@ -41,10 +42,10 @@ def abstract_worlds(draw: st.DrawFn) -> World:
         constraints=tuple(map(Formula, constraints)),
     )
     try:
-        return abstract_world("some", description, TINY)
+        return abstract_world("some", description, TINY, Compiler())
     except WorldError:
         # A world without runs has nothing to judge.
-        return abstract_world("some", WorldDescription(free=PROPOSITIONS), TINY)
+        return abstract_world("some", WorldDescription(free=PROPOSITIONS), TINY, Compiler())
 
 
 @st.composite

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verilora.specs.phrase import tokenize
 from verilora.specs.vocabulary import Vocabulary
-from verilora.synth.alignment import Alignment, tokenize
+from verilora.synth.alignment import Alignment
 
 from strategies import DRIVING, KETTLE
 
@@ -21,6 +22,7 @@ VOCABULARIES = pytest.mark.parametrize("vocabulary", [DRIVING, KETTLE], ids=["dr
         ("theatre anthem", ["theatre", "anthem"]),
         ("step10", ["step10"]),
         ("step 10.", ["step", "10", "."]),
+        ("step-1 step -1", ["step", "1", "step", "-", "1"]),
         ("a\t b\u00a0c", ["b", "c"]),
         ("café →", ["caf", "é", "→"]),
         ("the a an - _ '", []),

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from verilora.specs.logic import buddy
 from verilora.synth.alignment import Alignment
 from verilora.synth.build import build_controller, parse_controller
-from verilora.synth.condition import Atom, Condition, guard_of, guard_text
+from verilora.synth.condition import Atom, Condition, guard_text
 from verilora.synth.controller import Controller, Ending, Otherwise, Reading
 from verilora.synth.steps import Act, GoTo, If, InvalidController, Observe, Program, Stay, WaitUntil
 
+from controllers import guard_of
 from oracle import Letter, all_letters
 from strategies import KETTLE, letters, programs, readings
 

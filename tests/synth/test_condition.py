@@ -9,10 +9,10 @@ from verilora.synth.condition import (
     condition_of,
     condition_text,
     diagram,
-    guard_of,
     guard_text,
 )
 
+from controllers import guard_of
 from oracle import Letter, all_letters
 from strategies import DRIVING, KETTLE, conditions
 

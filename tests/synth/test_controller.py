@@ -5,10 +5,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from verilora.specs.logic import buddy, letter_diagram
-from verilora.synth.condition import guard_of
 from verilora.synth.controller import Controller, Edge, Ending, Otherwise, Reading, always, are_equivalent
 from verilora.synth.steps import InvalidController
 
+from controllers import guard_of
 from oracle import Letter, all_letters
 from strategies import DRIVING, KETTLE, controllers, letters
 

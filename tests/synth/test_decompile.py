@@ -3,11 +3,11 @@ from hypothesis import event, given, settings
 
 from verilora.synth.alignment import Alignment
 from verilora.synth.build import build_controller, parse_controller
-from verilora.synth.condition import guard_of
 from verilora.synth.controller import Controller, Edge, Ending, Otherwise, Reading, always, are_equivalent
 from verilora.synth.decompile import to_steps
 from verilora.synth.steps import InvalidController, Program, parse_steps, print_steps
 
+from controllers import guard_of
 from strategies import DRIVING, KETTLE, controllers, programs, readings
 
 READINGS = [Reading(ending=ending, otherwise=otherwise) for ending in Ending for otherwise in Otherwise]

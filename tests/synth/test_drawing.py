@@ -9,10 +9,11 @@ from verilora.specs.logic import buddy
 from verilora.specs.vocabulary import Vocabulary, Word
 from verilora.synth.alignment import Alignment
 from verilora.synth.build import parse_controller
-from verilora.synth.condition import guard_of, guard_text
+from verilora.synth.condition import guard_text
 from verilora.synth.controller import Controller, Edge, Ending, Reading, always
 from verilora.synth.drawing import draw_controller
 
+from controllers import guard_of
 from strategies import DRIVING, controllers
 
 # Left, top, right, bottom.

@@ -341,6 +341,15 @@ def test_other_text_is_no_machine(text: str) -> None:
     assert invalid(text).startswith("not an HOA machine: ")
 
 
+def test_machines_of_more_states_than_can_be_examined_are_refused() -> None:
+    def ring(num_states: int) -> str:
+        states = "".join(f"State: {n}\n[{REST}] {(n + 1) % num_states}\n" for n in range(num_states))
+        return HEADER.replace("States: 2", f"States: {num_states}") + f"--BODY--\n{states}--END--\n"
+
+    assert len(from_hoa(ring(500), KETTLE).states) == 500
+    assert invalid(ring(501)) == "got 501 states, expected at most 500"
+
+
 def test_text_is_never_taken_for_the_name_of_a_file_or_for_a_command(tmp_path: Path) -> None:
     path = tmp_path / "machine.hoa"
     path.write_text(MACHINE)

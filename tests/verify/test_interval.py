@@ -12,6 +12,8 @@ from verilora.verify.interval import clopper_pearson, upper_bound
         (5, 10, (0.1871, 0.8129)),
         (10, 10, (0.6915, 1.0)),
         (7, 264, (0.0107, 0.0539)),
+        (600, 1100, (0.5155, 0.5752)),
+        (3, 3000, (0.0002, 0.0029)),
     ],
 )
 def test_exact_intervals(successes: int, trials: int, expected: tuple[float, float]) -> None:

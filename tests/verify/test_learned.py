@@ -21,6 +21,7 @@ from verilora.specs.rulebook import Rule, Rulebook
 from verilora.specs.task import Task
 from verilora.specs.world_description import WorldDescription
 from verilora.synth.controller import always
+from verilora.verify.compiled import Compiler
 from verilora.verify.learned import ends_of_observation, learned_world
 from verilora.verify.verdict import Status, Verdict
 from verilora.verify.verifier import Settings, Verifier
@@ -52,7 +53,7 @@ def runs(world: World, formula: str) -> bool:
 
 
 def test_the_graph_holds_what_was_seen_and_the_closure_what_is_possible() -> None:
-    world = learned_world(learned((None, ()), ((), ("p",)), (("p",), ())), FREE, TINY)
+    world = learned_world(learned((None, ()), ((), ("p",)), (("p",), ())), FREE, TINY, Compiler())
     assert not runs(world, "F q")
     assert not runs(world, "F (p & X p)")
     assert runs(world, "!p & X p & XX !p")
@@ -62,14 +63,14 @@ def test_the_graph_holds_what_was_seen_and_the_closure_what_is_possible() -> Non
 
 
 def test_what_is_not_learned_stays_free() -> None:
-    world = learned_world(learned((None, ("p",)), (("p",), ("p",)), names="p"), FREE, TINY)
+    world = learned_world(learned((None, ("p",)), (("p",), ("p",)), names="p"), FREE, TINY, Compiler())
     assert (world.learned, world.free) == (("p",), ("q",))
     assert runs(world, "G p & GF q & GF !q")
     assert not runs(world, "F !p")
 
 
 def test_exclusions_hold_in_the_closure() -> None:
-    world = learned_world(learned((None, ()), ((), ()), excluded="G !(p & q) & G (p -> X !p)"), FREE, TINY)
+    world = learned_world(learned((None, ()), ((), ()), excluded="G !(p & q) & G (p -> X !p)"), FREE, TINY, Compiler())
     assert world.closure is not None
     assert runs(world.closure, "F p & F q")
     assert not runs(world.closure, "F (p & q)")
@@ -79,26 +80,35 @@ def test_exclusions_hold_in_the_closure() -> None:
 def test_where_observation_ends_anything_can_follow_that_nothing_excludes() -> None:
     seen = learned((None, ()), ((), ("p",)), excluded="G !(p & q)")
     assert ends_of_observation(seen) == [("p",)]
-    world = learned_world(seen, FREE, TINY)
+    world = learned_world(seen, FREE, TINY, Compiler())
     # "q" was never seen either: behind it, too, all is open.
     assert runs(world, "!p & !q & X p & XX q & XXX q & XXXX p")
     assert not runs(world, "F (p & q)")
     assert not runs(world, "!p & !q & X (!p & !q)")
 
 
+def test_a_state_of_the_closure_in_which_nothing_seen_can_follow_goes_on_as_the_closure() -> None:
+    """After p p a third p is excluded, and nothing else was seen to follow p."""
+    seen = learned((None, ("p",)), (("p",), ("p",)), (None, ()), ((), ()), excluded="G ((p & X p) -> XX !p)")
+    world = learned_world(seen, FREE, TINY, Compiler())
+    assert all(list(world.graph.out(state)) for state in range(world.graph.num_states()))
+    assert runs(world, "p & X p & XX (!p & q)")
+    assert not runs(world, "F (p & X p & XX p)")
+
+
 def test_a_transition_that_was_seen_cannot_be_excluded() -> None:
     with pytest.raises(WorldError, match="the transition p → p was seen, but is excluded or out of reach"):
-        learned_world(learned((None, ("p",)), (("p",), ("p",)), excluded="G (p -> X !p)"), FREE, TINY)
+        learned_world(learned((None, ("p",)), (("p",), ("p",)), excluded="G (p -> X !p)"), FREE, TINY, Compiler())
 
 
 @given(st.sets(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS))))
 def test_a_world_in_which_everything_was_seen_is_the_abstract_one(also: set[tuple[tuple[str, ...], ...]]) -> None:
     everything = [(None, label) for label in LABELS] + [(source, target) for source in LABELS for target in LABELS]
-    world = learned_world(learned(*everything), FREE, TINY)
-    assert spot.are_equivalent(world.graph, abstract_world("here", FREE, TINY).graph)
+    world = learned_world(learned(*everything), FREE, TINY, Compiler())
+    assert spot.are_equivalent(world.graph, abstract_world("here", FREE, TINY, Compiler()).graph)
     # Whatever was seen, the closure allows it.
     starts = [(None, source) for source, _ in also] or [(None, ())]
-    partial = learned_world(learned(*dict.fromkeys(starts), *also), FREE, TINY)
+    partial = learned_world(learned(*dict.fromkeys(starts), *also), FREE, TINY, Compiler())
     assert partial.closure is not None
     assert spot.contains(partial.closure.graph, partial.graph)
 
@@ -164,7 +174,7 @@ class TestFiles:
         return path
 
     def read(self, path: Path) -> LearnedWorld:
-        return read_learned_world(path, {"here": FREE}, TINY)
+        return read_learned_world(path, {"here": FREE})
 
     def test_written_and_read(self, path: Path) -> None:
         assert path.name == "here.p.q.json"
@@ -189,6 +199,11 @@ class TestFiles:
         assert str(caught.value).startswith(str(path))
         assert message in str(caught.value)
 
+    def test_a_file_under_the_name_of_another_world(self, path: Path) -> None:
+        path.rename(path.with_name("here.p.json"))
+        with pytest.raises(SpecError, match=r"here\.p\.json: holds the world 'here' over p, q"):
+            self.read(path.with_name("here.p.json"))
+
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
@@ -197,8 +212,12 @@ class TestFiles:
             ({"propositions": ("p", "r")}, "propositions: not free in the world 'here': got 'r', expected one of p, q"),
             ({"propositions": ("q",)}, "transitions.1: not learned here: got 'p', expected one of q"),
             (
+                {"transitions": (Transition(source=None, target=("q", "p"), count=1),)},
+                "transitions.0: expected each name once, in the order of 'propositions', got ('q', 'p')",
+            ),
+            (
                 {"exclusions": (Exclusion(formula=Formula("GF p"), reason=""),)},
-                "exclusions.0.formula: 'GF p' is no safety formula",
+                "exclusions.0.formula: 'GF p' is not of the form of a safety formula",
             ),
             (
                 {"exclusions": (Exclusion(formula=Formula("G r"), reason=""),)},

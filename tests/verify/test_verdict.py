@@ -72,6 +72,36 @@ def test_of_equivalent_rules_the_first_counts(driving: Domain) -> None:
     assert [rule.weight for rule in verdict.rules] == [1, 0]
 
 
+def weighed(domain: Domain, *rules: tuple[str, str, float]) -> Verdict:
+    book = tuple(Rule(id=name, formula=Formula(text), english="", weight=weight) for name, text, weight in rules)
+    verifier = Verifier(domain, Rulebook(name="weighed", description="", rules=book), ABSTRACT)
+    return verifier.verify_text("1. turn right\n2. stop", TASK)
+
+
+def test_only_rules_with_weight_take_it_from_those_that_they_imply(driving: Domain) -> None:
+    strong, weak, never = "G !turn_right", "G (car_from_left -> !turn_right)", "F (stop & turn_right)"
+    assert [rule.weight for rule in weighed(driving, ("strong", strong, 1), ("weak", weak, 1)).rules] == [1, 0]
+    assert [rule.weight for rule in weighed(driving, ("strong", strong, 0), ("weak", weak, 1)).rules] == [0, 1]
+    assert [rule.weight for rule in weighed(driving, ("a", strong, 0), ("b", "!F turn_right", 5)).rules] == [0, 5]
+    assert [rule.weight for rule in weighed(driving, ("never", never, 1), ("weak", weak, 1)).rules] == [1, 1]
+
+
+def test_rules_without_weight_are_no_reason_to_call_a_violation_compliant(driving: Domain) -> None:
+    verdict = weighed(driving, ("strong", "G !turn_right", 0))
+    assert (verdict.gates_kept, verdict.total_weight, verdict.compliance, verdict.exit_code()) == (True, 0, 0, 1)
+
+
+def test_what_spot_cannot_do_is_unknown(driving: Domain) -> None:
+    """A formula that needs more acceptance sets than it has."""
+    many = " & ".join(
+        f"(GF {a} -> GF {b})" for a in driving.vocabulary.proposition_ids[:5] for b in driving.vocabulary.action_ids
+    )
+    rules = (Rule(id="many", formula=Formula(many), english=""),)
+    verdict = Verifier(driving, Rulebook(name="m", description="", rules=rules), ABSTRACT).verify_text(AFTER, TASK)
+    assert verdict.rules[0].status is Status.UNKNOWN
+    assert verdict.exit_code() == 1
+
+
 @pytest.mark.parametrize(
     ("status", "code", "strict_code"),
     [(Status.SATISFIED, 0, 0), (Status.OBSERVED, 0, 1), (Status.UNKNOWN, 1, 1), (Status.VIOLATED, 1, 1)],
@@ -124,7 +154,7 @@ def test_the_json_form_follows_its_schema(verifier: Verifier, steps: str) -> Non
 def test_two_processes_give_the_answers_of_one(driving: Domain) -> None:
     texts = [AFTER, AFTER_LOOPING, BEFORE, "1. turn right\n2. stop", "nothing"]
     tasks = list(driving.tasks.values())
-    responses = [(texts[number % 5], tasks[number % len(tasks)]) for number in range(101)]
+    responses = [(texts[number % 5], tasks[number % len(tasks)]) for number in range(500)]
     alone = verify_batch(Verifier(driving, driving.rulebook()), responses)
     assert verify_batch(Verifier(driving, driving.rulebook()), responses, num_processes=2) == alone
     assert [verdict.task_id for verdict in alone] == [task.id for _, task in responses]

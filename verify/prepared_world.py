@@ -8,14 +8,14 @@ from ..specs.rulebook import Rule, Rulebook
 from ..synth.controller import Controller
 from .check import Paths
 from .compiled import CompiledFormula, Compiler
-from .forked import TimeLimitExceeded
+from .forked import Unanswered
 from .implication import any_action, implications
 from .vacuity import trigger
 from .world import World, WorldError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchRule:
+class PreparedRule:
     """A rule as it stands in one world.
 
     It applies if some run of the world breaks it and all that it presumes exists. `weight` is 0 where it does not
@@ -33,11 +33,11 @@ class BenchRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class PreparedWorld:
     """A world and the rules as they stand in it. `fairness` accepts the world's fair runs."""
 
     world: World
-    rules: tuple[BenchRule, ...]
+    rules: tuple[PreparedRule, ...]
     fairness: Automaton
 
     def product(self, controller: Controller, paths: Paths) -> "Product":
@@ -65,49 +65,51 @@ class Product:
     closure: Automaton | None
 
 
-def make_bench(world: World, rulebook: Rulebook, domain: Domain, compiler: Compiler) -> Bench:
-    """Return the bench of a world; raises TimeLimitExceeded if the world's fairness cannot be translated in time."""
+def prepare_world(world: World, rulebook: Rulebook, domain: Domain, compiler: Compiler) -> PreparedWorld:
+    """Return a world with the rules of a book as they stand in it."""
     compiled: dict[str, CompiledFormula] = {}
     reasons: dict[str, str] = {}
     for rule in rulebook.rules:
         try:
             compiled[rule.id] = compiler.compile(rule.formula)
-        except TimeLimitExceeded as error:
+        except Unanswered as error:
             reasons[rule.id] = str(error)
     # What the closure of a learned world allows includes what was seen.
     anything = spot.product((world.closure or world).graph, any_action(domain.vocabulary.action_ids))
     violable = {name for name, formula in compiled.items() if anything.intersects(formula.complement)} | set(reasons)
-    applicable = [rule.id for rule in rulebook.rules if rule.id in violable and all(map(world.has, rule.presumes))]
+    applicable = [rule for rule in rulebook.rules if rule.id in violable and all(map(world.has, rule.presumes))]
     counted = _counted(applicable, implications(compiled, domain.vocabulary.action_ids))
     rules = tuple(
-        BenchRule(
+        PreparedRule(
             rule=rule,
             compiled=compiled.get(rule.id),
             reason=reasons.get(rule.id, ""),
             can_be_violated=rule.id in violable,
-            applicable=rule.id in applicable,
+            applicable=rule in applicable,
             weight=rule.weight if rule.id in counted else 0.0,
             trigger=_trigger(rule, compiler),
         )
         for rule in rulebook.rules
     )
-    return Bench(world, rules, compiler.compile(world.fairness).automaton)
+    # A world cannot be made without translating its fairness, so this answers at once.
+    return PreparedWorld(world, rules, compiler.compile(world.fairness).automaton)
 
 
-def _counted(applicable: list[str], implied_by: dict[str, tuple[str, ...]]) -> set[str]:
-    """Return the applicable rules that no other applicable one implies; of equivalent ones the first."""
-    counted = set(applicable)
-    for position, name in enumerate(applicable):
-        for other in implied_by.get(name, ()):
-            is_equivalent = name in implied_by[other]
-            if other in applicable and (not is_equivalent or other in applicable[:position]):
-                counted.discard(name)
-    return counted
+def _counted(applicable: list[Rule], implied_by: dict[str, tuple[str, ...]]) -> set[str]:
+    """Return the applicable rules that no other one with weight implies; of equivalent ones the heaviest."""
+    order = {rule.id: (rule.weight, -position) for position, rule in enumerate(applicable)}
+    implying = {rule.id for rule in applicable if rule.weight}
+
+    def gives_way(rule: Rule, other: str) -> bool:
+        is_equivalent = rule.id in implied_by[other]
+        return other in implying and (not is_equivalent or order[other] > order[rule.id])
+
+    return {rule.id for rule in applicable if not any(gives_way(rule, other) for other in implied_by.get(rule.id, ()))}
 
 
 def _trigger(rule: Rule, compiler: Compiler) -> Automaton | None:
     formula = trigger(rule.formula)
     try:
         return compiler.compile(formula).automaton if formula else None
-    except TimeLimitExceeded:
+    except Unanswered:
         return None
