@@ -1,0 +1,47 @@
+"""From the state of the simulator to propositions: when a car comes and when a pedestrian is there."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from .path_car import PathCar
+from .pedestrian import Pedestrian
+
+COMING_TIME = 4.0
+"""A car comes if at its present speed it reaches the junction within this time in seconds."""
+COMING_SPEED = 0.5
+"""A car slower than this, in m/s, stands (at its red light, its stop line) and does not come."""
+STEPPING_ON = 1.0
+"""A pedestrian who walks towards the crossing counts from this distance to the kerb on, in metres."""
+
+SIDES = {1: "car_from_left", 2: "opposite_car", 3: "car_from_right"}
+"""The proposition of a car from each arm."""
+
+
+def car_labels(cars: Iterable[PathCar]) -> set[str]:
+    """Return the propositions of the arms on which a car comes, the ego's own excepted."""
+    return {SIDES[car.path.arm] for car in cars if car.path.arm in SIDES and is_coming(car)}
+
+
+def is_coming(car: PathCar) -> bool:
+    """Return whether a car moves and is inside the junction or `COMING_TIME` before it.
+
+    Its way is measured from its front bumper to where its path enters the junction, and it is past the junction when
+    its rear bumper has left it. Where it means to go plays no part: nobody can see that.
+    """
+    start, end = car.path.junction
+    return car.speed > COMING_SPEED and car.rear < end and start - car.front < COMING_TIME * car.speed
+
+
+def pedestrian_labels(pedestrians: Iterable[Pedestrian]) -> set[str]:
+    """Return the propositions of the crossings on which somebody is, or is about to step."""
+    return {person.crossing.proposition for person in pedestrians if is_on_crossing(person)}
+
+
+def is_on_crossing(person: Pedestrian) -> bool:
+    """Return whether a pedestrian walks between the kerbs, or towards the first at most `STEPPING_ON` from it."""
+    return person.is_walking and -STEPPING_ON <= person.offset <= person.crossing.length
+
+
+def road_labels(road: Any) -> set[str]:
+    """Return the propositions of all cars and pedestrians of a `JunctionRoad`."""
+    return car_labels(road.vehicles) | pedestrian_labels(road.pedestrians)

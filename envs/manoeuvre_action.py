@@ -1,0 +1,29 @@
+"""What an environment takes: actions of the vocabulary."""
+
+from typing import Any
+
+from gymnasium import spaces
+from highway_env.envs.common.action import ActionType
+
+from .ego_car import EgoCar
+
+
+class ManoeuvreAction(ActionType):
+    """One action of the vocabulary, by number."""
+
+    def __init__(self, env: Any, actions: tuple[str, ...]) -> None:
+        super().__init__(env)
+        self.actions = actions
+
+    def space(self) -> spaces.Space[Any]:
+        """Return the space of the actions' numbers."""
+        return spaces.Discrete(len(self.actions))
+
+    @property
+    def vehicle_class(self) -> type[EgoCar]:
+        """The class of the car that can execute the actions."""
+        return EgoCar
+
+    def act(self, action: int) -> None:
+        """Pass an action on to the ego."""
+        self.controlled_vehicle.obey(self.actions[int(action)])

@@ -1,0 +1,176 @@
+"""Recordings: files of episodes, a line each behind a line of provenance, written so that they can be cut and resumed.
+
+Episodes stand in the order in which they were asked for, however many processes drove them, so a recording that was
+interrupted and resumed is the same file, byte for byte.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from itertools import compress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ..specs.errors import SpecError
+from ..specs.vocabulary import Vocabulary
+from .episode import Episode, run_episode
+from .policy import explorers
+from .scenario import SCENARIOS, make_env
+
+FORMAT = 1
+Job = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """The content of a recording. `was_cut`: its last line is incomplete and was left out."""
+
+    provenance: dict[str, Any]
+    episodes: tuple[Episode, ...]
+    was_cut: bool
+
+
+def provenance(world: str, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return what an episode of a world depends on besides policy and seed."""
+    scenario = SCENARIOS[world]
+    config = json.dumps(dict(scenario.config), sort_keys=True)
+    return {
+        "format": FORMAT,
+        "world": world,
+        "environment": scenario.env_id,
+        "config": dict(scenario.config),
+        "config_digest": hashlib.sha256(config.encode()).hexdigest(),
+        "propositions": list(vocabulary.proposition_ids),
+        "actions": list(vocabulary.action_ids),
+        "versions": {name: version(name) for name in ("gymnasium", "highway-env", "numpy")}
+        | {"python": platform.python_version()},
+    }
+
+
+def record(
+    path: Path,
+    world: str,
+    jobs: Sequence[Job],
+    vocabulary: Vocabulary,
+    num_processes: int = 1,
+    progress: Callable[[int], None] = lambda num_done: None,
+) -> Recording:
+    """Drive the episodes that a recording lacks, a job being a policy's name and a seed, and return the whole.
+
+    `progress` is called with the number of episodes that stand in the file. Raises SpecError if the file at `path`
+    was recorded with anything else.
+    """
+    header = provenance(world, vocabulary)
+    done = _begin(path, header, jobs)
+    progress(done)
+    with path.open("a") as file:
+        for number, episode in enumerate(_drive(world, jobs[done:], vocabulary, num_processes), start=done + 1):
+            file.write(_line(episode, vocabulary))
+            file.flush()
+            progress(number)
+    return read_recording(path)
+
+
+def read_recording(path: Path) -> Recording:
+    """Return a recording up to where it may have been cut; raises SpecError for lines that are something else."""
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(path, f"cannot be read: {error}") from None
+    was_cut = bool(lines) and not lines[-1].endswith("\n")
+    rows = [_row(path, number, line) for number, line in enumerate(lines[: len(lines) - was_cut], start=1)]
+    if not rows or rows[0].get("format") != FORMAT:
+        raise SpecError(path, f"expected a recording of format {FORMAT}", line=1)
+    try:
+        episodes = tuple(_episode(row, rows[0]) for row in rows[1:])
+    except (KeyError, ValueError, IndexError) as error:
+        raise SpecError(path, f"a line is no episode: {error!r}") from None
+    return Recording(provenance=rows[0], episodes=episodes, was_cut=was_cut)
+
+
+def _begin(path: Path, header: dict[str, Any], jobs: Sequence[Job]) -> int:
+    """Make the file ready to be appended to; return how many of the jobs it holds."""
+    if not path.exists() or "\n" not in path.read_text():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(header) + "\n")
+        return 0
+    found = read_recording(path)
+    for key, value in header.items():
+        if found.provenance.get(key) != value:
+            got = f"got {found.provenance.get(key)!r}, expected {value!r}"
+            raise SpecError(path, f"was recorded with another {key}: {got}", line=1)
+    recorded = [(episode.policy, episode.seed) for episode in found.episodes]
+    if recorded != list(jobs[: len(recorded)]):
+        raise SpecError(path, "holds other episodes than those asked for")
+    if found.was_cut:
+        text = path.read_text()
+        path.write_text(text[: text.rindex("\n") + 1])
+    return len(recorded)
+
+
+def _drive(world: str, jobs: Sequence[Job], vocabulary: Vocabulary, num_processes: int) -> Iterator[Episode]:
+    work = partial(_run, world, vocabulary)
+    if num_processes == 1:
+        yield from map(work, jobs)
+        return
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(num_processes, mp_context=context) as executor:
+        try:
+            yield from executor.map(work, jobs)
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _run(world: str, vocabulary: Vocabulary, job: Job) -> Episode:
+    name, seed = job
+    env = make_env(world)
+    try:
+        return run_episode(env, explorers(vocabulary)[name](Random(seed)), name, seed, vocabulary)
+    finally:
+        env.close()
+
+
+def _line(episode: Episode, vocabulary: Vocabulary) -> str:
+    """Return an episode as a line: each second's propositions as a hexadecimal number, its action as a digit."""
+    bit = {name: 1 << number for number, name in enumerate(vocabulary.proposition_ids)}
+    row = {
+        "policy": episode.policy,
+        "seed": episode.seed,
+        "labels": " ".join(f"{sum(bit[name] for name in labels):x}" for labels in episode.labels),
+        "actions": "".join(str(vocabulary.action_ids.index(action)) for action in episode.actions),
+        "end": [episode.arrived, episode.crashed, episode.at_fault],
+    }
+    return json.dumps(row) + "\n"
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise SpecError(path, f"not JSON: {error.msg}", line=number) from None
+    if not isinstance(row, dict):
+        raise SpecError(path, f"expected an object, got {line[:40]!r}", line=number)
+    return row
+
+
+def _episode(row: dict[str, Any], header: dict[str, Any]) -> Episode:
+    names, actions = header["propositions"], header["actions"]
+    numbers = [int(word, 16) for word in row["labels"].split()]
+    labels = tuple(tuple(compress(names, (n >> i & 1 for i in range(len(names))))) for n in numbers)
+    arrived, crashed, at_fault = row["end"]
+    return Episode(
+        policy=row["policy"],
+        seed=row["seed"],
+        labels=labels,
+        actions=tuple(actions[int(digit)] for digit in row["actions"]),
+        arrived=arrived,
+        crashed=crashed,
+        at_fault=at_fault,
+    )

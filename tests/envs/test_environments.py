@@ -1,0 +1,181 @@
+"""The contract with gymnasium, seeds, options, pictures; highway-env stays as it was."""
+
+import hashlib
+import subprocess
+import sys
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from highway_env.envs.common.abstract import AbstractEnv
+from highway_env.road.lane import AbstractLane
+from highway_env.vehicle.behavior import IDMVehicle
+from highway_env.vehicle.controller import ControlledVehicle
+from highway_env.vehicle.kinematics import Vehicle
+from highway_env.vehicle.objects import Obstacle
+
+import verilora.envs.register as register
+from verilora.envs.scenario import SCENARIOS, make_env
+from verilora.specs.domain import Domain
+
+
+def trace(world: str, seed: int, steps: int = 12) -> str:
+    """Return a digest of labels and positions under fixed changing actions."""
+    env, digest = make_env(world), hashlib.sha256()
+    env.reset(seed=seed)
+    for step in range(steps):
+        _, _, terminated, truncated, info = env.step((0, 0, 2, 0, 1, 0, 0, 3)[step % 8])
+        places = [(*car.position.tolist(), float(car.speed)) for car in env.unwrapped.road.vehicles]
+        people = [person.position.tolist() for person in env.unwrapped.road.pedestrians]
+        digest.update(repr((info["labels"], places, people)).encode())
+        if terminated or truncated:
+            break
+    return digest.hexdigest()
+
+
+def merge_trace() -> list[list[float]]:
+    env = gymnasium.make("merge-v0")
+    env.reset(seed=7)
+    positions = []
+    for _ in range(8):
+        _, _, terminated, _, _ = env.step(1)
+        positions.append([float(x) for car in env.unwrapped.road.vehicles for x in car.position])
+        if terminated:
+            break
+    return positions
+
+
+def constants() -> dict:
+    classes = (AbstractEnv, IDMVehicle, ControlledVehicle, Vehicle, Obstacle, AbstractLane)
+    plain = (int, float, str, tuple, list, dict, bool)
+    return {
+        (cls.__name__, name): repr(value)
+        for cls in classes
+        for name, value in vars(cls).items()
+        if isinstance(value, plain) and not name.startswith("__")
+    }
+
+
+@pytest.mark.parametrize("env_id", register.ENTRY_POINTS)
+def test_gymnasium_accepts_it(env_id: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gymnasium.make(env_id, render_mode="rgb_array").unwrapped)
+
+
+def test_every_world_has_its_scenario(driving: Domain) -> None:
+    assert set(SCENARIOS) == set(driving.worlds) - {"universal"}
+    vocabulary = driving.vocabulary
+    for world, scenario in SCENARIOS.items():
+        env = make_env(world)
+        assert scenario.world == world
+        assert env.spec.id == scenario.env_id
+        assert env.action_space == gymnasium.spaces.Discrete(len(vocabulary.action_ids))
+        assert env.observation_space == gymnasium.spaces.MultiBinary(len(vocabulary.proposition_ids))
+        assert (
+            env.unwrapped.action_type.actions
+            == vocabulary.action_ids
+            == ("stop", "go_straight", "turn_left", "turn_right")
+        )
+        observation, info = env.reset(seed=1)
+        assert env.observation_space.contains(observation)
+        assert set(info) == {"labels", "crashed", "at_fault", "arrived", "line_distance"}
+        assert info["labels"] == tuple(sorted(env.unwrapped.labels()))
+        assert info["line_distance"] == env.unwrapped.line_distance()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"left_arow": True}, r"unknown option of SignalIntersection: got 'left_arow'.*left_arrow"),
+        ({"action": {}}, "unknown option of SignalIntersection: got 'action'.*duration"),
+        ({"left_arrow": "yes"}, "left_arrow of SignalIntersection: expected true or false, got 'yes'"),
+        ({"duration": 0}, "duration of SignalIntersection: expected at least 1, got 0"),
+        ({"cars_per_minute": "many"}, "cars_per_minute of SignalIntersection: expected at least 0, got 'many'"),
+    ],
+)
+def test_a_wrong_option_is_named(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_env("traffic_light", **options)
+
+
+def test_only_the_light_has_an_arrow_and_unknown_worlds_are_named() -> None:
+    with pytest.raises(ValueError, match="unknown option of TwoWayStop: got 'left_arrow'"):
+        make_env("two_way_stop", left_arrow=True)
+    with pytest.raises(ValueError, match="no simulated world: got 'round'"):
+        make_env("round")
+
+
+def test_seeds_decide_everything_in_any_order_and_in_another_process() -> None:
+    worlds = list(SCENARIOS)
+    first = {world: trace(world, 3) for world in worlds}
+    assert {world: trace(world, 3) for world in reversed(worlds)} == first
+    assert len(set(first.values())) == len(worlds)
+    assert trace(worlds[0], 4) != first[worlds[0]]
+    code = f"import sys; sys.path.insert(0, {__file__.rsplit('/', 1)[0]!r}); import test_environments as t\n"
+    code += "print(*(t.trace(world, 3) for world in t.SCENARIOS))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.split() == list(first.values())
+
+
+def test_interleaved_environments_do_not_disturb_each_other() -> None:
+    def run(others: bool) -> list:
+        env, other = make_env("traffic_light"), make_env("two_way_stop")
+        env.reset(seed=8)
+        other.reset(seed=1)
+        seen = []
+        for _ in range(10):
+            seen.append(env.step(0)[4])
+            if others:
+                other.step(1)
+                np.random.random()
+        return seen
+
+    assert run(False) == run(True)
+
+
+def test_what_comes_does_not_depend_on_the_actions_before_the_line() -> None:
+    lights = []
+    for action in (0, 1):
+        env = make_env("traffic_light").unwrapped
+        env.reset(seed=2)
+        phases = []
+        for _ in range(6):
+            env.step(action)
+            phases.append(env.road.right_of_way.light.phase)
+        lights.append(phases)
+    assert lights[0] == lights[1]
+
+
+def test_highway_env_stays_as_it_was() -> None:
+    before, merge = constants(), merge_trace()
+    for world in SCENARIOS:
+        trace(world, 1)
+        make_env(world, render_mode="rgb_array").reset(seed=0)
+    assert merge_trace() == merge
+    after = constants()
+    # highway-env itself writes the frame rate of the last environment that was reset there.
+    for snapshot in (before, after):
+        snapshot.pop(("AbstractEnv", "metadata"))
+    assert after == before
+
+
+@pytest.mark.parametrize("world", SCENARIOS)
+def test_pictures_show_lights_lines_and_pedestrians(world: str) -> None:
+    env = make_env(world, render_mode="rgb_array", pedestrians_per_minute=20)
+    env.reset(seed=0)
+    env.step(0)
+    picture = env.render()
+    assert picture.shape == (600, 600, 3)
+    assert picture.dtype == np.uint8
+    colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
+    assert (255, 140, 0) in colours, "pedestrians"
+    assert (50, 200, 0) in colours, "the ego"
+    if world in ("traffic_light", "left_turn_light"):
+        assert (240, 40, 40) in colours, "a red light"
+    env.close()
+    again = make_env(world, render_mode="rgb_array")
+    again.reset(seed=0)
+    assert again.render().shape == picture.shape

@@ -1,0 +1,116 @@
+"""Audits: a controller at work in the simulator, episode by episode, judged on finite traces."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+
+from ..envs.episode import Episode, run_episode
+from ..envs.policy import ControllerPolicy
+from ..envs.scenario import make_env
+from ..specs.rulebook import Rulebook
+from ..specs.vocabulary import Vocabulary
+from ..synth.alignment import Alignment
+from ..synth.build import parse_controller
+from ..synth.controller import Reading
+from .interval import clopper_pearson
+from .trace import TraceJudge, TraceStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleAudit:
+    """In how many episodes a rule was kept, pending at the end, or violated; `interval` of the violated share."""
+
+    rule_id: str
+    kept: int
+    pending: int
+    violated: int
+    violated_in: tuple[int, ...]
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What became of the episodes. `violated_in` of a rule are the seeds of the episodes that broke it."""
+
+    world: str
+    num_episodes: int
+    num_arrived: int
+    num_crashed: int
+    num_at_fault: int
+    num_never_moved: int
+    rules: tuple[RuleAudit, ...]
+
+
+def run_controller(
+    text: str,
+    world: str,
+    seeds: Sequence[int],
+    vocabulary: Vocabulary,
+    reading: Reading,
+    num_processes: int = 1,
+    progress: Callable[[int], None] = lambda num_done: None,
+) -> list[Episode]:
+    """Return an episode for each seed, in their order; raises InvalidController."""
+    parse_controller(text, Alignment(vocabulary), reading)
+    episodes = []
+    for episode in _episodes(text, world, seeds, vocabulary, reading, num_processes):
+        episodes.append(episode)
+        progress(len(episodes))
+    return episodes
+
+
+def judge_episodes(world: str, episodes: Sequence[Episode], rulebook: Rulebook, judge: TraceJudge, idle: str) -> Audit:
+    """Return how often each rule was kept, pending or violated, and how the episodes ended."""
+    statuses = [judge.judge(episode.letters) for episode in episodes]
+    return Audit(
+        world=world,
+        num_episodes=len(episodes),
+        num_arrived=sum(episode.arrived for episode in episodes),
+        num_crashed=sum(episode.crashed for episode in episodes),
+        num_at_fault=sum(episode.at_fault for episode in episodes),
+        num_never_moved=sum(set(episode.actions) == {idle} for episode in episodes),
+        rules=tuple(
+            _rule_audit(rule.id, [status[rule.id] for status in statuses], episodes) for rule in rulebook.rules
+        ),
+    )
+
+
+def _rule_audit(rule_id: str, statuses: Sequence[TraceStatus], episodes: Sequence[Episode]) -> RuleAudit:
+    counts = Counter(statuses)
+    violated = counts[TraceStatus.VIOLATED]
+    return RuleAudit(
+        rule_id=rule_id,
+        kept=counts[TraceStatus.KEPT],
+        pending=counts[TraceStatus.PENDING],
+        violated=violated,
+        violated_in=tuple(
+            episode.seed for episode, status in zip(episodes, statuses, strict=True) if status is TraceStatus.VIOLATED
+        ),
+        interval=clopper_pearson(violated, len(episodes)),
+    )
+
+
+def _episodes(
+    text: str, world: str, seeds: Sequence[int], vocabulary: Vocabulary, reading: Reading, num_processes: int
+) -> Iterator[Episode]:
+    work = partial(_run_one, text, world, vocabulary, reading)
+    if num_processes == 1:
+        yield from map(work, seeds)
+        return
+    with ProcessPoolExecutor(num_processes, mp_context=get_context("forkserver")) as executor:
+        try:
+            yield from executor.map(work, seeds)
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _run_one(text: str, world: str, vocabulary: Vocabulary, reading: Reading, seed: int) -> Episode:
+    controller = parse_controller(text, Alignment(vocabulary), reading)
+    env = make_env(world)
+    try:
+        return run_episode(env, ControllerPolicy(controller), "controller", seed, vocabulary)
+    finally:
+        env.close()
