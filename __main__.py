@@ -22,6 +22,10 @@ Specs = Annotated[Path, typer.Option(help="The folder of task domains.", show_de
 Book = Annotated[str, typer.Option("--rulebook", metavar="NAME", help="The rulebook.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
+Processes = Annotated[int | None, typer.Option(min=1, help="How many at once. Default: one for each core.")]
+world_app = typer.Typer(no_args_is_help=True, help="Worlds learned from the simulator.")
+app.add_typer(world_app, name="world")
+
 
 def _time_limit(seconds: float) -> float:
     try:
@@ -96,6 +100,59 @@ def rules(
             domain, domain.rulebook(rulebook), world, time_limit=time_limit, as_json=as_json, controllers=controllers
         )
     )
+
+
+@app.command()
+def drive(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Numbered steps; `-` is standard input.")],
+    task: DomainName = "driving",
+    specs: Specs = SHIPPED,
+    task_id: Annotated[str | None, typer.Option("--for", metavar="TASK_ID", help="The task of the file.")] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="How many, from seed 0 on.")] = 100,
+    rulebook: Book = DEFAULT_RULEBOOK,
+    ending: Annotated[Ending, typer.Option(help="What follows the last step.")] = Ending.PATROL,
+    otherwise: Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")] = Otherwise.STAY,
+    processes: Processes = None,
+    replay: Annotated[Path | None, typer.Option(metavar="GIF", help="Write an episode as an animated picture.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Replay the first episode that breaks this rule.")] = None,
+) -> None:
+    """Drive a controller in the simulator: 0 no rule was violated, 1 one was, 2 unusable input."""
+    from .verify.drive_command import drive_file
+
+    domain = load_domain(specs, task)
+    book = domain.rulebook(rulebook)
+    reading = Reading(ending=ending, otherwise=otherwise)
+    raise typer.Exit(drive_file(file, domain, book, reading, task_id, episodes, processes, replay, rule))
+
+
+@world_app.command("learn")
+def world_learn(
+    task: DomainName = "driving",
+    specs: Specs = SHIPPED,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes to learn from, for each world.")] = 3000,
+    held_out: Annotated[int, typer.Option(min=1, help="More episodes, to measure coverage on.")] = 600,
+    recordings: Annotated[Path, typer.Option(help="Where episodes are recorded.")] = Path("runs/recordings"),
+    out: Annotated[Path | None, typer.Option(help="Where worlds are written. Default: the domain's folder.")] = None,
+    processes: Processes = None,
+) -> None:
+    """Simulate every world that tasks need, and learn it."""
+    from .verify.world_command import learn_worlds
+
+    domain = load_domain(specs, task)
+    raise typer.Exit(learn_worlds(domain, recordings, out or domain.folder, episodes, held_out, processes))
+
+
+@world_app.command("show")
+def world_show(
+    task: DomainName = "driving",
+    specs: Specs = SHIPPED,
+    world: Annotated[str | None, typer.Argument(metavar="[WORLD]", help="One world, with its transitions.")] = None,
+    drawings: Annotated[Path | None, typer.Option("--svg", metavar="FOLDER", help="Draw them there as SVG.")] = None,
+) -> None:
+    """Print the learned worlds and what they cover."""
+    from .verify.world_command import show_worlds
+
+    raise typer.Exit(show_worlds(load_domain(specs, task), world, drawings))
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Pictures of the worlds."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,22 @@ STRIPE, SPACE = 0.5, 0.6
 
 class JunctionViewer(EnvViewer):
     """A viewer as highway-env's, which also draws crossings, stop lines, lights, stop signs and pedestrians."""
+
+    def __init__(self, env: Any) -> None:
+        if not env.config["offscreen_rendering"]:
+            super().__init__(env)
+            return
+        # A picture needs no screen, and looking for one writes on standard error. Neither the driver nor the display
+        # may stay: highway-env draws nothing as long as the driver is set, and a window would open on the dummy.
+        had_display, driver = pygame.display.get_init(), os.environ.get("SDL_VIDEODRIVER")
+        os.environ["SDL_VIDEODRIVER"] = driver or "dummy"
+        try:
+            super().__init__(env)
+        finally:
+            if driver is None:
+                del os.environ["SDL_VIDEODRIVER"]
+            if not had_display:
+                pygame.display.quit()
 
     def window_position(self) -> NDArray[np.float64]:
         """Return the centre of the picture in metres: that of the junction, not the ego."""

@@ -88,19 +88,26 @@ def read_recording(path: Path) -> Recording:
     rows = [_row(path, number, line) for number, line in enumerate(lines[: len(lines) - was_cut], start=1)]
     if not rows or rows[0].get("format") != FORMAT:
         raise SpecError(path, f"expected a recording of format {FORMAT}", line=1)
-    try:
-        episodes = tuple(_episode(row, rows[0]) for row in rows[1:])
-    except (KeyError, ValueError, IndexError) as error:
-        raise SpecError(path, f"a line is no episode: {error!r}") from None
-    return Recording(provenance=rows[0], episodes=episodes, was_cut=was_cut)
+    episodes = []
+    for number, row in enumerate(rows[1:], start=2):
+        try:
+            episodes.append(_episode(row, rows[0]))
+        except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+            raise SpecError(path, f"no episode: {error!r}", line=number) from None
+    return Recording(provenance=rows[0], episodes=tuple(episodes), was_cut=was_cut)
 
 
 def _begin(path: Path, header: dict[str, Any], jobs: Sequence[Job]) -> int:
     """Make the file ready to be appended to; return how many of the jobs it holds."""
-    if not path.exists() or "\n" not in path.read_text():
+    first_line = (json.dumps(header) + "\n").encode()
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(header) + "\n")
-        return 0
+        content = path.read_bytes() if path.exists() else b""
+        if first_line.startswith(content):
+            path.write_bytes(first_line)
+            return 0
+    except OSError as error:
+        raise SpecError(path, f"cannot be written: {error.strerror}") from None
     found = read_recording(path)
     for key, value in header.items():
         if found.provenance.get(key) != value:
@@ -165,6 +172,10 @@ def _episode(row: dict[str, Any], header: dict[str, Any]) -> Episode:
     numbers = [int(word, 16) for word in row["labels"].split()]
     labels = tuple(tuple(compress(names, (n >> i & 1 for i in range(len(names))))) for n in numbers)
     arrived, crashed, at_fault = row["end"]
+    if not 0 < len(numbers) == len(row["actions"]):
+        raise ValueError(f"expected an action for each label, got {len(row['actions'])} for {len(numbers)}")
+    if max(numbers) >> len(names):
+        raise ValueError(f"expected labels of {len(names)} propositions, got {max(numbers):x}")
     return Episode(
         policy=row["policy"],
         seed=row["seed"],

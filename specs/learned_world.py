@@ -9,22 +9,14 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from .errors import SpecError, expected_one_of
-from .logic import Formula
 from .vocabulary import Name
-from .world_description import WorldDescription
+from .world_description import Exclusion, WorldDescription
 from .yaml_file import Row, read_text
 
 MAX_PROPOSITIONS = 4
 MAX_BYTES = 2**24
 FORMAT = 1
 Label = tuple[Name, ...]
-
-
-class Exclusion(Row):
-    """A safety formula over learned propositions that holds in the world, and the reason why it does."""
-
-    formula: Formula
-    reason: str
 
 
 class Transition(Row):

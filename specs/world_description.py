@@ -13,10 +13,18 @@ from .yaml_file import Row, YamlFile, read_yaml
 UNIVERSAL = "universal"
 
 
+class Exclusion(Row):
+    """A safety formula that holds in a world although a simulator may not have shown it, and the reason why it does."""
+
+    formula: Formula
+    reason: str
+
+
 class WorldDescription(Row):
     """A world. Its free propositions may change at any time, its constant ones are true, all others are absent (false).
 
-    `constraints` are safety formulas that hold in it; `fairness` is what synthesis may assume of it.
+    `constraints` are safety formulas that hold in it; `fairness` is what synthesis may assume of it; `exclusions` are
+    what a learned world rules out beyond what was seen.
     """
 
     english: str = ""
@@ -25,6 +33,7 @@ class WorldDescription(Row):
     constant: tuple[Name, ...] = ()
     constraints: tuple[Formula, ...] = ()
     fairness: Formula = Formula("true")
+    exclusions: tuple[Exclusion, ...] = ()
 
 
 class _Entry(WorldDescription):
@@ -68,5 +77,10 @@ def _checked(name: str, world: WorldDescription, file: YamlFile, vocabulary: Voc
         if not constraint.is_syntactic_safety:
             message = f"{constraint.text!r} is not of the form of a safety formula (what never happens)"
             raise file.error((*at, "constraints", index), message)
+    for index, exclusion in enumerate(world.exclusions):
+        location = (*at, "exclusions", index, "formula")
+        vocabulary.check(exclusion.formula, file, location, actions=False)
+        if not exclusion.formula.is_syntactic_safety:
+            raise file.error(location, f"{exclusion.formula.text!r} is not of the form of a safety formula")
     vocabulary.check(world.fairness, file, (*at, "fairness"), actions=False)
     return world

@@ -50,7 +50,8 @@ def test_a_controller_that_keeps_everything(good: Path) -> None:
     code, out, err = verilora("verify", good)
     assert (code, err) == (0, "")
     assert "compliance 100%" in out
-    assert "no learned world ships for 'traffic_light': the abstract one was used" in out
+    assert "world traffic_light (simulated)" in out
+    assert "learned from the simulator: green traffic light, car from left" in out
 
 
 def test_violations_are_told_step_by_step(bad: Path) -> None:

@@ -54,6 +54,7 @@ def run_controller(
     progress: Callable[[int], None] = lambda num_done: None,
 ) -> list[Episode]:
     """Return an episode for each seed, in their order; raises InvalidController."""
+    # Here rather than in every process.
     parse_controller(text, Alignment(vocabulary), reading)
     episodes = []
     for episode in _episodes(text, world, seeds, vocabulary, reading, num_processes):

@@ -32,7 +32,7 @@ def verify_files(
     for name in names:
         try:
             response = read_response(name)
-            verdict = verifier.verify_text(response.text, _task(domain, response, task_id))
+            verdict = verifier.verify_text(response.text, task_of(domain, response, task_id))
         except SpecError as error:
             print(f"error: {error}", file=sys.stderr)
             objects.append({"file": name, "error": str(error)})
@@ -51,7 +51,8 @@ def lint_rulebook(
     domain: Domain, rulebook: Rulebook, world: str | None, *, time_limit: float, as_json: bool, controllers: bool
 ) -> int:
     """Examine a rulebook, print what was found and return 0 if it is fit for use, else 1."""
-    linter = Linter(domain, rulebook, time_limit)
+    kind = WorldKind.ABSTRACT if world == WorldKind.ABSTRACT else WorldKind.SIMULATED
+    linter = Linter(domain, rulebook, time_limit, kind)
     out = console()
     rules = linter.rules()
     if not as_json:
@@ -72,7 +73,7 @@ def lint_rulebook(
     return int(bool(found))
 
 
-def _task(domain: Domain, response: Response, task_id: str | None) -> Task:
+def task_of(domain: Domain, response: Response, task_id: str | None) -> Task:
     """Return the task of a response; raises SpecError if none is named, or two."""
     if task_id and response.task_id and task_id != response.task_id:
         raise SpecError(response.name, f"its first line names the task {response.task_id!r}, --for names {task_id!r}")
@@ -86,7 +87,7 @@ def _task(domain: Domain, response: Response, task_id: str | None) -> Task:
 
 
 def _worlds(domain: Domain, name_or_kind: str | None) -> list[str]:
-    """Return the worlds to examine: one by its name, all (`abstract`, or `simulated` where none is learned) by kind."""
+    """Return the worlds to examine: one by its name, or all of them (`abstract`: leaving out what was learned)."""
     if name_or_kind in (None, WorldKind.ABSTRACT, WorldKind.SIMULATED):
         return list(domain.worlds)
     assert name_or_kind is not None

@@ -14,7 +14,6 @@ from ..specs.logic import Automaton, Bdd, Formula, buddy, letter_diagram, new_au
 from ..specs.vocabulary import Vocabulary
 from ..specs.world_description import WorldDescription
 from .compiled import Compiler
-from .forked import Unanswered
 from .world import World, WorldError, WorldKind, abstract_world
 
 
@@ -23,10 +22,6 @@ def learned_world(
 ) -> World:
     """Return a learned world with its closure; raises WorldError if a transition that was seen is excluded."""
     excluded = tuple(exclusion.formula for exclusion in learned.exclusions)
-    try:
-        compiler.compile(description.fairness)
-    except Unanswered as error:
-        raise WorldError(f"world {learned.world!r}: {error}") from None
     # What is learned need not keep the fairness that synthesis assumes of the description.
     closed = description.model_copy(
         update={"constraints": (*description.constraints, *excluded), "fairness": Formula("true")}

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import log, sqrt
 from typing import Any
 
-from ..specs.learned_world import FORMAT, Exclusion, Label, LearnedWorld, Transition
+from ..specs.learned_world import FORMAT, Label, LearnedWorld, Transition
+from ..specs.world_description import Exclusion
 from ..synth.controller import Letter
 from .interval import upper_bound
 

@@ -1,7 +1,7 @@
 """Rulebook lint: what is wrong with the rules themselves, and what any controller could make of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..specs.domain import Domain
 from ..specs.logic import Formula
@@ -12,7 +12,9 @@ from .compiled import Compiler
 from .prepared_world import PreparedWorld, prepare_world
 from .reach import Reach, find_reach
 from .rule_lint import RuleLint, lint_rules
-from .world import world_of
+from .verdict import Status
+from .verifier import Settings, Verifier
+from .world import WorldKind, world_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +28,19 @@ class WorldLint:
 
 
 class Linter:
-    """Examines a rulebook in the worlds of a domain. `time_limit` is in seconds for each question."""
+    """Examines a rulebook in the worlds of a domain, by default also in learned ones.
 
-    def __init__(self, domain: Domain, rulebook: Rulebook, time_limit: float = 30.0) -> None:
+    `time_limit` is in seconds for each question.
+    """
+
+    def __init__(
+        self, domain: Domain, rulebook: Rulebook, time_limit: float = 30.0, kind: WorldKind = WorldKind.SIMULATED
+    ) -> None:
         self.domain = domain
         self.rulebook = rulebook
+        self.kind = kind
         self.compiler = Compiler(time_limit)
+        self._verifier = Verifier(domain, rulebook, Settings(time_limit=time_limit, witnesses=False))
 
     def rules(self) -> list[RuleLint]:
         """Return what each rule is by itself and beside the others."""
@@ -63,7 +72,19 @@ class Linter:
 
     def reach(self, prepared: PreparedWorld, paths: Paths, goal: Formula | None) -> Reach:
         """Return what controllers can reach in a prepared world, with the gates of a goal or without."""
-        return find_reach(prepared, paths, goal, self.domain, self.compiler)
+        reach = find_reach(prepared, paths, goal, self.domain, self.compiler)
+        is_asked_for = self.kind is WorldKind.SIMULATED and paths is Paths.FAIR and goal is not None
+        return replace(reach, simulated=self._simulated(prepared.world.name, reach)) if is_asked_for else reach
+
+    def _simulated(self, world: str, reach: Reach) -> str | None:
+        """Return the worst status of a reference controller in the learned worlds of the tasks with its goal."""
+        statuses = []
+        for task in self.domain.tasks.values():
+            is_its_task = task.world == world and task.goal.text == reach.goal
+            if is_its_task and reach.controller and self.domain.learned_world(task):
+                verdict = self._verifier.verify_text(reach.controller, task)
+                statuses += [rule.status for rule in verdict.judged] + [gate.status for gate in verdict.gates]
+        return min(statuses).name.lower() if statuses else None
 
 
 def problems(rules: Sequence[RuleLint], worlds: Sequence[WorldLint]) -> list[str]:
@@ -79,6 +100,8 @@ def problems(rules: Sequence[RuleLint], worlds: Sequence[WorldLint]) -> list[str
                 found.append(f"{world.world}, {reach.paths} runs, {gates}: {reach.problem}")
             elif reach.paths is Paths.FAIR and reach.best_count is None:
                 found.append(f"{world.world}: no controller can pass {gates}, whatever the rules")
+            elif reach.simulated == Status.VIOLATED.name.lower():
+                found.append(f"{world.world}: the reference controller for {gates} fails in a learned world")
             elif reach.paths is Paths.FAIR and not reach.realizable:
                 dropped = ", ".join(reach.dropped)
                 found.append(

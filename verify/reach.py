@@ -23,8 +23,9 @@ class Reach:
 
     `realizable`: all applicable rules and the gates at once. `best_count` of all rules of the book, those that cannot
     be broken here included, with `dropped` broken; None if the gates alone are out of reach. `controller` is one that
-    reaches it, as steps if they fit into a response, else as HOA, and `num_states` its size. Everything is None if
-    there was no answer (`problem`).
+    reaches it, as steps if they fit into a response, else as HOA, `num_states` its size, and `simulated` its worst
+    status for the gates and all applicable rules in the learned worlds, if any ship. Everything is None if there was no
+    answer (`problem`).
     """
 
     paths: Paths
@@ -34,6 +35,7 @@ class Reach:
     dropped: tuple[str, ...] = ()
     controller: str | None = None
     num_states: int | None = None
+    simulated: str | None = None
     problem: str = ""
 
 

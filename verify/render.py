@@ -39,6 +39,7 @@ def render_verdict(name: str, verdict: Verdict, response: str, domain: Domain, r
         f"task {verdict.task_id}, world {verdict.world} ({verdict.world_kind}), rulebook {verdict.rulebook}, ",
         f"{verdict.mode} mode, {verdict.ending}, otherwise {verdict.otherwise}\n",
         (f"judged on {_PATHS[Paths(verdict.paths)]}", "dim"),
+        (_learned(verdict, domain), "dim"),
         *((f"\n{note}", "yellow") for note in verdict.notes),
     )
     if not verdict.is_valid:
@@ -55,6 +56,14 @@ def render_verdict(name: str, verdict: Verdict, response: str, domain: Domain, r
             )
         parts.append(Padding(_witness_table(witness, response, domain), (0, 0, 0, 2)))
     return Group(*parts, Text())
+
+
+def _learned(verdict: Verdict, domain: Domain) -> str:
+    if not verdict.learned:
+        return ""
+    english = domain.vocabulary.english
+    learned, free = (", ".join(english[name] for name in names) for names in (verdict.learned, verdict.free))
+    return f"\nlearned from the simulator: {learned}; free to change at any time: {free or 'nothing else'}"
 
 
 def _by_witness(verdict: Verdict) -> dict[Witness, list[RuleVerdict | GateVerdict]]:
@@ -157,7 +166,15 @@ def _remarks(rule: RuleLint) -> Text:
 def render_world(world: WorldLint, num_rules: int, *, controllers: bool) -> RenderableType:
     """Return what controllers can reach in a world, with the controllers themselves if asked for."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("gates", "runs", "all applicable rules", "best raw count", "broken then", "reference controller"):
+    for column in (
+        "gates",
+        "runs",
+        "all applicable rules",
+        "best raw count",
+        "broken then",
+        "reference controller",
+        "simulated",
+    ):
         table.add_column(column)
     for reach in world.reaches:
         table.add_row(*_reach_row(reach, num_rules))
@@ -187,7 +204,8 @@ def _reach_row(reach: Reach, num_rules: int) -> tuple[RenderableType, ...]:
     fair = reach.paths is Paths.FAIR
     verdict = Text("yes", style="green") if reach.realizable else Text("no", style="bold red" if fair else "yellow")
     size = "1 state" if reach.num_states == 1 else f"{reach.num_states} states"
-    return gates, reach.paths, verdict, f"{reach.best_count} of {num_rules}", ", ".join(reach.dropped) or "-", size
+    best = f"{reach.best_count} of {num_rules}"
+    return gates, reach.paths, verdict, best, ", ".join(reach.dropped) or "-", size, reach.simulated or "-"
 
 
 def console() -> Console:

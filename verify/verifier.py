@@ -172,9 +172,10 @@ class Verifier:
         return self._prepared[key]
 
     def _world(self, name: str, task: Task) -> World:
+        described = world_of(self.domain, name, self._compiler)
         learned = self.domain.learned_world(task) if self.settings.world is WorldKind.SIMULATED else None
         if learned is None:
-            return world_of(self.domain, name, self._compiler)
+            return described
         return learned_world(learned, self.domain.world(name), self.domain.vocabulary, self._compiler)
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from verilora.specs.domain import Domain
 from verilora.specs.errors import SpecError
 from verilora.specs.learned_world import (
-    Exclusion,
     LearnedWorld,
     Transition,
     learned_world_path,
@@ -19,7 +18,7 @@ from verilora.specs.learned_world import (
 from verilora.specs.logic import Formula, spot
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.specs.task import Task
-from verilora.specs.world_description import WorldDescription
+from verilora.specs.world_description import Exclusion, WorldDescription
 from verilora.synth.controller import always
 from verilora.verify.compiled import Compiler
 from verilora.verify.learned import ends_of_observation, learned_world

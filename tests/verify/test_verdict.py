@@ -125,10 +125,11 @@ def test_one_shot_is_judged_by_its_goal_alone(driving: Domain) -> None:
     assert [gate.name for gate in verdict.gates] == ["goal"]
 
 
-def test_where_no_learned_world_ships_the_abstract_one_is_used_and_named(driving: Domain) -> None:
-    verdict = Verifier(driving, driving.rulebook()).verify_text(AFTER, TASK)
+def test_where_no_learned_world_ships_the_abstract_one_is_used_and_named(greenhouse: Domain) -> None:
+    task = greenhouse.task("water-glasshouse")
+    verdict = Verifier(greenhouse, greenhouse.rulebook()).verify_text("1. open valve\n2. heat", task)
     assert verdict.world_kind == "abstract"
-    assert verdict.notes == ("no learned world ships for 'traffic_light': the abstract one was used",)
+    assert verdict.notes == ("no learned world ships for 'glasshouse': the abstract one was used",)
 
 
 def test_a_rule_too_hard_to_translate_is_unknown_and_never_kept(driving: Domain) -> None:

@@ -1,0 +1,89 @@
+"""The learned worlds that ship: controllers that anybody can judge get the verdicts that one expects."""
+
+import pytest
+
+from verilora.envs.recording import provenance
+from verilora.specs.domain import SHIPPED, Domain, load_domain
+from verilora.specs.task import Task
+from verilora.synth.controller import Ending, Reading
+from verilora.synth.steps import Act, step_text
+from verilora.verify.audit import run_controller
+from verilora.verify.check import Paths
+from verilora.verify.compiled import Compiler
+from verilora.verify.lint import Linter
+from verilora.verify.trace import TraceJudge, TraceStatus
+from verilora.verify.verdict import Status, Verdict
+from verilora.verify.verifier import Settings, Verifier
+
+from controllers import AFTER_LOOPING, BEFORE
+
+# One task for each learned world: a world and a set of propositions.
+TASKS = {
+    (task.world, frozenset(task.relevant)): task for task in load_domain(SHIPPED, "driving").tasks.values()
+}.values()
+MOST_LEAVING = 0.10
+
+
+@pytest.fixture(scope="module")
+def verifier(driving: Domain) -> Verifier:
+    return Verifier(driving, driving.rulebook())
+
+
+def judge(verifier: Verifier, steps: str, task: Task) -> Verdict:
+    verdict = verifier.verify_text(steps, task)
+    assert (verdict.world_kind, frozenset(verdict.learned)) == ("simulated", frozenset(task.relevant))
+    return verdict
+
+
+def manoeuvre(task: Task, domain: Domain) -> str:
+    """Return the words of the action that a task asks for."""
+    (action,) = task.goal.propositions - {domain.vocabulary.idle}
+    return step_text(Act(action), domain.vocabulary)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
+class TestEveryWorld:
+    def test_it_ships_and_few_held_out_episodes_leave_it(self, driving: Domain, task: Task) -> None:
+        learned = driving.learned_world(task)
+        assert learned is not None
+        assert learned.coverage["leaving_bound"] <= MOST_LEAVING
+        assert learned.provenance["config_digest"] == provenance(task.world, driving.vocabulary)["config_digest"]
+
+    def test_standing_still_fails_the_gates(self, verifier: Verifier, task: Task) -> None:
+        verdict = judge(verifier, "1. stop\n2. stop", task)
+        assert {gate.status for gate in verdict.gates} == {Status.VIOLATED}
+        assert verdict.compliance == 0
+
+    def test_just_going_breaks_a_rule_in_what_was_seen(self, driving: Domain, verifier: Verifier, task: Task) -> None:
+        action = manoeuvre(task, driving)
+        verdict = judge(verifier, f"1. {action}\n2. go to step 1", task)
+        assert verdict.gates_kept
+        assert any(rule.status is Status.VIOLATED and rule.witness for rule in verdict.judged)
+
+    def test_a_guarded_controller_is_kept_in_what_was_seen_and_in_what_is_possible(
+        self, driving: Domain, verifier: Verifier, task: Task
+    ) -> None:
+        linter = Linter(driving, driving.rulebook())
+        guarded = linter.reach(linter.prepare(task.world), Paths.FAIR, task.goal).controller
+        assert guarded is not None
+        verdict = judge(verifier, guarded, task)
+        assert {rule.status for rule in verdict.judged} == {Status.SATISFIED}
+        assert {gate.status for gate in verdict.gates} == {Status.SATISFIED}
+
+
+def test_a_stale_check_is_violated_and_the_simulator_shows_it(driving: Domain) -> None:
+    reading = Reading(ending=Ending.ONE_SHOT)
+    task = driving.task("right-at-traffic-light")
+    verdict = Verifier(driving, driving.rulebook(), Settings(reading=reading)).verify_text(BEFORE, task)
+    violated = {rule.rule_id for rule in verdict.judged if rule.status is Status.VIOLATED}
+    assert {"phi5", "phi9", "phi14"} <= violated
+    rules = {rule.id: rule.formula for rule in driving.rulebook().rules}
+    judge_trace = TraceJudge(rules, Compiler()).judge
+    episodes = run_controller(BEFORE, task.world, range(60), driving.vocabulary, reading)
+    seen = {name for e in episodes for name, status in judge_trace(e.letters).items() if status is TraceStatus.VIOLATED}
+    assert {"phi5", "phi9", "phi14"} <= seen <= violated
+
+
+def test_after_fine_tuning_all_is_kept(driving: Domain, verifier: Verifier) -> None:
+    verdict = judge(verifier, AFTER_LOOPING, driving.task("right-at-traffic-light"))
+    assert (verdict.compliance, verdict.exit_code(strict=True)) == (1, 0)

@@ -1,0 +1,110 @@
+"""What `verilora drive` does."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..envs.policy import ControllerPolicy
+from ..envs.replay import save_replay
+from ..envs.scenario import SCENARIOS
+from ..specs.domain import Domain
+from ..specs.errors import SpecError, expected_one_of
+from ..specs.rulebook import Rulebook
+from ..specs.task import Task
+from ..synth.alignment import Alignment
+from ..synth.build import parse_controller
+from ..synth.controller import Reading
+from ..synth.steps import InvalidController
+from .audit import Audit, judge_episodes, run_controller
+from .command import task_of
+from .compiled import Compiler
+from .progress import progress
+from .render import console
+from .source import read_response
+from .trace import TraceJudge
+
+
+def drive_file(
+    name: str,
+    domain: Domain,
+    rulebook: Rulebook,
+    reading: Reading,
+    task_id: str | None,
+    num_episodes: int,
+    num_processes: int | None = None,
+    replay: Path | None = None,
+    rule_id: str | None = None,
+) -> int:
+    """Drive the controller in a file and print how its episodes kept the rules.
+
+    With `replay`, write an episode as a GIF: the first that breaks the rule `rule_id`, else the first of all. Return 0
+    if no rule was violated, 1 if one was, 2 for an invalid controller. Raises SpecError.
+    """
+    response = read_response(name)
+    task = task_of(domain, response, task_id)
+    if task.world not in SCENARIOS:
+        raise SpecError(name, f"cannot be simulated: {expected_one_of(task.world, SCENARIOS)}")
+    if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
+        raise SpecError(name, f"no such rule: {expected_one_of(rule_id, (rule.id for rule in rulebook.rules))}")
+    processes = min(num_processes or os.cpu_count() or 1, num_episodes)
+    judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+    out = console()
+    try:
+        with progress(out, f"driving {name}", num_episodes) as report:
+            episodes = run_controller(
+                response.text, task.world, range(num_episodes), domain.vocabulary, reading, processes, report
+            )
+    except InvalidController as error:
+        print(f"error: {name}: {error}", file=sys.stderr)
+        return 2
+    audit = judge_episodes(task.world, episodes, rulebook, judge, domain.vocabulary.idle)
+    out.print(render_audit(name, audit, rulebook))
+    if replay is not None:
+        out.print(_replay(response.text, audit, task, domain, reading, replay, rule_id))
+    return int(any(rule.violated for rule in audit.rules))
+
+
+def render_audit(name: str, audit: Audit, rulebook: Rulebook) -> Group:
+    """Return an audit as a table for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("rule", "kept", "pending", "violated", "violated, 95 % interval", ""):
+        table.add_column(column, justify="left" if column in ("rule", "") else "right")
+    english = {rule.id: rule.english for rule in rulebook.rules}
+    for rule in audit.rules:
+        low, high = rule.interval
+        style = "bold red" if rule.violated else ""
+        counts = (str(rule.kept), str(rule.pending), Text(str(rule.violated), style=style))
+        table.add_row(rule.rule_id, *counts, f"{low:.1%} to {high:.1%}", english[rule.rule_id])
+    ended = audit.num_episodes - audit.num_arrived - audit.num_crashed
+    summary = (
+        f"{audit.num_episodes} episodes in {audit.world}: {audit.num_arrived} arrived, {audit.num_crashed} crashed "
+        f"({audit.num_at_fault} by their own fault), {ended} were still waiting at the horizon"
+    )
+    parts: list[RenderableType] = [Text(name, style="bold"), table, Text(summary)]
+    if audit.num_never_moved:
+        parts.append(Text(f"in {audit.num_never_moved} of them the controller never acted", style="yellow"))
+    return Group(*parts)
+
+
+def _replay(
+    text: str, audit: Audit, task: Task, domain: Domain, reading: Reading, path: Path, rule_id: str | None
+) -> str:
+    """Write a replay and return a line that says of what; "not reproduced" if no episode broke the rule."""
+    seeds: Sequence[int] = (0,)
+    if rule_id is not None:
+        seeds = next(rule.violated_in for rule in audit.rules if rule.rule_id == rule_id)
+        if not seeds:
+            return f"{rule_id}: not reproduced in {audit.num_episodes} episodes, so no replay was written"
+    controller = parse_controller(text, Alignment(domain.vocabulary), reading)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        save_replay(path, task.world, ControllerPolicy(controller), seeds[0], domain.vocabulary, lines)
+    except OSError as error:
+        raise SpecError(path, f"cannot be written: {error.strerror}") from None
+    return f"episode {seeds[0]}" + (f", which breaks {rule_id}," if rule_id else "") + f" is replayed in {path}"
