@@ -57,6 +57,9 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a rule is kept by observation only.")
     ] = False,
+    within: Annotated[
+        int | None, typer.Option(min=1, metavar="SECONDS", help="Also each rule's probabilities after so long.")
+    ] = None,
     as_json: Json = False,
     time_limit: TimeLimit = 5.0,
 ) -> None:
@@ -76,8 +79,9 @@ def verify(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     domain = load_domain(specs, task)
+    book = domain.rulebook(rulebook)
     raise typer.Exit(
-        verify_files(files, domain, domain.rulebook(rulebook), settings, task_id, as_json=as_json, strict=strict)
+        verify_files(files, domain, book, settings, task_id, as_json=as_json, strict=strict, within=within)
     )
 
 

@@ -31,7 +31,7 @@ class JunctionViewer(EnvViewer):
         # A picture needs no screen, and looking for one writes on standard error. Neither the driver nor the display
         # may stay: highway-env draws nothing as long as the driver is set, and a window would open on the dummy.
         had_display, driver = pygame.display.get_init(), os.environ.get("SDL_VIDEODRIVER")
-        os.environ["SDL_VIDEODRIVER"] = driver or "dummy"
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         try:
             super().__init__(env)
         finally:

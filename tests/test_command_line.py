@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from verilora.specs.domain import Domain
@@ -15,6 +16,7 @@ from controllers import AFTER_LOOPING, BEFORE
 
 DATA = Path(__file__).parent / "data"
 TASK = "right-at-traffic-light"
+SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "verdict.schema.json").read_text())
 
 
 def verilora(
@@ -188,6 +190,23 @@ def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     path.write_bytes(b"1. stop\n2. \xff\xfe\n")
     code, _, err = verilora("verify", "--for", TASK, path)
     assert (code, "binary.txt:2: expected UTF-8 text, got the byte 0xff" in err) == (2, True)
+
+
+def test_probabilities_after_some_seconds(bad: Path) -> None:
+    arguments = ("verify", "--for", TASK, "--ending", "one-shot", "--within", "15", bad)
+    code, out, _ = verilora(*arguments, "--json")
+    (verdict,) = json.loads(out)
+    jsonschema.Draft202012Validator(SCHEMA).validate([verdict])
+    scores = verdict["within"]
+    assert code == 1
+    assert all(sum(shares.values()) == pytest.approx(1) for shares in scores.values())
+    # It checks for the car from the left, but two seconds early.
+    assert 0 < scores["phi5"]["violated"] < scores["phi14"]["violated"] < 1
+    assert scores["phi3"] == {"kept": pytest.approx(1), "pending": 0, "violated": 0}
+    _, out, _ = verilora(*arguments)
+    assert "after 15 seconds, in the learned world" in out
+    _, out, _ = verilora(*arguments, "--world", "abstract")
+    assert "no probabilities: the verdict does not rest on a learned world" in out
 
 
 def test_paper_mode(good: Path) -> None:

@@ -48,7 +48,8 @@ def _cell(x: float, y: float, share: float, title: str) -> str:
         f"<g><title>{escape(title)}</title>"
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{CELL}" height="{CELL}" fill="#1d4ed8" '
         f'fill-opacity="{shade:.3f}" stroke="#d1d5db"/>'
-        f'<text x="{x + CELL / 2:.1f}" y="{y + CELL * 0.62:.1f}" text-anchor="middle" fill="{colour}">{number}</text></g>'
+        f'<text x="{x + CELL / 2:.1f}" y="{y + CELL * 0.62:.1f}" text-anchor="middle" fill="{colour}">{number}</text>'
+        "</g>"
     )
 
 

@@ -4,13 +4,15 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from ..specs.domain import Domain
 from ..specs.errors import SpecError, expected_one_of
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
 from .lint import Linter, problems
-from .render import console, render_rules, render_verdict, render_world
+from .render import console, render_rules, render_scores, render_verdict, render_world
+from .scores import Scorer
 from .source import Response, read_response
 from .verifier import Settings, Verifier
 from .world import WorldKind
@@ -25,14 +27,21 @@ def verify_files(
     *,
     as_json: bool = False,
     strict: bool = False,
+    within: int | None = None,
 ) -> int:
-    """Verify files, print what was found and return the highest exit code; a file that cannot be used does not stop."""
+    """Verify files, print what was found and return the highest exit code; a file that cannot be used does not stop.
+
+    With `within`, also the probability of each rule to be kept, pending or violated after that many seconds.
+    """
     verifier = Verifier(domain, rulebook, settings)
-    objects, exit_codes = [], []
+    scorer = Scorer(domain, rulebook, within, settings.time_limit) if within else None
+    objects: list[dict[str, Any]] = []
+    exit_codes = []
     for name in names:
         try:
             response = read_response(name)
-            verdict = verifier.verify_text(response.text, task_of(domain, response, task_id))
+            task = task_of(domain, response, task_id)
+            verdict = verifier.verify_text(response.text, task)
         except SpecError as error:
             print(f"error: {error}", file=sys.stderr)
             objects.append({"file": name, "error": str(error)})
@@ -40,7 +49,13 @@ def verify_files(
             continue
         if not as_json:
             console().print(render_verdict(name, verdict, response.text, domain, rulebook))
-        objects.append({"file": name, **verdict.to_json()})
+        scored: dict[str, object] = {}
+        if scorer and verdict.is_valid:
+            scores = scorer.score(verifier.read(response.text), task, verdict)
+            scored = {"within": scores}
+            if not as_json:
+                console().print(render_scores(scores, scorer.num_letters))
+        objects.append({"file": name, **verdict.to_json(), **scored})
         exit_codes.append(verdict.exit_code(strict=strict))
     if as_json:
         print(json.dumps(objects, indent=2))

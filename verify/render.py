@@ -14,6 +14,8 @@ from .check import Paths
 from .lint import WorldLint
 from .reach import Reach
 from .rule_lint import RuleLint
+from .scores import Scores
+from .trace import TraceStatus
 from .verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict
 from .witness import Moment, Witness
 
@@ -133,6 +135,18 @@ def _add_moments(table: Table, moments: Sequence[Moment], first: int, lines: lis
         table.add_row(str(time), steps, case, Text(english[moment.action], style="" if idle else "bold"))
     if len(moments) > MAX_MOMENTS:
         table.add_row("", Text(f"… {len(moments) - MAX_MOMENTS} more instants (all with --json)", style="dim"))
+
+
+def render_scores(scores: Scores, num_seconds: int) -> RenderableType:
+    """Return the probabilities of each status of each rule after so many seconds."""
+    if not scores:
+        return Text("no probabilities: the verdict does not rest on a learned world", style="yellow")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("rule", "kept", "pending", "violated"):
+        table.add_column(column, justify="left" if column == "rule" else "right")
+    for rule_id, shares in scores.items():
+        table.add_row(rule_id, *(f"{shares[status]:.1%}" for status in TraceStatus))
+    return Group(Text(f"after {num_seconds} seconds, in the learned world:"), table)
 
 
 def render_rules(rules: Sequence[RuleLint]) -> Table:

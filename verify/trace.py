@@ -26,7 +26,7 @@ class TraceJudge:
     """Judges finite traces against formulas. Raises Unanswered if one takes too long to translate."""
 
     def __init__(self, formulas: Mapping[str, Formula], compiler: Compiler) -> None:
-        self._monitors = {name: _Monitor(formula, compiler) for name, formula in formulas.items()}
+        self._monitors = {name: Monitor(formula, compiler) for name, formula in formulas.items()}
 
     def judge(self, trace: Sequence[Letter]) -> dict[str, TraceStatus]:
         """Return the status of each formula on a trace; a letter holds the true propositions and one action."""
@@ -35,8 +35,11 @@ class TraceJudge:
         return {name: monitor.judge(trace) for name, monitor in self._monitors.items()}
 
 
-class _Monitor:
-    """One formula: its automaton tells what is lost, its automaton on finite traces what holds at the end."""
+class Monitor:
+    """One formula: its automaton tells what is lost, its automaton on finite traces what holds at the end.
+
+    A state is a state of each. Raises Unanswered if the formula takes too long to translate.
+    """
 
     def __init__(self, formula: Formula, compiler: Compiler) -> None:
         compiled = compiler.compile(formula)
@@ -45,18 +48,27 @@ class _Monitor:
         hoa, accepting = within(compiler.time_limit, _translate_finite, formula)
         self._finite = _Stepper(spot.automaton(hoa + "\n"), formula.propositions)
         self._accepting = accepting
+        self.initial = (self._endless.initial, self._finite.initial)
 
     def judge(self, trace: Sequence[Letter]) -> TraceStatus:
-        if self._endless.run(trace) in self._bad:
+        return self.status((self._endless.run(trace), self._finite.run(trace)))
+
+    def step(self, state: tuple[int, int], letter: Letter) -> tuple[int, int]:
+        """Return the state after one more letter."""
+        return self._endless.step(state[0], letter), self._finite.step(state[1], letter)
+
+    def status(self, state: tuple[int, int]) -> TraceStatus:
+        """Return the status of a trace that ends in a state."""
+        if state[0] in self._bad:
             return TraceStatus.VIOLATED
-        return TraceStatus.KEPT if self._finite.run(trace) in self._accepting else TraceStatus.PENDING
+        return TraceStatus.KEPT if state[1] in self._accepting else TraceStatus.PENDING
 
 
 class _Stepper:
     """A deterministic, complete automaton that remembers its steps: a trace costs a dictionary look-up a letter."""
 
     def __init__(self, automaton: Automaton, propositions: frozenset[str]) -> None:
-        self._initial: int = automaton.get_init_state_number()
+        self.initial: int = automaton.get_init_state_number()
         self._edges: list[list[tuple[Bdd, int]]] = [
             [(owned(edge.cond), edge.dst) for edge in automaton.out(state)] for state in range(automaton.num_states())
         ]
@@ -65,16 +77,20 @@ class _Stepper:
 
     def run(self, trace: Iterable[Letter]) -> int:
         """Return the state after a trace."""
-        state = self._initial
+        state = self.initial
         for letter in trace:
-            seen = letter & self._propositions
-            following = self._known.get((state, seen))
-            if following is None:
-                following = self._known[state, seen] = self._step(state, seen)
-            state = following
+            state = self.step(state, letter)
         return state
 
-    def _step(self, state: int, letter: Letter) -> int:
+    def step(self, state: int, letter: Letter) -> int:
+        """Return the state after one more letter."""
+        seen = letter & self._propositions
+        following = self._known.get((state, seen))
+        if following is None:
+            following = self._known[state, seen] = self._find(state, seen)
+        return following
+
+    def _find(self, state: int, letter: Letter) -> int:
         diagram = letter_diagram(letter, self._propositions - letter)
         return next(target for guard, target in self._edges[state] if guard & diagram != buddy.bddfalse)
 

@@ -1,9 +1,13 @@
 """The learned worlds that ship: controllers that anybody can judge get the verdicts that one expects."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from verilora.envs.recording import provenance
 from verilora.specs.domain import SHIPPED, Domain, load_domain
+from verilora.specs.learned_world import learned_world_path, read_learned_world
 from verilora.specs.task import Task
 from verilora.synth.controller import Ending, Reading
 from verilora.synth.steps import Act, step_text
@@ -14,6 +18,7 @@ from verilora.verify.lint import Linter
 from verilora.verify.trace import TraceJudge, TraceStatus
 from verilora.verify.verdict import Status, Verdict
 from verilora.verify.verifier import Settings, Verifier
+from verilora.verify.world_command import NUM_EPISODES, NUM_HELD_OUT, learn_worlds
 
 from controllers import AFTER_LOOPING, BEFORE
 
@@ -69,6 +74,23 @@ class TestEveryWorld:
         verdict = judge(verifier, guarded, task)
         assert {rule.status for rule in verdict.judged} == {Status.SATISFIED}
         assert {gate.status for gate in verdict.gates} == {Status.SATISFIED}
+
+
+@pytest.mark.slow
+def test_one_command_makes_the_shipped_worlds_again_byte_for_byte(driving: Domain, tmp_path: Path) -> None:
+    """For one world; the versions that a file names are part of it, so they must be those it was made with."""
+    only = [task for task in driving.tasks.values() if task.world == "wide_median"]
+    domain = replace(driving, tasks={task.id: task for task in only})
+    learn_worlds(domain, tmp_path, tmp_path, NUM_EPISODES, NUM_HELD_OUT, None)
+    for task in only:
+        shipped = learned_world_path(driving.folder, task.world, task.relevant)
+        made = learned_world_path(tmp_path, task.world, task.relevant)
+        now = provenance(task.world, driving.vocabulary)["versions"]
+        if read_learned_world(shipped, driving.worlds).provenance["versions"] == now:
+            assert made.read_bytes() == shipped.read_bytes()
+        else:
+            then, again = (read_learned_world(path, driving.worlds) for path in (shipped, made))
+            assert (again.transitions, again.coverage) == (then.transitions, then.coverage)
 
 
 def test_a_stale_check_is_violated_and_the_simulator_shows_it(driving: Domain) -> None:
