@@ -7,10 +7,10 @@ judged on prefixes, which a dead end cannot hide.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..specs.logic import Automaton, Bdd, owned, spot
 from .compiled import CompiledFormula
@@ -55,7 +55,7 @@ def _bad_prefix(behaviour: Automaton, formula: CompiledFormula) -> FindRun | Non
     bad = frozenset(state for state, (_, monitor) in enumerate(pairs) if monitor in formula.bad)
     if not bad:
         return None
-    return lambda: Run(_labels(_walk(product, product.get_init_state_number(), bad)))
+    return lambda: Run(_labels(_walk(_Steps(product), product.get_init_state_number(), bad)))
 
 
 def _rejecting_bottom(behaviour: Automaton, formula: CompiledFormula) -> FindRun | None:
@@ -74,43 +74,63 @@ def _rejecting_bottom(behaviour: Automaton, formula: CompiledFormula) -> FindRun
 
 def _into_bottom(product: Automaton, bottom: frozenset[int]) -> Run:
     """Return a path into a bottom component and a cycle through every edge of it."""
-    prefix = _walk(product, product.get_init_state_number(), bottom)
-    home = state = prefix[-1].dst if prefix else product.get_init_state_number()
-    missing = {product.edge_number(edge): edge for source in bottom for edge in product.out(source)}
-    cycle: list[Any] = []
+    steps = _Steps(product)
+    prefix = _walk(steps, product.get_init_state_number(), bottom)
+    home = state = prefix[-1].target if prefix else product.get_init_state_number()
+    # Loops last, from where they are taken first, which saves coming back for them.
+    missing = {source: sorted(steps[source], key=lambda step: step.target == step.source) for source in bottom}
+    cycle: list[_Step] = []
     while missing:
-        path = _walk(product, state, frozenset(edge.src for edge in missing.values()))
-        state = path[-1].dst if path else state
-        # Loops first, which saves coming back for them.
-        here = [number for number, edge in missing.items() if edge.src == state]
-        edge = missing.pop(min(here, key=lambda number: missing[number].dst != state))
-        cycle += [*path, edge]
-        state = edge.dst
-    cycle += _walk(product, state, frozenset({home}))
+        cycle += _walk(steps, state, missing)
+        state = cycle[-1].target if cycle else state
+        cycle.append(missing[state].pop())
+        if not missing[state]:
+            del missing[state]
+        state = cycle[-1].target
+    cycle += _walk(steps, state, {home})
     return Run(_labels(prefix), _labels(cycle))
 
 
-def _walk(graph: Automaton, start: int, targets: frozenset[int]) -> list[Any]:
-    """Return the edges of a shortest path from a state to any of the targets, which must be reachable."""
-    reached_by: dict[int, Any] = {start: None}
+class _Step(NamedTuple):
+    """An edge in Python's hands: reading one from Spot again and again would take most of the time."""
+
+    source: int
+    target: int
+    letters: Bdd
+
+
+class _Steps(dict[int, list[_Step]]):
+    """The edges that leave each state of a graph, read when they are first asked for."""
+
+    def __init__(self, graph: Automaton) -> None:
+        self._graph = graph
+
+    def __missing__(self, state: int) -> list[_Step]:
+        self[state] = [_Step(state, edge.dst, owned(edge.cond)) for edge in self._graph.out(state)]
+        return self[state]
+
+
+def _walk(steps: _Steps, start: int, targets: Container[int]) -> list[_Step]:
+    """Return a shortest path from a state to any of the targets, which must be reachable."""
+    reached_by: dict[int, _Step | None] = {start: None}
     queue = deque([start])
     while queue:
         state = queue.popleft()
         if state in targets:
             path = []
-            while reached_by[state] is not None:
-                path.append(reached_by[state])
-                state = reached_by[state].src
+            while (step := reached_by[state]) is not None:
+                path.append(step)
+                state = step.source
             return path[::-1]
-        for edge in graph.out(state):
-            if edge.dst not in reached_by:
-                reached_by[edge.dst] = edge
-                queue.append(edge.dst)
+        for step in steps[state]:
+            if step.target not in reached_by:
+                reached_by[step.target] = step
+                queue.append(step.target)
     raise AssertionError("no target can be reached")
 
 
-def _labels(edges: Iterable[Any]) -> tuple[Bdd, ...]:
-    return tuple(owned(edge.cond) for edge in edges)
+def _labels(path: Iterable[_Step]) -> tuple[Bdd, ...]:
+    return tuple(step.letters for step in path)
 
 
 def _from_spot(run: Any) -> Run:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace as changed
 from pathlib import Path
 
 from rich import box
@@ -17,6 +18,7 @@ from ..specs.domain import Domain
 from ..specs.errors import SpecError, expected_one_of
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
+from ..specs.world_description import WorldDescription
 from ..synth.alignment import Alignment
 from ..synth.build import parse_controller
 from ..synth.controller import Reading
@@ -41,7 +43,7 @@ def drive_file(
     replay: Path | None = None,
     rule_id: str | None = None,
 ) -> int:
-    """Drive the controller in a file and print how its episodes kept the rules.
+    """Drive the controller in a file and print how its episodes kept the rules that apply there.
 
     With `replay`, write an episode as a GIF: the first that breaks the rule `rule_id`, else the first of all. Return 0
     if no rule was violated, 1 if one was, 2 for an invalid controller. Raises SpecError.
@@ -52,6 +54,9 @@ def drive_file(
         raise SpecError(name, f"cannot be simulated: {expected_one_of(task.world, SCENARIOS)}")
     if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
         raise SpecError(name, f"no such rule: {expected_one_of(rule_id, (rule.id for rule in rulebook.rules))}")
+    rulebook = _applicable(rulebook, domain.world(task.world))
+    if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
+        raise SpecError(name, f"the rule {rule_id!r} presumes what does not exist in the world {task.world!r}")
     processes = min(num_processes or os.cpu_count() or 1, num_episodes)
     judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
     out = console()
@@ -90,6 +95,12 @@ def render_audit(name: str, audit: Audit, rulebook: Rulebook) -> Group:
     if audit.num_never_moved:
         parts.append(Text(f"in {audit.num_never_moved} of them the controller never acted", style="yellow"))
     return Group(*parts)
+
+
+def _applicable(rulebook: Rulebook, world: WorldDescription) -> Rulebook:
+    """Return the rules that are judged in a world: those of which all that they presume exists there."""
+    exists = {*world.free, *world.constant}
+    return changed(rulebook, rules=tuple(rule for rule in rulebook.rules if exists.issuperset(rule.presumes)))
 
 
 def _replay(
