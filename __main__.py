@@ -123,6 +123,8 @@ def drive(
     """Drive a controller in the simulator: 0 no rule was violated, 1 one was, 2 unusable input."""
     from .verify.drive_command import drive_file
 
+    if rule and not replay:
+        raise typer.BadParameter("--rule chooses the episode to --replay: expected both")
     domain = load_domain(specs, task)
     book = domain.rulebook(rulebook)
     reading = Reading(ending=ending, otherwise=otherwise)
