@@ -142,7 +142,8 @@ def test_a_replay_that_cannot_be_written_is_named(idle: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rule", "phi99"], "no such rule: got 'phi99', expected one of phi1, "),
+        (["--rule", "phi99", "--replay", "never.gif"], "no such rule: got 'phi99', expected one of phi1, "),
+        (["--rule", "phi5"], "--rule chooses the episode to --replay: expected both"),
         (["--for", "left-at-roundabout"], f"names the task '{TASK}', --for names 'left-at-roundabout'"),
         (["--rulebook", "mine"], "no such rulebook: got 'mine', expected one of author-smv, default"),
         (["--task", "flying"], "no such task domain (a folder with propositions.yaml): got 'flying'"),
