@@ -40,12 +40,15 @@ class Recording:
 def provenance(world: str, vocabulary: Vocabulary) -> dict[str, Any]:
     """Return what an episode of a world depends on besides policy and seed."""
     scenario = SCENARIOS[world]
-    config = json.dumps(dict(scenario.config), sort_keys=True)
+    env: Any = make_env(world)
+    config = json.dumps(env.unwrapped.config, sort_keys=True, default=str)
+    env.close()
     return {
         "format": FORMAT,
         "world": world,
         "environment": scenario.env_id,
         "config": dict(scenario.config),
+        # Over all options, the defaults included.
         "config_digest": hashlib.sha256(config.encode()).hexdigest(),
         "propositions": list(vocabulary.proposition_ids),
         "actions": list(vocabulary.action_ids),

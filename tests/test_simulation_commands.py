@@ -17,7 +17,7 @@ from verilora.envs.recording import read_recording
 from verilora.specs.domain import Domain, load_domain
 from verilora.specs.learned_world import read_learned_world
 from verilora.synth.controller import Ending, Reading
-from verilora.verify.audit import run_controller
+from verilora.verify.audit import FIRST_SEED, run_controller
 from verilora.verify.compiled import Compiler
 from verilora.verify.trace import TraceJudge, TraceStatus
 
@@ -121,7 +121,7 @@ def test_any_episode_can_be_replayed(tmp_path: Path) -> None:
     arguments = ("--for", "straight-at-roundabout", "--episodes", "1", "--replay", gif, "-")
     code, out, err = verilora("drive", *arguments, text=text)
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == f"episode 0 is replayed in {gif}"
+    assert out.splitlines()[-1] == f"episode {FIRST_SEED} is replayed in {gif}"
     with Image.open(gif) as image:
         assert image.format == "GIF"
     # There is no light to be green at a roundabout.

@@ -18,16 +18,24 @@ from ..synth.controller import Reading
 from .interval import clopper_pearson
 from .trace import TraceJudge, TraceStatus
 
+FIRST_SEED = 1_000_000
+"""Audits drive episodes from here on, far from those that worlds are learned from and measured on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleAudit:
-    """In how many episodes a rule was kept, pending at the end, or violated; `interval` of the violated share."""
+    """In how many episodes a rule was kept, pending at the end, or violated; `interval` of the violated share.
+
+    `violated_in` are the seeds of the episodes that broke it, `pending_in` of those that left it pending at the
+    horizon.
+    """
 
     rule_id: str
     kept: int
     pending: int
     violated: int
     violated_in: tuple[int, ...]
+    pending_in: tuple[int, ...]
     interval: tuple[float, float]
 
 
@@ -89,6 +97,11 @@ def _rule_audit(rule_id: str, statuses: Sequence[TraceStatus], episodes: Sequenc
         violated=violated,
         violated_in=tuple(
             episode.seed for episode, status in zip(episodes, statuses, strict=True) if status is TraceStatus.VIOLATED
+        ),
+        pending_in=tuple(
+            episode.seed
+            for episode, status in zip(episodes, statuses, strict=True)
+            if status is TraceStatus.PENDING and not episode.arrived and not episode.crashed
         ),
         interval=clopper_pearson(violated, len(episodes)),
     )

@@ -23,7 +23,7 @@ from ..synth.alignment import Alignment
 from ..synth.build import parse_controller
 from ..synth.controller import Reading
 from ..synth.steps import InvalidController
-from .audit import Audit, judge_episodes, run_controller
+from .audit import FIRST_SEED, Audit, judge_episodes, run_controller
 from .command import task_of
 from .compiled import Compiler
 from .progress import progress
@@ -60,11 +60,10 @@ def drive_file(
     processes = min(num_processes or os.cpu_count() or 1, num_episodes)
     judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
     out = console()
+    seeds = range(FIRST_SEED, FIRST_SEED + num_episodes)
     try:
         with progress(out, f"driving {name}", num_episodes) as report:
-            episodes = run_controller(
-                response.text, task.world, range(num_episodes), domain.vocabulary, reading, processes, report
-            )
+            episodes = run_controller(response.text, task.world, seeds, domain.vocabulary, reading, processes, report)
     except InvalidController as error:
         print(f"error: {name}: {error}", file=sys.stderr)
         return 2
@@ -106,10 +105,18 @@ def _applicable(rulebook: Rulebook, world: WorldDescription) -> Rulebook:
 def _replay(
     text: str, audit: Audit, task: Task, domain: Domain, reading: Reading, path: Path, rule_id: str | None
 ) -> str:
-    """Write a replay and return a line that says of what; "not reproduced" if no episode broke the rule."""
-    seeds: Sequence[int] = (0,)
+    """Write a replay and return a line that says of what.
+
+    A rule counts as reproduced by an episode that broke it, else by one that still left it pending at the horizon.
+    """
+    seeds: Sequence[int] = (FIRST_SEED,)
+    shows = ""
     if rule_id is not None:
-        seeds = next(rule.violated_in for rule in audit.rules if rule.rule_id == rule_id)
+        rule = next(rule for rule in audit.rules if rule.rule_id == rule_id)
+        seeds = rule.violated_in or rule.pending_in
+        shows = (
+            f", which breaks {rule_id}," if rule.violated_in else f", which leaves {rule_id} pending at the horizon,"
+        )
         if not seeds:
             return f"{rule_id}: not reproduced in {audit.num_episodes} episodes, so no replay was written"
     controller = parse_controller(text, Alignment(domain.vocabulary), reading)
@@ -118,4 +125,4 @@ def _replay(
         save_replay(path, task.world, ControllerPolicy(controller), seeds[0], domain.vocabulary, lines)
     except OSError as error:
         raise SpecError(path, f"cannot be written: {error.strerror}") from None
-    return f"episode {seeds[0]}" + (f", which breaks {rule_id}," if rule_id else "") + f" is replayed in {path}"
+    return f"episode {seeds[0]}{shows} is replayed in {path}"

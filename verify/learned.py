@@ -21,7 +21,8 @@ def learned_world(
     learned: LearnedWorld, description: WorldDescription, vocabulary: Vocabulary, compiler: Compiler
 ) -> World:
     """Return a learned world with its closure; raises WorldError if a transition that was seen is excluded."""
-    excluded = tuple(exclusion.formula for exclusion in learned.exclusions)
+    # Those of the world hold for propositions that were not learned, too.
+    excluded = dict.fromkeys(exclusion.formula for exclusion in (*description.exclusions, *learned.exclusions))
     # What is learned need not keep the fairness that synthesis assumes of the description.
     closed = description.model_copy(
         update={"constraints": (*description.constraints, *excluded), "fairness": Formula("true")}

@@ -11,7 +11,7 @@ from ..envs.recording import record
 from ..envs.scenario import SCENARIOS
 from ..specs.domain import Domain
 from ..specs.errors import SpecError, expected_one_of
-from ..specs.learned_world import Label, LearnedWorld, learned_world_path, write_learned_world
+from ..specs.learned_world import MAX_PROPOSITIONS, Label, LearnedWorld, learned_world_path, write_learned_world
 from ..specs.world_description import Exclusion
 from .chain_drawing import draw_chain
 from .learned import ends_of_observation
@@ -76,9 +76,12 @@ def show_worlds(domain: Domain, name: str | None, drawings: Path | None) -> int:
         if name is not None:
             console().print(_transitions(learned, domain))
         if drawings is not None:
-            drawings.mkdir(parents=True, exist_ok=True)
             path = drawings / learned_world_path(drawings, learned.world, learned.propositions).with_suffix(".svg").name
-            path.write_text(draw_chain(learned, domain.vocabulary))
+            try:
+                drawings.mkdir(parents=True, exist_ok=True)
+                path.write_text(draw_chain(learned, domain.vocabulary))
+            except OSError as error:
+                raise SpecError(path, f"cannot be written: {error.strerror}") from None
             console().print(f"drawn in {path}")
     if not shown:
         console().print("No learned world ships; `verilora world learn` makes them.")
@@ -98,7 +101,15 @@ def simulated_worlds(domain: Domain) -> list[str]:
 
 def projections(domain: Domain, world: str) -> list[tuple[str, ...]]:
     """Return the sets of propositions that the tasks of a world turn on, each in the vocabulary's order."""
-    sets = dict.fromkeys(frozenset(task.relevant) for task in domain.tasks.values() if task.world == world)
+    sets: dict[frozenset[str], None] = {}
+    for task in domain.tasks.values():
+        if task.world == world:
+            constant = ", ".join(name for name in task.relevant if name not in domain.world(world).free)
+            if constant or len(task.relevant) > MAX_PROPOSITIONS:
+                expected = f"expected at most {MAX_PROPOSITIONS} relevant propositions, all free, to learn a world"
+                got = f"got {len(task.relevant)}" + (f", of which constant: {constant}" if constant else "")
+                raise SpecError(domain.folder / "tasks.yaml", f"{expected}, {got}", field=task.id)
+            sets[frozenset(task.relevant)] = None
     return [tuple(name for name in domain.vocabulary.proposition_ids if name in chosen) for chosen in sets]
 
 

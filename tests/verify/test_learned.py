@@ -76,6 +76,15 @@ def test_exclusions_hold_in_the_closure() -> None:
     assert not runs(world.closure, "F (p & X p)")
 
 
+def test_exclusions_of_the_world_hold_for_what_is_not_learned_too() -> None:
+    exclusion = Exclusion(formula=Formula("G !(p & q)"), reason="it is so")
+    description = WorldDescription(free=PROPOSITIONS, exclusions=(exclusion,))
+    world = learned_world(learned((None, ("p",)), (("p",), ("p",)), names="p"), description, TINY, Compiler())
+    assert world.closure is not None
+    assert not runs(world, "F q")
+    assert not runs(world.closure, "F (p & q)")
+
+
 def test_where_observation_ends_anything_can_follow_that_nothing_excludes() -> None:
     seen = learned((None, ()), ((), ("p",)), excluded="G !(p & q)")
     assert ends_of_observation(seen) == [("p",)]

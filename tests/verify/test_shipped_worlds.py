@@ -11,7 +11,7 @@ from verilora.specs.learned_world import learned_world_path, read_learned_world
 from verilora.specs.task import Task
 from verilora.synth.controller import Ending, Reading
 from verilora.synth.steps import Act, step_text
-from verilora.verify.audit import run_controller
+from verilora.verify.audit import FIRST_SEED, run_controller
 from verilora.verify.check import Paths
 from verilora.verify.compiled import Compiler
 from verilora.verify.lint import Linter
@@ -101,9 +101,19 @@ def test_a_stale_check_is_violated_and_the_simulator_shows_it(driving: Domain) -
     assert {"phi5", "phi9", "phi14"} <= violated
     rules = {rule.id: rule.formula for rule in driving.rulebook().rules}
     judge_trace = TraceJudge(rules, Compiler()).judge
-    episodes = run_controller(BEFORE, task.world, range(60), driving.vocabulary, reading)
+    episodes = run_controller(BEFORE, task.world, range(FIRST_SEED, FIRST_SEED + 60), driving.vocabulary, reading)
     seen = {name for e in episodes for name, status in judge_trace(e.letters).items() if status is TraceStatus.VIOLATED}
     assert {"phi5", "phi9", "phi14"} <= seen <= violated
+
+
+def test_waiting_for_both_lights_at_once_is_waiting_for_ever(driving: Domain, verifier: Verifier) -> None:
+    """Only one of the two is learned in this world; that they exclude each other is stated."""
+    guard = (
+        "green left-turn light and green traffic light and no opposite car and no car from left and no car from right"
+    )
+    steps = f"1. if {guard}, turn left, otherwise stay\n2. stop"
+    verdict = judge(verifier, steps, driving.task("left-at-left-turn-light"))
+    assert {gate.status for gate in verdict.gates} == {Status.VIOLATED}
 
 
 def test_after_fine_tuning_all_is_kept(driving: Domain, verifier: Verifier) -> None:
