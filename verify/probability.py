@@ -20,22 +20,6 @@ from .trace import Monitor, TraceStatus
 _State = tuple[int, int, tuple[int, int]]
 
 
-def status_probabilities(
-    learned: LearnedWorld,
-    description: WorldDescription,
-    controller: Controller,
-    formula: Formula,
-    num_letters: int,
-    compiler: Compiler,
-) -> dict[TraceStatus, float]:
-    """Return the probability of each status of a formula on a run of `num_letters` letters; `WeightedWorld` tells how.
-
-    For several controllers or formulas in one world, keep the `WeightedWorld`.
-    """
-    weighted = WeightedWorld(learned, description, controller.vocabulary, compiler)
-    return weighted.status_probabilities(controller, formula, num_letters)
-
-
 class WeightedWorld:
     """A learned world (the graph G of `verify/learned.py`) with a probability for each letter.
 

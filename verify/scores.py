@@ -24,11 +24,12 @@ class Scorer:
 
     def score(self, controller: Controller, task: Task, verdict: Verdict) -> Scores:
         """Return the scores of the rules that decide; none if the verdict does not rest on a learned world."""
-        learned = self.domain.learned_world(task) if verdict.learned else None
-        if learned is None:
+        if not verdict.learned:
             return {}
         key = (task.world, frozenset(task.relevant))
         if key not in self._worlds:
+            learned = self.domain.learned_world(task)
+            assert learned is not None, "the verdict rests on it"
             description = self.domain.world(task.world)
             self._worlds[key] = WeightedWorld(learned, description, self.domain.vocabulary, self._compiler)
         formulas = {rule.id: rule.formula for rule in self.rulebook.rules}

@@ -15,7 +15,7 @@ from verilora.specs.world_description import Exclusion, WorldDescription
 from verilora.synth.controller import Controller, Edge, always
 from verilora.verify.compiled import Compiler
 from verilora.verify.learning import learn
-from verilora.verify.probability import status_probabilities
+from verilora.verify.probability import WeightedWorld
 from verilora.verify.trace import TraceJudge, TraceStatus
 
 from controllers import guard_of
@@ -57,7 +57,8 @@ def judged(
     controller: Controller = REST,
     description: WorldDescription = FREE,
 ) -> dict[TraceStatus, float]:
-    found = status_probabilities(learned, description, controller, Formula(formula), num_letters, Compiler())
+    world = WeightedWorld(learned, description, controller.vocabulary, Compiler())
+    found = world.status_probabilities(controller, Formula(formula), num_letters)
     assert sum(found.values()) == pytest.approx(1, abs=1e-12)
     return found
 
@@ -183,7 +184,8 @@ def test_as_the_enumeration_of_all_paths(
     expected = dict.fromkeys(TraceStatus, 0.0)
     for _, trace, _, probability in paths:
         expected[judge.judge(trace)["rule"]] += probability
-    found = status_probabilities(learned, description, controller, formula, num_letters, Compiler())
+    world = WeightedWorld(learned, description, controller.vocabulary, Compiler())
+    found = world.status_probabilities(controller, formula, num_letters)
     assert found == pytest.approx(expected, abs=1e-9)
 
 
