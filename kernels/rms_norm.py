@@ -34,7 +34,7 @@ def rms_norm_reference(
     return normal if out is None else out.copy_(normal)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def rms_norm_kernel(
     out,
     x,

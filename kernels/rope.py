@@ -4,8 +4,8 @@ Semantics: a, b = x[..., :half], x[..., half:2 * half]; x[..., :2 * half] = a * 
 
 query, key  [num_tokens, num_heads, head_dim]; heads contiguous, other strides free (slices of a fused projection)
 positions   int32 or int64 [num_tokens] on the device; the heads of a token at position -1 (padding) stay as they are
-table       fp32 [max_position, 2 * half]: cosines, then sines, of `rotary_table`; what lies behind 2 * half in a head is
-            not rotated
+table       fp32 [max_position, 2 * half]: cosines, then sines, as `rotary_table` makes it; no position may lie beyond
+            it, and what lies behind 2 * half in a head is not rotated
 
 The rotation is in fp32 (transformers rounds cosines and sines to the type of x first), rounded once at its end.
 """
@@ -33,7 +33,7 @@ def rope_reference(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return query and key, rotated in place; see the module's semantics."""
     half = table.shape[1] // 2
-    cos, sin = table[positions.long().clamp(min=0)].unsqueeze(1).split(half, dim=-1)
+    cos, sin = table[positions.long().clamp(min=0)].unsqueeze(1).chunk(2, dim=-1)
     is_live = (positions >= 0)[:, None, None]
     for heads in (query, key):
         a, b = heads[..., :half].float(), heads[..., half : 2 * half].float()

@@ -37,8 +37,8 @@ def launch_silu_mul(gate_up: torch.Tensor) -> torch.Tensor:
     """Return the rows gated by the kernel."""
     if gate_up.ndim != 2 or gate_up.shape[1] % 2 or gate_up.stride(1) != 1:
         raise ValueError(
-            f"gate_up, got {tuple(gate_up.shape)} with strides {gate_up.stride()}, expected [num_tokens, 2 * width] with"
-            " contiguous rows"
+            f"gate_up, got {tuple(gate_up.shape)} with strides {gate_up.stride()}, expected [num_tokens, 2 * width]"
+            " with contiguous rows"
         )
     num_tokens, width = gate_up.shape[0], gate_up.shape[1] // 2
     out = torch.empty(num_tokens, width, dtype=gate_up.dtype, device=gate_up.device)
