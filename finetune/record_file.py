@@ -1,0 +1,73 @@
+"""Files of records, one JSON object a line, that are written in whole parts and outlive a kill in the middle."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class RecordFile:
+    """A JSON Lines file. What a kill cut off in its last line is dropped when it is read, and by the next append."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[Record]:
+        """Return the complete records; none if the file does not exist. Raises ValueError for a line that is no object.
+
+        Only the end of a file can have been cut off: a broken line before it means that somebody changed the file.
+        """
+        if not self.path.exists():
+            return []
+        *lines, _cut_off = self.path.read_text().split("\n")
+        return [self._record(number, line) for number, line in enumerate(lines, start=1)]
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Write records behind the complete ones and wait until they are on the disk."""
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        with self.path.open("ab+") as file:
+            file.truncate(self._complete_len())
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Replace the file; it is complete or as it was before."""
+        write_atomically(self.path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+    def keep(self, num_records: int) -> None:
+        """Drop all records but the first ones."""
+        records = self.read()
+        if len(records) > num_records:
+            self.write(records[:num_records])
+
+    def _complete_len(self) -> int:
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        return content.rfind(b"\n") + 1
+
+    def _record(self, number: int, line: str) -> Record:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.path}:{number}: not JSON: {error.msg} at column {error.colno}") from None
+        if not isinstance(record, dict):
+            raise ValueError(f"{self.path}:{number}: expected a JSON object, got {line[:40]!r}")
+        return record
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is complete or does not change."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write an object as indented JSON; the file is complete or does not change."""
+    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,102 @@
+"""Scores: what a set of judged responses amounts to, with intervals at 95 %."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..verify.interval import clopper_pearson
+from .judge import Judgement, is_kept
+from .pairs import Judged
+
+NUM_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A count out of so many, with the exact interval of Clopper and Pearson."""
+
+    count: int
+    of: int
+
+    def to_json(self) -> dict[str, float]:
+        low, high = clopper_pearson(self.count, self.of) if self.of else (0.0, 1.0)
+        share = self.count / self.of if self.of else 0.0
+        return {"count": self.count, "of": self.of, "share": share, "low": low, "high": high}
+
+
+def mean_of(values: Sequence[float], groups: Sequence[object]) -> dict[str, float]:
+    """Return a mean with a bootstrap interval that resamples whole groups.
+
+    Responses to one prompt resemble each other, so the prompt is the unit (Efron and Tibshirani, 1993, chapter 8).
+    """
+    by_group: dict[object, list[float]] = defaultdict(list)
+    for value, group in zip(values, groups, strict=True):
+        by_group[group].append(value)
+    if not by_group:
+        return {"mean": 0.0, "low": 0.0, "high": 1.0, "n": 0}
+    sums = np.array([(sum(group), len(group)) for group in by_group.values()])
+    picks = np.random.default_rng(0).integers(len(sums), size=(NUM_RESAMPLES, len(sums)))
+    totals = sums[picks].sum(axis=1)
+    low, high = np.quantile(totals[:, 0] / totals[:, 1], (0.025, 0.975))
+    return {"mean": sum(values) / len(values), "low": float(low), "high": float(high), "n": len(values)}
+
+
+def score(responses: Sequence[Judged]) -> dict[str, Any]:
+    """Return the figures of judged responses as the object that `eval.json` holds for a split."""
+    judgements = [entry.judgement for entry in responses]
+    prompts = [(entry.sample.task_id, entry.sample.wording) for entry in responses]
+    valid = [judgement for judgement in judgements if not judgement.invalid]
+    behaviours = {(entry.sample.task_id, entry.judgement.behaviour) for entry in responses}
+    invalid = {pair for pair in behaviours if pair[1].startswith("invalid: ")}
+
+    def share(holds: Callable[[Judgement], bool]) -> dict[str, float]:
+        return Share(sum(map(holds, judgements)), len(judgements)).to_json()
+
+    raw = [judgement.raw_kept / len(judgement.rules) for judgement in judgements]
+    return {
+        "num_responses": len(responses),
+        "num_prompts": len(set(prompts)),
+        "num_tokens": sum(entry.sample.num_tokens for entry in responses),
+        "compliance": mean_of([judgement.compliance for judgement in judgements], prompts),
+        "raw_share": mean_of(raw, prompts),
+        "gate_rate": share(lambda judgement: judgement.gates_kept),
+        "all_kept": share(lambda judgement: judgement.all_kept),
+        "observed_only": share(lambda judgement: judgement.observed_only),
+        "invalid": share(lambda judgement: bool(judgement.invalid)),
+        "vacuous": share(lambda judgement: bool(judgement.vacuous)),
+        "always_stop": share(lambda judgement: judgement.never_moves),
+        "distinct_machines": len(behaviours - invalid),
+        "mean_steps": sum(judgement.num_steps for judgement in valid) / len(valid) if valid else 0.0,
+        "rules": rule_scores(judgements),
+        "tasks": {
+            task_id: mean_of([judgement.compliance for judgement, _ in of_task], [prompt for _, prompt in of_task])
+            for task_id, of_task in _by_task(judgements, prompts).items()
+        },
+    }
+
+
+def rule_scores(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]:
+    """Return for each rule in how many responses it decides, is kept, and is kept on what was seen only."""
+    scores = {}
+    for rule_id in judgements[0].rules if judgements else ():
+        decided = [judgement.rules[rule_id] for judgement in judgements if rule_id in judgement.judged]
+        kept = sum(map(is_kept, decided))
+        scores[rule_id] = {
+            "applicable": len(decided),
+            "kept": kept,
+            "observed": decided.count("observed"),
+            "share": Share(kept, len(decided)).to_json(),
+        }
+    return scores
+
+
+def _by_task(
+    judgements: Sequence[Judgement], prompts: Sequence[tuple[str, str]]
+) -> dict[str, list[tuple[Judgement, tuple[str, str]]]]:
+    by_task: dict[str, list[tuple[Judgement, tuple[str, str]]]] = defaultdict(list)
+    for judgement, prompt in zip(judgements, prompts, strict=True):
+        by_task[prompt[0]].append((judgement, prompt))
+    return by_task

@@ -1,0 +1,56 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from verilora.finetune.alarms import alarms
+from verilora.finetune.pairs import Judged
+from verilora.finetune.score import score
+
+MakeJudged = Callable[..., Judged]
+NAMES = ("reward-saturated", "always-stop-rising", "diversity-collapsing", "parse-rate-falling", "rule-worse")
+
+
+def raised(before: list[Judged], after: list[Judged]) -> set[str]:
+    scores: dict[str, Any] = {"validation": {"before": score(before), "after": score(after)}}
+    found = alarms(scores)
+    assert tuple(entry["name"] for entry in found) == NAMES
+    return {entry["name"] for entry in found if entry["raised"]}
+
+
+@pytest.fixture
+def mixed(judged: MakeJudged) -> list[Judged]:
+    return [judged(f"answer {number}", kept=number % 3) for number in range(60)]
+
+
+def test_a_plain_improvement_raises_none(judged: MakeJudged, mixed: list[Judged]) -> None:
+    assert raised(mixed, [judged(f"better {number}") for number in range(60)]) == set()
+
+
+def test_a_reward_that_leaves_nothing_to_learn(judged: MakeJudged) -> None:
+    good = [judged(f"good {number}") for number in range(60)]
+    assert raised(good, good) == {"reward-saturated"}
+
+
+def test_fewer_controllers(judged: MakeJudged, mixed: list[Judged]) -> None:
+    assert raised(mixed, [judged(f"better {number % 5}") for number in range(60)]) == {"diversity-collapsing"}
+
+
+def test_more_answers_that_do_not_parse(judged: MakeJudged, mixed: list[Judged]) -> None:
+    after = [judged(f"better {number}") for number in range(50)]
+    after += [judged(f"unreadable {number}", invalid=f"reason {number}") for number in range(10)]
+    assert raised(mixed, after) == {"parse-rate-falling"}
+
+
+def test_more_answers_that_stand_still(judged: MakeJudged, mixed: list[Judged]) -> None:
+    from dataclasses import replace
+
+    after = [judged(f"better {number}") for number in range(60)]
+    after[:6] = [Judged(entry.sample, replace(entry.judgement, never_moves=True)) for entry in after[:6]]
+    assert raised(mixed, after) == {"always-stop-rising"}
+
+
+def test_a_rule_that_got_worse(judged: MakeJudged) -> None:
+    before = [judged(f"answer {number}", kept=2 if number % 10 else 0) for number in range(60)]
+    after = [judged(f"answer {number}", kept=1) for number in range(60)]
+    assert raised(before, after) == {"rule-worse"}
