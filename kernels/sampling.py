@@ -1,0 +1,428 @@
+"""Draw one token a row: penalties, temperature, top-k, top-p, min-p, then a draw that its seed and position fix.
+
+Semantics: z = logits; tokens of prompt or output: z / repetition if z > 0 else z * repetition
+           z -= frequency * count; z -= presence * (count > 0)
+           p = exp((z - max(z)) / temperature); w = floor(p * 2 ** 40)
+           kept = the k largest p; of those the fewest largest with sum(w) >= top_p of their sum; of those p >= min_p
+           token = first j with sum(kept w[:j + 1]) > philox(seed, position) * sum(kept w); output_counts[token] += 1
+           at temperature 0: token = argmax(z), the first of equals
+
+logits     [num_rows, vocab_size], fp32, fp16 or bf16; rows contiguous, their stride free; NaN counts as -inf
+slots      int32 [num_rows] on the device, each slot once: rows of the table; -1 (padding) writes nothing
+positions  int64 [num_rows] on the device: of the token that is drawn, in its sequence
+table      SamplingTable
+tokens     int64 [num_rows]; -1 where every token is forbidden
+
+The order of the filters is that of transformers, and like there the equals of the last token that is kept are kept.
+
+Reference and kernel return the same tokens, on any device and in any batch, because nothing that is summed is rounded:
+weights are integers (at most 2 ** 40 each), `p` is made of single IEEE operations by one fixed polynomial (Cephes' expf
+with Cody and Waite's reduction; fused multiply-add is off), and the random number is 62 bits of Philox-4x32-10 (Salmon
+et al., Parallel Random Numbers: As Easy as 1, 2, 3) under the seed as key and the position as counter. What is lost to
+rounding weights down is below vocab_size * 2 ** -40 of the probability.
+
+The kernel sorts nothing. It halves an interval of the bits of `p`, first over the row, then, once few enough tokens lie
+inside, over those alone.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+from .sampling_table import SamplingTable
+from .token_bitmask import unpack_bitmask
+
+BLOCK = 4096
+NUM_CANDIDATES = 4096
+WEIGHT_ONE = 1 << 40
+# exp(-28) < 2 ** -40: such a token has no weight.
+LEAST_EXPONENT = -28.0
+# An infinite logit counts as this one, so that differences are numbers.
+LARGEST = 1e30
+LOG2_E = 1.44269504088896341
+LN2_HIGH = 0.693359375
+LN2_LOW = -2.12194440e-4
+POLYNOMIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+
+
+def philox(seeds: torch.Tensor, counters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the first two of the four 32-bit words of Philox-4x32-10, as int64."""
+    mask = 0xFFFFFFFF
+    k0, k1 = seeds & mask, seeds >> 32 & mask
+    c0, c1 = counters & mask, counters >> 32 & mask
+    c2 = c3 = torch.zeros_like(c0)
+    for _ in range(10):
+        even, odd = c0 * 0xD2511F53, c2 * 0xCD9E8D57
+        c0, c1, c2, c3 = (odd >> 32 & mask) ^ c1 ^ k0, odd & mask, (even >> 32 & mask) ^ c3 ^ k1, even & mask
+        k0, k1 = k0 + 0x9E3779B9 & mask, k1 + 0xBB67AE85 & mask
+    return c0, c1
+
+
+def below(total: torch.Tensor, high: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
+    """Return floor(total * u) for the fraction u of two times 31 random bits, without rounding."""
+    mask = 0x7FFFFFFF
+    high, low = high >> 1, low >> 1
+    middle = low * (total >> 31) + high * (total & mask) + (low * (total & mask) >> 31)
+    return high * (total >> 31) + (middle >> 31)
+
+
+def fixed_exp(x: torch.Tensor) -> torch.Tensor:
+    """Return exp(x) for x <= 0 as the kernel computes it, and 0 below `LEAST_EXPONENT`."""
+    clamped = x.clamp(min=LEAST_EXPONENT)
+    twos = torch.floor(clamped * LOG2_E + 0.5)
+    rest = clamped - twos * LN2_HIGH
+    rest = rest - twos * LN2_LOW
+    value = torch.full_like(rest, POLYNOMIAL[0])
+    for coefficient in POLYNOMIAL[1:]:
+        value = value * rest + coefficient
+    value = value * rest * rest + rest + 1.0
+    power = (twos.to(torch.int32) + 127 << 23).view(torch.float32)
+    return torch.where(x < LEAST_EXPONENT, 0.0, value * power)
+
+
+def penalised_reference(logits: torch.Tensor, slots: torch.Tensor, table: SamplingTable) -> torch.Tensor:
+    """Return the logits in fp32 after all penalties."""
+    counts = table.output_counts[slots]
+    is_seen = unpack_bitmask(table.prompt_tokens[slots], table.vocab_size) | (counts > 0)
+    repetition, frequency, presence = (
+        values[slots][:, None] for values in (table.repetition_penalty, table.frequency_penalty, table.presence_penalty)
+    )
+    z = logits.float()
+    z = z.masked_fill(z.isnan(), float("-inf")).clamp(max=LARGEST)
+    z = torch.where(is_seen, torch.where(z > 0, z / repetition, z * repetition), z)
+    return z - frequency * counts - presence * (counts > 0)
+
+
+def kept_weights_reference(z: torch.Tensor, slots: torch.Tensor, table: SamplingTable) -> torch.Tensor:
+    """Return int64 [num_rows, vocab_size]: the weights of the tokens that the filters keep, 0 elsewhere."""
+    temperature, top_k, top_p, min_p = (
+        values[slots][:, None] for values in (table.temperature, table.top_k, table.top_p, table.min_p)
+    )
+    p = fixed_exp((z - z.amax(-1, keepdim=True)) / torch.where(temperature > 0, temperature, 1.0))
+    falling = p.sort(-1, descending=True).values
+    last = torch.where(top_k > 0, top_k, table.vocab_size).clamp(max=table.vocab_size) - 1
+    threshold = falling.gather(1, last.long())
+    sums = ((falling * WEIGHT_ONE).long() * (falling >= threshold)).cumsum(-1)
+    goal = (top_p.double() * sums[:, -1:].double()).long().clamp(min=1)
+    is_enough = (sums >= goal) & (top_p < 1)
+    # Where no prefix is asked for, the last token of the row, whose p is the least, stands for it.
+    end = torch.where(is_enough.any(-1), is_enough.int().argmax(-1), table.vocab_size - 1)[:, None]
+    threshold = torch.maximum(torch.maximum(threshold, falling.gather(1, end)), min_p)
+    return (p * WEIGHT_ONE).long() * (p >= threshold)
+
+
+def sample_reference(
+    logits: torch.Tensor,
+    slots: torch.Tensor,
+    positions: torch.Tensor,
+    table: SamplingTable,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the tokens drawn; see the module's semantics."""
+    out = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device) if out is None else out
+    is_live = slots >= 0
+    rows = slots[is_live].long()
+    z = penalised_reference(logits[is_live], rows, table)
+    sums = kept_weights_reference(z, rows, table).cumsum(-1)
+    drawn = below(sums[:, -1], *philox(table.seed[rows], positions[is_live].long()))
+    # argmax may return any of several equal ones on some devices; the first is meant.
+    greedy = (z == z.amax(-1, keepdim=True)).int().argmax(-1)
+    tokens = torch.where(table.temperature[rows] > 0, (sums <= drawn[:, None]).sum(-1), greedy)
+    is_possible = z.amax(-1) > float("-inf")
+    table.output_counts[rows[is_possible], tokens[is_possible]] += 1
+    out[is_live] = torch.where(is_possible, tokens, -1)
+    return out
+
+
+@triton.jit
+def exp_of(x):
+    clamped = tl.maximum(x, -28.0)
+    twos = tl.floor(clamped * 1.44269504088896341 + 0.5)
+    rest = clamped - twos * 0.693359375
+    rest = rest - twos * -2.12194440e-4
+    value = rest * 1.9875691500e-4 + 1.3981999507e-3
+    value = value * rest + 8.3334519073e-3
+    value = value * rest + 4.1665795894e-2
+    value = value * rest + 1.6666665459e-1
+    value = value * rest + 5.0000001201e-1
+    value = value * rest * rest + rest + 1.0
+    power = ((twos.to(tl.int32) + 127) << 23).to(tl.float32, bitcast=True)
+    return tl.where(x < -28.0, 0.0, value * power)
+
+
+@triton.jit
+def weight_of(p):
+    return (p * 1099511627776.0).to(tl.int64)
+
+
+@triton.jit
+def load_key(p_row, start, vocab_size, BLOCK: tl.constexpr):
+    # The bits of numbers that are not negative order them; -1 is below all.
+    o_token = start + tl.arange(0, BLOCK)
+    return tl.load(p_row + o_token, mask=o_token < vocab_size, other=-1.0).to(tl.int32, bitcast=True)
+
+
+@triton.jit
+def measure_of(b_key, threshold, BY_WEIGHT: tl.constexpr):
+    b_measure = weight_of(b_key.to(tl.float32, bitcast=True)) if BY_WEIGHT else tl.full(b_key.shape, 1, tl.int64)
+    return tl.where(b_key >= threshold, b_measure, 0)
+
+
+@triton.jit
+def find_threshold(
+    p_row,
+    p_candidate,
+    vocab_size,
+    low,
+    count_low,
+    goal,
+    BY_WEIGHT: tl.constexpr,
+    BLOCK: tl.constexpr,
+    NUM_CANDIDATES: tl.constexpr,
+):
+    """Return the largest key from `low` on such that the number or weight of the keys from it on reaches the goal.
+
+    `low` is taken to reach it, and `count_low` is how many keys are at least `low`.
+    """
+    high = tl.full((), 0x3F800001, tl.int32)
+    count_high = tl.full((), 0, tl.int32)
+    measure_high = tl.full((), 0, tl.int64)
+    while (high - low > 1) & (count_low - count_high > NUM_CANDIDATES):
+        middle = low + (high - low) // 2
+        b_measure = tl.zeros((BLOCK,), tl.int64)
+        b_count = tl.zeros((BLOCK,), tl.int32)
+        for start in range(0, vocab_size, BLOCK):
+            b_key = load_key(p_row, start, vocab_size, BLOCK)
+            b_measure += measure_of(b_key, middle, BY_WEIGHT)
+            b_count += (b_key >= middle).to(tl.int32)
+        measure = tl.sum(b_measure, axis=0)
+        count = tl.sum(b_count, axis=0)
+        is_reached = measure >= goal
+        low = tl.where(is_reached, middle, low)
+        count_low = tl.where(is_reached, count, count_low)
+        high = tl.where(is_reached, high, middle)
+        count_high = tl.where(is_reached, count_high, count)
+        measure_high = tl.where(is_reached, measure_high, measure)
+    if high - low > 1:
+        num_found = tl.full((), 0, tl.int32)
+        for start in range(0, vocab_size, BLOCK):
+            b_key = load_key(p_row, start, vocab_size, BLOCK)
+            m_inside = (b_key >= low) & (b_key < high)
+            o_found = num_found + tl.cumsum(m_inside.to(tl.int32), axis=0) - 1
+            tl.store(p_candidate + o_found, b_key, mask=m_inside)
+            num_found += tl.sum(m_inside.to(tl.int32), axis=0)
+        tl.debug_barrier()
+        o_candidate = tl.arange(0, NUM_CANDIDATES)
+        b_key = tl.load(p_candidate + o_candidate, mask=o_candidate < num_found, other=0)
+        while high - low > 1:
+            middle = low + (high - low) // 2
+            is_reached = measure_high + tl.sum(measure_of(b_key, middle, BY_WEIGHT), axis=0) >= goal
+            low = tl.where(is_reached, middle, low)
+            high = tl.where(is_reached, high, middle)
+        # Before the next search writes its own.
+        tl.debug_barrier()
+    return low
+
+
+@triton.jit
+def penalised(b_z, o_token, m_token, p_prompt, p_count, repetition, presence, frequency):
+    b_word = tl.load(p_prompt + o_token // 32, mask=m_token, other=0)
+    b_count = tl.load(p_count + o_token, mask=m_token, other=0)
+    is_seen = (((b_word >> (o_token % 32)) & 1) > 0) | (b_count > 0)
+    b_scaled = tl.where(b_z > 0, tl.div_rn(b_z, repetition), b_z * repetition)
+    b_z = tl.where(is_seen, b_scaled, b_z)
+    b_z = b_z - frequency * b_count.to(tl.float32)
+    return b_z - presence * (b_count > 0).to(tl.float32)
+
+
+@triton.jit
+def random_below(total, seed, position):
+    zero = (position & 0).to(tl.int32)
+    low_word = (position & 0xFFFFFFFF).to(tl.uint32)
+    high_word = ((position >> 32) & 0xFFFFFFFF).to(tl.uint32)
+    first, second, _, _ = tl.philox(seed, low_word, high_word, zero, zero)
+    high = (first >> 1).to(tl.int64)
+    low = (second >> 1).to(tl.int64)
+    total_high = total >> 31
+    total_low = total & 0x7FFFFFFF
+    middle = low * total_high + high * total_low + ((low * total_low) >> 31)
+    return high * total_high + (middle >> 31)
+
+
+@triton.jit
+def sample_kernel(
+    out,
+    logits,
+    slots,
+    positions,
+    temperatures,
+    top_ks,
+    top_ps,
+    min_ps,
+    repetition_penalties,
+    presence_penalties,
+    frequency_penalties,
+    seeds,
+    prompt_tokens,
+    output_counts,
+    probabilities,
+    candidates,
+    vocab_size,
+    logits_stride,
+    BLOCK: tl.constexpr,
+    NUM_CANDIDATES: tl.constexpr,
+):
+    i_row = tl.program_id(0).to(tl.int64)
+    i_slot = tl.load(slots + i_row).to(tl.int64)
+    if i_slot < 0:
+        return
+    repetition = tl.load(repetition_penalties + i_slot)
+    presence = tl.load(presence_penalties + i_slot)
+    frequency = tl.load(frequency_penalties + i_slot)
+    is_penalised = (repetition != 1.0) | (presence != 0.0) | (frequency != 0.0)
+    p_logit = logits + i_row * logits_stride
+    p_row = probabilities + i_row * vocab_size
+    p_candidate = candidates + i_row * NUM_CANDIDATES
+    p_prompt = prompt_tokens + i_slot * tl.cdiv(vocab_size, 32)
+    p_count = output_counts + i_slot * vocab_size
+
+    b_best = tl.full((BLOCK,), float("-inf"), tl.float32)
+    b_best_token = tl.zeros((BLOCK,), tl.int32)
+    for start in range(0, vocab_size, BLOCK):
+        o_token = start + tl.arange(0, BLOCK)
+        m_token = o_token < vocab_size
+        b_z = tl.load(p_logit + o_token, mask=m_token, other=float("-inf")).to(tl.float32)
+        b_z = tl.where(b_z == b_z, tl.minimum(b_z, 1e30), float("-inf"))
+        if is_penalised:
+            b_z = penalised(b_z, o_token, m_token, p_prompt, p_count, repetition, presence, frequency)
+        tl.store(p_row + o_token, b_z, mask=m_token)
+        is_better = b_z > b_best
+        b_best_token = tl.where(is_better, o_token, b_best_token)
+        b_best = tl.where(is_better, b_z, b_best)
+    maximum = tl.max(b_best, axis=0)
+    if maximum == float("-inf"):
+        tl.store(out + i_row, -1)
+        return
+    token = tl.min(tl.where(b_best == maximum, b_best_token, vocab_size), axis=0)
+    tl.debug_barrier()
+
+    temperature = tl.load(temperatures + i_slot)
+    if temperature > 0:
+        b_weight = tl.zeros((BLOCK,), tl.int64)
+        b_count = tl.zeros((BLOCK,), tl.int32)
+        for start in range(0, vocab_size, BLOCK):
+            o_token = start + tl.arange(0, BLOCK)
+            m_token = o_token < vocab_size
+            b_z = tl.load(p_row + o_token, mask=m_token, other=float("-inf"))
+            b_p = exp_of(tl.div_rn(b_z - maximum, temperature))
+            tl.store(p_row + o_token, b_p, mask=m_token)
+            b_weight += weight_of(b_p)
+            b_count += (b_p >= 9.094947017729282e-13).to(tl.int32)
+        total = tl.sum(b_weight, axis=0)
+        num_weighty = tl.sum(b_count, axis=0)
+        tl.debug_barrier()
+
+        # The bits of 2 ** -40: below it there is no weight.
+        least_key = tl.full((), 0x2B800000, tl.int32)
+        threshold = least_key
+        top_k = tl.load(top_ks + i_slot)
+        if (top_k > 0) & (top_k < num_weighty):
+            threshold = find_threshold(
+                p_row, p_candidate, vocab_size, threshold, num_weighty, top_k.to(tl.int64), False, BLOCK, NUM_CANDIDATES
+            )
+        top_p = tl.load(top_ps + i_slot)
+        if top_p < 1:
+            b_weight = tl.zeros((BLOCK,), tl.int64)
+            for start in range(0, vocab_size, BLOCK):
+                b_weight += measure_of(load_key(p_row, start, vocab_size, BLOCK), threshold, True)
+            goal = (top_p.to(tl.float64) * tl.sum(b_weight, axis=0).to(tl.float64)).to(tl.int64)
+            goal = tl.maximum(goal, 1)
+            threshold = find_threshold(
+                p_row, p_candidate, vocab_size, least_key, num_weighty, goal, True, BLOCK, NUM_CANDIDATES
+            )
+        min_key = tl.load(min_ps + i_slot).to(tl.int32, bitcast=True)
+        threshold = tl.maximum(threshold, min_key)
+        if threshold > least_key:
+            b_weight = tl.zeros((BLOCK,), tl.int64)
+            for start in range(0, vocab_size, BLOCK):
+                b_weight += measure_of(load_key(p_row, start, vocab_size, BLOCK), threshold, True)
+            total = tl.sum(b_weight, axis=0)
+
+        rest = random_below(total, tl.load(seeds + i_slot), tl.load(positions + i_row).to(tl.int64))
+        start = tl.full((), 0, tl.int32)
+        b_weight = measure_of(load_key(p_row, start, vocab_size, BLOCK), threshold, True)
+        block_weight = tl.sum(b_weight, axis=0)
+        while (block_weight <= rest) & (start + BLOCK < vocab_size):
+            rest -= block_weight
+            start += BLOCK
+            b_weight = measure_of(load_key(p_row, start, vocab_size, BLOCK), threshold, True)
+            block_weight = tl.sum(b_weight, axis=0)
+        token = start + tl.sum((tl.cumsum(b_weight, axis=0) <= rest).to(tl.int32), axis=0)
+
+    tl.store(out + i_row, token.to(tl.int64))
+    tl.store(p_count + token, tl.load(p_count + token) + 1)
+
+
+def launch_sample(
+    logits: torch.Tensor,
+    slots: torch.Tensor,
+    positions: torch.Tensor,
+    table: SamplingTable,
+    *,
+    out: torch.Tensor | None = None,
+    block: int = BLOCK,
+    num_candidates: int = NUM_CANDIDATES,
+) -> torch.Tensor:
+    """Return the tokens drawn by the kernel."""
+    num_rows, vocab_size = logits.shape
+    device = logits.device
+    if vocab_size != table.vocab_size or logits.stride(1) != 1:
+        raise ValueError(
+            f"logits, got {tuple(logits.shape)} with strides {logits.stride()}, expected [num_rows, {table.vocab_size}]"
+            " with contiguous rows"
+        )
+    if slots.shape != (num_rows,) or positions.shape != (num_rows,):
+        raise ValueError(
+            f"slots and positions, got {tuple(slots.shape)} and {tuple(positions.shape)}, expected [{num_rows}] each"
+        )
+    out = torch.full((num_rows,), -1, dtype=torch.int64, device=device) if out is None else out
+    if num_rows:
+        sample_kernel[(num_rows,)](
+            out=out,
+            logits=logits,
+            slots=slots,
+            positions=positions,
+            temperatures=table.temperature,
+            top_ks=table.top_k,
+            top_ps=table.top_p,
+            min_ps=table.min_p,
+            repetition_penalties=table.repetition_penalty,
+            presence_penalties=table.presence_penalty,
+            frequency_penalties=table.frequency_penalty,
+            seeds=table.seed,
+            prompt_tokens=table.prompt_tokens,
+            output_counts=table.output_counts,
+            probabilities=torch.empty(num_rows, vocab_size, dtype=torch.float32, device=device),
+            candidates=torch.empty(num_rows, num_candidates, dtype=torch.int32, device=device),
+            vocab_size=vocab_size,
+            logits_stride=logits.stride(0),
+            BLOCK=block,
+            NUM_CANDIDATES=num_candidates,
+            num_warps=16,
+            # A fused multiply-add rounds once where the reference rounds twice.
+            enable_fp_fusion=False,
+        )
+    return out
+
+
+def sample(
+    logits: torch.Tensor,
+    slots: torch.Tensor,
+    positions: torch.Tensor,
+    table: SamplingTable,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the tokens drawn; see the module's semantics."""
+    return (launch_sample if logits.is_cuda else sample_reference)(logits, slots, positions, table, out=out)
