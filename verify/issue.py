@@ -58,7 +58,7 @@ def issue_certificate(
         settings=certified_settings(settings),
         sampling=sampling,
         counts=counts_of(verdicts),
-        versions={"python": python_version(), **_versions(PACKAGES)},
+        versions={"python": python_version(), **versions(PACKAGES)},
     )
     if key is not None:
         signature = sign(certificate.signed_bytes, read_private_key(key))
@@ -119,7 +119,8 @@ def _count(outcomes: Iterable[bool]) -> Count:
     return Count(count=sum(found), of=len(found), low=low, high=high)
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the installed versions of some packages."""
     found = {}
     for package in packages:
         try:

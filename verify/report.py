@@ -1,0 +1,86 @@
+"""Reports: what a run found, made from the files of its directory alone."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..specs.domain import Domain
+from ..specs.errors import SpecError
+from ..specs.rulebook import Rulebook
+from .ceiling import Ceiling, find_ceiling
+from .certificate import Certificate, read_certificate
+from .coverage import Coverage, coverages
+from .digests import CERTIFICATE, domain_digests
+from .run_directory import CONFIG, RunDirectory, read_run
+from .verdict import Mode
+
+HTML, JSON, JUNIT = "report.html", "report.json", "junit.xml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that the forms of a report are made from. `ceiling` is there in paper mode only."""
+
+    run: RunDirectory
+    domain: Domain
+    rulebook: Rulebook
+    coverage: tuple[Coverage, ...]
+    certificate: Certificate | None
+    ceiling: Ceiling | None
+
+
+def build_report(run_dir: Path, domain: Domain, rulebook: Rulebook) -> Report:
+    """Write report.html, report.json and junit.xml into a run directory; raises SpecError if it cannot be used."""
+    # Here, because the templates take a while to load and few callers need them.
+    from .junit import junit
+    from .report_json import report_json
+    from .report_page import render_page
+
+    report = make_report(read_run(run_dir), domain, rulebook)
+    contents = {
+        JSON: json.dumps(report_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        JUNIT: junit(report),
+        HTML: render_page(report),
+    }
+    for name, content in contents.items():
+        _write(run_dir / name, content)
+    return report
+
+
+def make_report(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> Report:
+    """Return the report of a run; raises SpecError if the domain is no longer what the run was made with."""
+    _check(run, domain, rulebook)
+    return Report(
+        run=run,
+        domain=domain,
+        rulebook=rulebook,
+        coverage=coverages(domain, run.config.world),
+        certificate=read_certificate(run.adapter) if (run.adapter / CERTIFICATE).is_file() else None,
+        ceiling=find_ceiling(domain, rulebook) if run.config.mode == Mode.PAPER else None,
+    )
+
+
+def _check(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> None:
+    """Raise SpecError that names what changed since the run: a report would speak of other rules or worlds."""
+    found, config = domain_digests(domain, rulebook), run.config
+    changed = []
+    if found.rulebook != config.rulebook_digest:
+        changed.append(f"the rulebook {rulebook.name}")
+    if found.tasks != config.tasks_digest:
+        changed.append("tasks.yaml")
+    changed += sorted(
+        name for name in {*found.worlds, *config.worlds} if found.worlds.get(name) != config.worlds.get(name)
+    )
+    if changed:
+        where = f"in {domain.folder}: {', '.join(changed)}; expected what the run was made with (--specs)"
+        raise SpecError(run.path / CONFIG, f"changed since the run, {where}")
+
+
+def _write(path: Path, content: str) -> None:
+    """Write a file; it is complete or does not appear."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    try:
+        unfinished.write_text(content, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise SpecError(path, f"cannot be written: {error.strerror}") from None
