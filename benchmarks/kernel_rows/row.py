@@ -10,8 +10,8 @@ Work = Callable[[], object]
 class Case:
     """Work to be timed, with what it must do at least.
 
-    `run` synchronises with nothing and writes in place or returns its result: it is captured in a CUDA graph, as are the
-    `baselines`. `error` runs it once and returns its relative error against a reference in fp32 or better; above
+    `run` synchronises with nothing and writes in place or returns its result: it is captured in a CUDA graph, as the
+    `baselines` are. `error` runs it once and returns its relative error against a reference in fp32 or better; above
     `tolerance` no time is reported. `num_bytes` counts each input read once and each output written once.
     """
 

@@ -1,0 +1,70 @@
+"""Which rows of a batch take which adapter, as work items on the device.
+
+An adapter that is loaded has a *record*, a row of int32 in a table that is written when it is loaded:
+
+    slot | rank | scale (the bits of an fp32) | cuts of a layer | offset of each projection, -1 where it has none
+
+Once a step the records are gathered into *items*, each some rows that take one adapter: what the kernels of all layers
+then need of an item stands in one cache line. In decode item i is row i; in prefill an item is a chunk of at most
+PREFILL_BLOCK rows of a segment. An item of rank 0 is no work: rows of the base model, and padding.
+"""
+
+import struct
+
+import torch
+
+from .page_layout import AdapterLayout
+
+PREFILL_BLOCK = 64
+ITEM_WIDTH = 16
+FIRST_ROW, END_ROW, SLOT, RANK, SCALE, LAYER_TILES, OFFSETS = range(7)
+
+
+def record(layout: AdapterLayout, slot: int, scale: float) -> list[int]:
+    """Return the record of an adapter whose page table is row `slot`; `scale` multiplies what it adds."""
+    bits = struct.unpack("i", struct.pack("f", scale))[0]
+    numbers = [0, 0, slot, layout.rank, bits, layout.layer_tiles, *layout.offsets]
+    return numbers + [0] * (ITEM_WIDTH - len(numbers))
+
+
+def empty_records(num_slots: int, device: torch.device | str) -> torch.Tensor:
+    """Return a table int32 [num_slots + 1, ITEM_WIDTH] without adapters; its last row, which id -1 finds, stays so."""
+    return torch.zeros(num_slots + 1, ITEM_WIDTH, dtype=torch.int32, device=device)
+
+
+def decode_items(records: torch.Tensor, adapter_ids: torch.Tensor, first_row: int = 0) -> torch.Tensor:
+    """Return items int32 [num_rows, ITEM_WIDTH], one for each row from `first_row` on.
+
+    adapter_ids  int32 or int64 [num_rows], the slot of each row's adapter, -1 for the base model and for padding
+    """
+    items = records[adapter_ids]
+    rows = torch.arange(first_row, first_row + len(items), dtype=torch.int32, device=items.device)
+    items[:, FIRST_ROW] = rows
+    items[:, END_ROW] = rows + 1
+    return items
+
+
+def prefill_items(
+    records: torch.Tensor, adapter_ids: torch.Tensor, starts: torch.Tensor, num_rows: int
+) -> torch.Tensor:
+    """Return items int32 [capacity, ITEM_WIDTH] that cover all segments in chunks of PREFILL_BLOCK rows.
+
+    adapter_ids  [num_segments], the slot of each segment's adapter, -1 for the base model and for padding
+    starts       [num_segments + 1], the first row of each segment and the end of the last; empty segments are allowed
+    num_rows     how many rows the segments may have in all; with the number of segments it gives the capacity
+
+    Everything is computed on the device, in shapes that depend on `num_segments` and `num_rows` alone.
+    """
+    capacity = num_rows // PREFILL_BLOCK + len(adapter_ids)
+    starts = starts.long()
+    num_chunks = (starts.diff() + PREFILL_BLOCK - 1) // PREFILL_BLOCK
+    ends = num_chunks.cumsum(0)
+    chunk = torch.arange(capacity, device=starts.device)
+    segment = torch.searchsorted(ends, chunk, right=True)
+    is_live = segment < len(adapter_ids)
+    segment = segment.clamp(max=len(adapter_ids) - 1)
+    first = starts[segment] + (chunk - (ends - num_chunks)[segment]) * PREFILL_BLOCK
+    items = records[torch.where(is_live, adapter_ids[segment].long(), -1)]
+    items[:, FIRST_ROW] = first.int()
+    items[:, END_ROW] = torch.minimum(first + PREFILL_BLOCK, starts[segment + 1]).int()
+    return items

@@ -1,0 +1,252 @@
+"""SGMV against LoRA row by row, in both phases."""
+
+import pytest
+import torch
+
+from verilora.kernels.lora import AdapterMemory, Phase, launch_sgmv, sgmv, sgmv_reference
+from verilora.kernels.lora_batch import decode_items, prefill_items
+from verilora.kernels.page_layout import PageLayout, kv_page_bytes
+
+from adapters import Adapters
+
+# Odd on purpose: cuts that are not full, a split that is not, rows of pages of several ranks.
+ODD = {"q": (600, 130), "k": (600, 33), "v": (600, 64), "o": (80, 100), "gate": (600, 48), "up": (600, 48)}
+ODD_RANKS = [8, 16, 3, 40]
+QKV, GATE_UP = ("q", "k", "v"), ("gate", "up")
+LLAMA_8B = {
+    **{"q": (4096, 4096), "k": (4096, 1024), "v": (4096, 1024), "o": (4096, 4096)},
+    **{"gate": (4096, 14336), "up": (4096, 14336), "down": (14336, 4096)},
+}
+FUSED = [QKV, ("o",), GATE_UP, ("down",)]
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
+# What each row takes: -1 is the base model or padding.
+POPULARITY = {
+    "empty": [],
+    "one row": [2],
+    "no adapter": [-1, -1, -1],
+    "identical": [1] * 7,
+    "distinct": [0, 1, 2, 3],
+    "skewed, with base rows between": [-1, 0, 0, 0, 0, 3, -1, 2, -1],
+}
+SEGMENTS = {
+    "no row": [(0, 0), (-1, 0)],
+    "one row": [(1, 1)],
+    "63, 129 and empty": [(3, 63), (0, 0), (-1, 5), (2, 129), (1, 1), (-1, 0)],
+}
+
+
+def of_rows(segments: list[tuple[int, int]]) -> list[int]:
+    return [slot for slot, length in segments for _ in range(length)]
+
+
+def items_of(adapters: Adapters, segments: list[tuple[int, int]]) -> torch.Tensor:
+    device = adapters.records.device
+    ids = torch.tensor([slot for slot, _ in segments], dtype=torch.int32, device=device)
+    starts = torch.tensor([0, *(length for _, length in segments)], device=device).cumsum(0).int()
+    return prefill_items(adapters.records, ids, starts, num_rows=sum(length for _, length in segments))
+
+
+def decode_items_of(adapters: Adapters, ids: list[int]) -> torch.Tensor:
+    return decode_items(adapters.records, torch.tensor(ids, dtype=torch.int32, device=adapters.records.device))
+
+
+def batch(adapters: Adapters, projections: tuple[str, ...], num_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return x and the base model's output, both slices of something wider."""
+    generator = torch.Generator().manual_seed(num_rows)
+    dtype, device = adapters.memory.pages.dtype, adapters.memory.pool.device
+    wide, out = adapters.widths[projections[0]][0], sum(adapters.widths[name][1] for name in projections)
+    x, output = (torch.randn(num_rows, 16 + width, generator=generator).to(device, dtype) for width in (wide, out))
+    return x[:, :wide], output[:, :out]
+
+
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found.double().cpu() - expected).norm() / expected.norm().clamp(min=1e-12))
+
+
+def widths_of(adapters: Adapters, projections: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(adapters.widths[name][1] for name in projections)
+
+
+@pytest.fixture(params=[torch.float32, torch.float16], ids=["fp32", "fp16"])
+def adapters(request: pytest.FixtureRequest) -> Adapters:
+    pages = PageLayout(page_bytes=2048 * request.param.itemsize, tile_width=128, dtype=request.param)
+    return Adapters(pages, ODD_RANKS, ODD, lacking={1: {"k", "gate"}, 2: {"o"}})
+
+
+def assert_added(adapters: Adapters, ids: list[int], items: torch.Tensor, add: object, **where: object) -> None:
+    """Check the rows that take an adapter, and that all others keep their bits, the space beside the output too."""
+    projections = where["projections"]
+    x, output = batch(adapters, projections, len(ids))
+    before, beside = output.clone(), output._base.clone()
+    add(output, x, items, adapters.memory, widths=widths_of(adapters, projections), **where)
+    expected = adapters.expected(before, x, ids, layer=where["layer"], projections=projections)
+    assert relative_error(output, expected) <= TOLERANCE[x.dtype] if ids else output.numel() == 0
+    base_rows = [row for row, slot in enumerate(ids) if slot < 0]
+    assert torch.equal(output[base_rows], before[base_rows])
+    assert torch.equal(output._base[:, output.shape[1] :], beside[:, output.shape[1] :])
+
+
+@pytest.mark.interpreter
+@pytest.mark.parametrize("projections", [QKV, ("o",), GATE_UP], ids="-".join)
+@pytest.mark.parametrize("ids", POPULARITY.values(), ids=POPULARITY)
+def test_decode_adds_the_adapters(adapters: Adapters, ids: list[int], projections: tuple[str, ...]) -> None:
+    items = decode_items_of(adapters, ids)
+    assert_added(adapters, ids, items, launch_sgmv, layer=1, projections=projections, phase="decode")
+
+
+@pytest.mark.interpreter
+@pytest.mark.parametrize("projections", [QKV, ("o",)], ids="-".join)
+@pytest.mark.parametrize("segments", SEGMENTS.values(), ids=SEGMENTS)
+def test_prefill_adds_the_adapters(
+    adapters: Adapters, segments: list[tuple[int, int]], projections: tuple[str, ...]
+) -> None:
+    items = items_of(adapters, segments)
+    assert_added(adapters, of_rows(segments), items, launch_sgmv, layer=1, projections=projections, phase="prefill")
+
+
+@pytest.mark.parametrize("projections", [QKV, ("o",), GATE_UP], ids="-".join)
+@pytest.mark.parametrize("ids", POPULARITY.values(), ids=POPULARITY)
+def test_the_reference_adds_the_adapters(adapters: Adapters, ids: list[int], projections: tuple[str, ...]) -> None:
+    items = decode_items_of(adapters, ids)
+    assert_added(adapters, ids, items, sgmv_reference, layer=0, projections=projections)
+
+
+@pytest.mark.parametrize("segments", SEGMENTS.values(), ids=SEGMENTS)
+def test_on_a_cpu_sgmv_is_the_reference(adapters: Adapters, segments: list[tuple[int, int]]) -> None:
+    items = items_of(adapters, segments)
+    assert_added(adapters, of_rows(segments), items, sgmv, layer=1, projections=QKV, phase="prefill")
+
+
+@pytest.mark.interpreter
+def test_a_mixed_step_is_two_launches_over_disjoint_rows(adapters: Adapters) -> None:
+    prefill, decode = [(2, 65), (0, 3)], [1, -1, 3]
+    ids = of_rows(prefill) + decode
+    x, output = batch(adapters, QKV, len(ids))
+    expected = adapters.expected(output, x, ids, layer=0, projections=QKV)
+    where = {"layer": 0, "projections": QKV, "widths": widths_of(adapters, QKV)}
+    launch_sgmv(output, x, items_of(adapters, prefill), adapters.memory, phase="prefill", **where)
+    tail = torch.tensor(decode, dtype=torch.int32)
+    launch_sgmv(output, x, decode_items(adapters.records, tail, 68), adapters.memory, phase="decode", **where)
+    assert relative_error(output, expected) <= TOLERANCE[x.dtype]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"projections": ("q", "v")}, "projections, got"),
+        ({"widths": (130, 33)}, "output, got"),
+        ({"x": torch.zeros(2, 600, dtype=torch.float64)}, "types, got"),
+        ({"x": torch.zeros(600, 2).T}, "strides, got"),
+        ({"items": torch.zeros(2, 5, dtype=torch.int32)}, "items, got"),
+    ],
+    ids=["projections", "widths", "types", "strides", "items"],
+)
+def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -> None:
+    adapters = Adapters(PageLayout(page_bytes=8192, tile_width=64, dtype=torch.float32), [8], ODD)
+    fitting = {
+        "output": torch.zeros(2, 227),
+        "x": torch.zeros(2, 600),
+        "items": decode_items_of(adapters, [0, 0]),
+        "memory": adapters.memory,
+        "layer": 0,
+        "projections": QKV,
+        "widths": (130, 33, 64),
+        "phase": "decode",
+    }
+    sgmv(**fitting)
+    with pytest.raises(ValueError, match=message):
+        sgmv(**{**fitting, **change})
+
+
+def test_memory_of_another_page_size_is_refused() -> None:
+    pool, table = torch.zeros(2, 4096, dtype=torch.uint8), torch.zeros(1, 2, dtype=torch.int32)
+    with pytest.raises(ValueError, match="pool, got"):
+        AdapterMemory(pool=pool, page_table=table, pages=PageLayout(page_bytes=8192), max_rank=8)
+    with pytest.raises(ValueError, match="page_table, got"):
+        AdapterMemory(pool=pool, page_table=table[0], pages=PageLayout(page_bytes=4096), max_rank=8)
+
+
+# On a GPU: real shapes.
+GPU_RANKS = [8, 16, 32, 64, 128, 16, 8, 24]
+
+
+@pytest.fixture(scope="module", params=[torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+def real(request: pytest.FixtureRequest) -> Adapters:
+    pages = PageLayout(page_bytes=kv_page_bytes(8, 128), dtype=request.param)
+    return Adapters(pages, GPU_RANKS, LLAMA_8B, num_layers=1, device="cuda")
+
+
+def added(
+    real: Adapters, x: torch.Tensor, output: torch.Tensor, items: torch.Tensor, names: tuple[str, ...], phase: Phase
+) -> torch.Tensor:
+    result = output.clone()
+    where = {"layer": 0, "projections": names, "widths": widths_of(real, names)}
+    sgmv(result, x, items, real.memory, phase=phase, **where)
+    return result
+
+
+def cases(real: Adapters) -> list[tuple[Phase, list[int], torch.Tensor]]:
+    rows = [slot % 9 - 1 for slot in range(33)]
+    segments = [(7, 1), (4, 63), (-1, 10), (3, 129), (0, 64), (1, 0), (2, 5), (4, 31)]
+    return [
+        ("decode", rows, decode_items_of(real, rows)),
+        ("prefill", of_rows(segments), items_of(real, segments)),
+    ]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("names", FUSED, ids="-".join)
+def test_real_shapes_match_and_repeat_bit_by_bit(real: Adapters, names: tuple[str, ...]) -> None:
+    for phase, ids, items in cases(real):
+        x, output = batch(real, names, len(ids))
+        first = added(real, x, output, items, names, phase)
+        expected = real.expected(output, x, ids, layer=0, projections=names)
+        assert relative_error(first, expected) <= TOLERANCE[x.dtype]
+        base_rows = [row for row, slot in enumerate(ids) if slot < 0]
+        assert torch.equal(first[base_rows], output[base_rows])
+        assert all(torch.equal(added(real, x, output, items, names, phase), first) for _ in range(100))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("names", FUSED, ids="-".join)
+def test_a_row_has_the_same_bits_alone_and_in_any_batch(real: Adapters, names: tuple[str, ...]) -> None:
+    for phase, ids, items in cases(real):
+        x, output = batch(real, names, len(ids))
+        whole = added(real, x, output, items, names, phase)
+        for row in range(0, len(ids), 7):
+            one = decode_items_of(real, [ids[row]]) if phase == "decode" else items_of(real, [(ids[row], 1)])
+            alone = added(real, x[row : row + 1], output[row : row + 1], one, names, phase)
+            assert torch.equal(alone[0], whole[row])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("names", FUSED, ids="-".join)
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_a_captured_graph_replays_with_other_contents(real: Adapters, names: tuple[str, ...], phase: Phase) -> None:
+    (_, first_ids, first), (_, segments, chunks) = cases(real)
+    items = (first if phase == "decode" else chunks).clone()
+    x, output = batch(real, names, len(first_ids) if phase == "decode" else len(segments))
+    static_x, static_output, result = x.clone(), output.clone(), torch.empty_like(output)
+
+    def step() -> None:
+        result.copy_(static_output)
+        where = {"layer": 0, "projections": names, "widths": widths_of(real, names)}
+        sgmv(result, static_x, items, real.memory, phase=phase, **where)
+
+    step()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    static_x.copy_(x.flip(0))
+    static_output.copy_(output.flip(1))
+    if phase == "decode":
+        # Other adapters, other ranks, fewer live rows.
+        items.copy_(decode_items_of(real, [7 - row % 8 if row < 20 else -1 for row in range(len(first_ids))]))
+    else:
+        shorter = items_of(real, [(3, 70), (0, 1), (-1, 7), (6, 11)])
+        items.zero_()
+        items[: len(shorter)].copy_(shorter)
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(result, added(real, static_x, static_output, items, names, phase))

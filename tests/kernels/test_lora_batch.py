@@ -1,0 +1,53 @@
+"""Items cover the rows of their segments, once each."""
+
+import pytest
+import torch
+
+from verilora.kernels.lora_batch import (
+    END_ROW,
+    FIRST_ROW,
+    PREFILL_BLOCK,
+    RANK,
+    SCALE,
+    SLOT,
+    decode_items,
+    empty_records,
+    prefill_items,
+    record,
+)
+from verilora.kernels.page_layout import AdapterLayout, PageLayout
+
+
+def records() -> torch.Tensor:
+    table = empty_records(3, "cpu")
+    for slot, rank in enumerate((8, 16, 12)):
+        layout = AdapterLayout(pages=PageLayout(page_bytes=8192), rank=rank, num_layers=1, widths={"q": (256, 256)})
+        table[slot] = torch.tensor(record(layout, slot, 0.1 * rank), dtype=torch.int32)
+    return table
+
+
+LENGTHS = [[0], [1], [63, 0, 64, 65, 0], [0, 0, 129, 1, 700, 0]]
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
+def test_prefill_items_cover_each_row_once(lengths: list[int]) -> None:
+    ids = [segment % 4 - 1 for segment in range(len(lengths))]
+    starts = torch.tensor([0, *lengths]).cumsum(0).int()
+    items = prefill_items(records(), torch.tensor(ids, dtype=torch.int32), starts, num_rows=sum(lengths) + 100)
+    assert len(items) == (sum(lengths) + 100) // PREFILL_BLOCK + len(lengths)
+    expected = [slot for slot, length in zip(ids, lengths, strict=True) for _ in range(length)]
+    found = [-1] * len(expected)
+    for item in items[items[:, RANK] > 0]:
+        assert item[END_ROW] - item[FIRST_ROW] <= PREFILL_BLOCK
+        for row in range(int(item[FIRST_ROW]), int(item[END_ROW])):
+            assert found[row] == -1
+            found[row] = int(item[SLOT])
+    assert found == expected
+
+
+def test_decode_items_are_the_rows() -> None:
+    items = decode_items(records(), torch.tensor([2, -1, 0], dtype=torch.int32), first_row=5)
+    assert items[:, FIRST_ROW].tolist() == [5, 6, 7]
+    assert items[:, END_ROW].tolist() == [6, 7, 8]
+    assert items[:, RANK].tolist() == [12, 0, 8]
+    assert items.view(torch.float32)[[0, 2], SCALE].tolist() == pytest.approx([1.2, 0.8])

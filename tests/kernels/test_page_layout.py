@@ -1,0 +1,78 @@
+"""Adapters in pages: nothing straddles one, little is wasted."""
+
+import pytest
+import torch
+
+from verilora.kernels.page_layout import AdapterLayout, PageLayout, kv_page_bytes, tile_width_for
+
+# hidden, KV width, MLP width, layers, KV heads
+SHAPES = {
+    "Llama-2-7B": (4096, 4096, 11008, 32, 32),
+    "Llama-3.1-8B": (4096, 1024, 14336, 32, 8),
+    "Qwen3-8B": (4096, 1024, 12288, 36, 8),
+}
+RANKS = [*range(8, 33), 48, 64, 96, 100, 128]
+
+
+def all_widths(hidden: int, kv: int, mlp: int) -> dict[str, tuple[int, int]]:
+    attention = {"q": (hidden, hidden), "k": (hidden, kv), "v": (hidden, kv), "o": (hidden, hidden)}
+    return {**attention, "gate": (hidden, mlp), "up": (hidden, mlp), "down": (mlp, hidden)}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("chosen", ["qkvo", "qv", "all"])
+def test_at_most_five_percent_is_wasted_at_any_rank(shape: tuple[int, int, int, int, int], chosen: str) -> None:
+    hidden, kv, mlp, num_layers, num_kv_heads = shape
+    pages = PageLayout(page_bytes=kv_page_bytes(num_kv_heads, 128))
+    widths = {name: both for name, both in all_widths(hidden, kv, mlp).items() if chosen == "all" or name in chosen}
+    for rank in RANKS:
+        layout = AdapterLayout(pages=pages, rank=rank, num_layers=num_layers, widths=widths)
+        assert layout.weight_bytes <= layout.num_pages * pages.page_bytes <= 1.05 * layout.weight_bytes
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_tiles_of_an_adapter_follow_each_other(shape: tuple[int, int, int, int, int]) -> None:
+    hidden, kv, mlp, num_layers, num_kv_heads = shape
+    pages = PageLayout(page_bytes=kv_page_bytes(num_kv_heads, 128))
+    layout = AdapterLayout(pages=pages, rank=24, num_layers=num_layers, widths=all_widths(hidden, kv, mlp))
+    end = 0
+    for layer in range(num_layers):
+        for name, widths in layout.widths.items():
+            for first, width in zip(layout.first_tiles(layer, name), widths, strict=True):
+                assert first == end
+                end += pages.num_cuts(width) * layout.rank
+    assert end == layout.num_tiles
+    assert pages.tiles_per_page * pages.tile_bytes == pages.page_bytes
+
+
+def test_a_tile_is_as_wide_as_all_widths_allow() -> None:
+    assert tile_width_for(4096, 1024, 11008) == 256
+    assert tile_width_for(896, 128, 4864) == 128
+    assert tile_width_for(96, 40) == 16
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PageLayout(page_bytes=1000), "page_bytes, got 1000"),
+        (lambda: PageLayout(page_bytes=4096, tile_width=48), "tile_width, got 48"),
+        (lambda: adapter(rank=0), "rank and layers, got 0"),
+        (lambda: adapter(widths={"router": (8, 8)}), "projections, got"),
+        (lambda: adapter(widths={}), "projections, got"),
+        (lambda: adapter().first_tiles(0, "v"), "weights, got layer 0 'v'"),
+        (lambda: adapter().first_tiles(2, "q"), "weights, got layer 2"),
+    ],
+)
+def test_what_cannot_be_laid_out_is_refused(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def adapter(**changes: object) -> AdapterLayout:
+    given = {"pages": PageLayout(page_bytes=4096), "rank": 8, "num_layers": 2, "widths": {"q": (256, 256)}}
+    return AdapterLayout(**{**given, **changes})
+
+
+def test_a_kv_page_holds_32_tokens() -> None:
+    assert kv_page_bytes(8, 128) == 128 * 1024
+    assert kv_page_bytes(32, 128, torch.float32) == 1024 * 1024
