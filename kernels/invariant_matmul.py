@@ -34,8 +34,14 @@ class Tile:
     num_stages: int
 
 
-# 64 rows are the least that a Hopper matrix instruction takes.
-NARROW = Tile(64, 32, num_warps=4, num_stages=6)
+# For few rows, by the least width of the output: as many columns as leave enough programs to fill the device, since
+# each program reads all rows again. 64 rows are the least that a Hopper matrix instruction takes.
+NARROW = {
+    16384: Tile(64, 128, num_warps=4, num_stages=4),
+    8192: Tile(64, 64, num_warps=4, num_stages=6),
+    0: Tile(64, 32, num_warps=4, num_stages=6),
+}
+NARROW_ROWS = 64
 WIDE = Tile(128, 128, num_warps=8, num_stages=4)
 # Without matrix instructions a larger tile spills.
 FULL_PRECISION = Tile(64, 32, num_warps=4, num_stages=2)
@@ -70,17 +76,17 @@ def invariant_matmul_kernel(
     m_row = o_row < num_rows
     m_column = o_column < OUT_DIM
     o_k = tl.arange(0, STEP)
-    # Rows and columns beyond the end read the first one, and are not stored.
-    p_x = x + tl.where(m_row, o_row, 0)[:, None] * x_stride + o_k[None, :]
+    p_x = x + o_row[:, None] * x_stride + o_k[None, :]
+    # Columns beyond the end read the first one, and are not stored.
     p_weight = weight + tl.where(m_column, o_column, 0)[None, :] * IN_DIM + o_k[:, None]
     b_out = tl.zeros((BLOCK_ROWS, BLOCK_COLUMNS), dtype=tl.float32)
     for i_k in range(0, IN_DIM, STEP):
         if IN_DIM % STEP == 0:
-            b_x = tl.load(p_x)
+            b_x = tl.load(p_x, mask=m_row[:, None], other=0.0)
             b_weight = tl.load(p_weight)
         else:
             m_k = o_k < IN_DIM - i_k
-            b_x = tl.load(p_x, mask=m_k[None, :], other=0.0)
+            b_x = tl.load(p_x, mask=m_row[:, None] & m_k[None, :], other=0.0)
             b_weight = tl.load(p_weight, mask=m_k[:, None], other=0.0)
         b_out = tl.dot(b_x, b_weight, b_out, input_precision="ieee")
         p_x += STEP
@@ -91,11 +97,13 @@ def invariant_matmul_kernel(
     tl.store(p_out, b_out.to(out.dtype.element_ty), mask=m_row[:, None] & m_column[None, :])
 
 
-def tile_for(x: torch.Tensor) -> Tile:
-    """Return the tile that makes the product of these rows; see the module's semantics."""
-    if x.dtype == torch.float32:
+def tile_for(num_rows: int, out_dim: int, dtype: torch.dtype) -> Tile:
+    """Return the tile that makes a product; see the module's semantics."""
+    if dtype == torch.float32:
         return FULL_PRECISION
-    return NARROW if len(x) <= NARROW.rows else WIDE
+    if num_rows > NARROW_ROWS:
+        return WIDE
+    return next(tile for least, tile in NARROW.items() if out_dim >= least)
 
 
 def launch_invariant_matmul(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -111,7 +119,7 @@ def launch_invariant_matmul(x: torch.Tensor, weight: torch.Tensor, bias: torch.T
     if bias is not None and (bias.shape != (out_dim,) or not bias.is_contiguous()):
         raise ValueError(f"bias, got {tuple(bias.shape)}, expected contiguous [{out_dim}]")
     out = torch.empty(num_rows, out_dim, dtype=x.dtype, device=x.device)
-    tile = tile_for(x)
+    tile = tile_for(num_rows, out_dim, x.dtype)
     if out.numel():
         invariant_matmul_kernel[(triton.cdiv(num_rows, tile.rows), triton.cdiv(out_dim, tile.columns))](
             out=out,
