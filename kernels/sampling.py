@@ -164,9 +164,8 @@ def load_key(p_row, start, vocab_size, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def measure_of(b_key, threshold, BY_WEIGHT: tl.constexpr):
-    b_measure = weight_of(b_key.to(tl.float32, bitcast=True)) if BY_WEIGHT else tl.full(b_key.shape, 1, tl.int64)
-    return tl.where(b_key >= threshold, b_measure, 0)
+def weight_from(b_key, threshold):
+    return tl.where(b_key >= threshold, weight_of(b_key.to(tl.float32, bitcast=True)), 0)
 
 
 @triton.jit
@@ -176,34 +175,37 @@ def find_threshold(
     vocab_size,
     low,
     count_low,
+    weight_low,
     goal,
     BY_WEIGHT: tl.constexpr,
     BLOCK: tl.constexpr,
     NUM_CANDIDATES: tl.constexpr,
 ):
-    """Return the largest key from `low` on such that the number or weight of the keys from it on reaches the goal.
+    """Return the largest key from `low` on whose count or weight reaches the goal, with its count and weight.
 
-    `low` is taken to reach it, and `count_low` is how many keys are at least `low`.
+    A key's count and weight are those of all keys of the row that are at least as large; those of `low` are given, and
+    reach the goal.
     """
     high = tl.full((), 0x3F800001, tl.int32)
     count_high = tl.full((), 0, tl.int32)
-    measure_high = tl.full((), 0, tl.int64)
+    weight_high = tl.full((), 0, tl.int64)
     while (high - low > 1) & (count_low - count_high > NUM_CANDIDATES):
         middle = low + (high - low) // 2
-        b_measure = tl.zeros((BLOCK,), tl.int64)
         b_count = tl.zeros((BLOCK,), tl.int32)
+        b_weight = tl.zeros((BLOCK,), tl.int64)
         for start in range(0, vocab_size, BLOCK):
             b_key = load_key(p_row, start, vocab_size, BLOCK)
-            b_measure += measure_of(b_key, middle, BY_WEIGHT)
             b_count += (b_key >= middle).to(tl.int32)
-        measure = tl.sum(b_measure, axis=0)
+            b_weight += weight_from(b_key, middle)
         count = tl.sum(b_count, axis=0)
-        is_reached = measure >= goal
+        weight = tl.sum(b_weight, axis=0)
+        is_reached = (weight if BY_WEIGHT else count) >= goal
         low = tl.where(is_reached, middle, low)
         count_low = tl.where(is_reached, count, count_low)
+        weight_low = tl.where(is_reached, weight, weight_low)
         high = tl.where(is_reached, high, middle)
         count_high = tl.where(is_reached, count_high, count)
-        measure_high = tl.where(is_reached, measure_high, measure)
+        weight_high = tl.where(is_reached, weight_high, weight)
     if high - low > 1:
         num_found = tl.full((), 0, tl.int32)
         for start in range(0, vocab_size, BLOCK):
@@ -217,12 +219,17 @@ def find_threshold(
         b_key = tl.load(p_candidate + o_candidate, mask=o_candidate < num_found, other=0)
         while high - low > 1:
             middle = low + (high - low) // 2
-            is_reached = measure_high + tl.sum(measure_of(b_key, middle, BY_WEIGHT), axis=0) >= goal
+            if BY_WEIGHT:
+                is_reached = weight_high + tl.sum(weight_from(b_key, middle), axis=0) >= goal
+            else:
+                is_reached = count_high + tl.sum((b_key >= middle).to(tl.int32), axis=0) >= goal
             low = tl.where(is_reached, middle, low)
             high = tl.where(is_reached, high, middle)
+        count_low = count_high + tl.sum((b_key >= low).to(tl.int32), axis=0)
+        weight_low = weight_high + tl.sum(weight_from(b_key, low), axis=0)
         # Before the next search writes its own.
         tl.debug_barrier()
-    return low
+    return low, count_low, weight_low
 
 
 @triton.jit
@@ -319,44 +326,39 @@ def sample_kernel(
             tl.store(p_row + o_token, b_p, mask=m_token)
             b_weight += weight_of(b_p)
             b_count += (b_p >= 9.094947017729282e-13).to(tl.int32)
-        total = tl.sum(b_weight, axis=0)
-        num_weighty = tl.sum(b_count, axis=0)
+        # All that have weight are kept at first; 0x2B800000 are the bits of 2 ** -40, the least that has.
+        threshold = tl.full((), 0x2B800000, tl.int32)
+        count = tl.sum(b_count, axis=0)
+        weight = tl.sum(b_weight, axis=0)
         tl.debug_barrier()
 
-        # The bits of 2 ** -40: below it there is no weight.
-        least_key = tl.full((), 0x2B800000, tl.int32)
-        threshold = least_key
         top_k = tl.load(top_ks + i_slot)
-        if (top_k > 0) & (top_k < num_weighty):
-            threshold = find_threshold(
-                p_row, p_candidate, vocab_size, threshold, num_weighty, top_k.to(tl.int64), False, BLOCK, NUM_CANDIDATES
+        if (top_k > 0) & (top_k < count):
+            threshold, count, weight = find_threshold(
+                p_row, p_candidate, vocab_size, threshold, count, weight, top_k, False, BLOCK, NUM_CANDIDATES
             )
         top_p = tl.load(top_ps + i_slot)
         if top_p < 1:
-            b_weight = tl.zeros((BLOCK,), tl.int64)
-            for start in range(0, vocab_size, BLOCK):
-                b_weight += measure_of(load_key(p_row, start, vocab_size, BLOCK), threshold, True)
-            goal = (top_p.to(tl.float64) * tl.sum(b_weight, axis=0).to(tl.float64)).to(tl.int64)
-            goal = tl.maximum(goal, 1)
-            threshold = find_threshold(
-                p_row, p_candidate, vocab_size, least_key, num_weighty, goal, True, BLOCK, NUM_CANDIDATES
+            goal = tl.maximum((top_p.to(tl.float64) * weight.to(tl.float64)).to(tl.int64), 1)
+            threshold, count, weight = find_threshold(
+                p_row, p_candidate, vocab_size, threshold, count, weight, goal, True, BLOCK, NUM_CANDIDATES
             )
         min_key = tl.load(min_ps + i_slot).to(tl.int32, bitcast=True)
-        threshold = tl.maximum(threshold, min_key)
-        if threshold > least_key:
+        if min_key > threshold:
+            threshold = min_key
             b_weight = tl.zeros((BLOCK,), tl.int64)
             for start in range(0, vocab_size, BLOCK):
-                b_weight += measure_of(load_key(p_row, start, vocab_size, BLOCK), threshold, True)
-            total = tl.sum(b_weight, axis=0)
+                b_weight += weight_from(load_key(p_row, start, vocab_size, BLOCK), threshold)
+            weight = tl.sum(b_weight, axis=0)
 
-        rest = random_below(total, tl.load(seeds + i_slot), tl.load(positions + i_row).to(tl.int64))
+        rest = random_below(weight, tl.load(seeds + i_slot), tl.load(positions + i_row).to(tl.int64))
         start = tl.full((), 0, tl.int32)
-        b_weight = measure_of(load_key(p_row, start, vocab_size, BLOCK), threshold, True)
+        b_weight = weight_from(load_key(p_row, start, vocab_size, BLOCK), threshold)
         block_weight = tl.sum(b_weight, axis=0)
         while (block_weight <= rest) & (start + BLOCK < vocab_size):
             rest -= block_weight
             start += BLOCK
-            b_weight = measure_of(load_key(p_row, start, vocab_size, BLOCK), threshold, True)
+            b_weight = weight_from(load_key(p_row, start, vocab_size, BLOCK), threshold)
             block_weight = tl.sum(b_weight, axis=0)
         token = start + tl.sum((tl.cumsum(b_weight, axis=0) <= rest).to(tl.int32), axis=0)
 
