@@ -22,6 +22,7 @@ import triton
 import triton.language as tl
 
 BLOCK = 4096
+NUM_STAGES = tl.constexpr(3)
 
 
 class Logprobs(NamedTuple):
@@ -99,14 +100,14 @@ def logprobs_kernel(
     o_block = tl.arange(0, NUM_BLOCKS)
     lowest: tl.constexpr = -0x8000000000000000
     b_largest = tl.full((NUM_BLOCKS,), lowest, tl.int64)
-    for start in range(0, vocab_size, BLOCK):
+    for start in tl.range(0, vocab_size, BLOCK, num_stages=NUM_STAGES):
         largest = tl.max(load_keys(p_row, start, vocab_size, BLOCK), axis=0)
         b_largest = tl.where(o_block == start // BLOCK, largest, b_largest)
     order = (tl.max(b_largest, axis=0) >> 32).to(tl.int32)
     maximum = (order ^ ((order >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
     maximum = tl.where(maximum == float("-inf"), 0.0, maximum)
     b_sum = tl.zeros((BLOCK,), tl.float32)
-    for start in range(0, vocab_size, BLOCK):
+    for start in tl.range(0, vocab_size, BLOCK, num_stages=NUM_STAGES):
         b_sum += tl.exp(load_logits(p_row, start, vocab_size, BLOCK) - maximum)
     logsumexp = maximum + tl.log(tl.sum(b_sum, axis=0))
     logit = tl.load(p_row + token).to(tl.float32)

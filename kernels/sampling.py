@@ -34,6 +34,8 @@ from .token_bitmask import unpack_bitmask
 
 BLOCK = 4096
 NUM_CANDIDATES = 4096
+# One program reads a whole row again and again; blocks on their way hide how long each takes.
+NUM_STAGES = tl.constexpr(3)
 WEIGHT_ONE = 1 << 40
 # exp(-28) < 2 ** -40: such a token has no weight.
 LEAST_EXPONENT = -28.0
@@ -193,7 +195,7 @@ def find_threshold(
         middle = low + (high - low) // 2
         b_count = tl.zeros((BLOCK,), tl.int32)
         b_weight = tl.zeros((BLOCK,), tl.int64)
-        for start in range(0, vocab_size, BLOCK):
+        for start in tl.range(0, vocab_size, BLOCK, num_stages=NUM_STAGES):
             b_key = load_key(p_row, start, vocab_size, BLOCK)
             b_count += (b_key >= middle).to(tl.int32)
             b_weight += weight_from(b_key, middle)
@@ -208,7 +210,7 @@ def find_threshold(
         weight_high = tl.where(is_reached, weight_high, weight)
     if high - low > 1:
         num_found = tl.full((), 0, tl.int32)
-        for start in range(0, vocab_size, BLOCK):
+        for start in tl.range(0, vocab_size, BLOCK, num_stages=NUM_STAGES):
             b_key = load_key(p_row, start, vocab_size, BLOCK)
             m_inside = (b_key >= low) & (b_key < high)
             o_found = num_found + tl.cumsum(m_inside.to(tl.int32), axis=0) - 1
@@ -296,7 +298,7 @@ def sample_kernel(
 
     b_best = tl.full((BLOCK,), float("-inf"), tl.float32)
     b_best_token = tl.zeros((BLOCK,), tl.int32)
-    for start in range(0, vocab_size, BLOCK):
+    for start in tl.range(0, vocab_size, BLOCK, num_stages=NUM_STAGES):
         o_token = start + tl.arange(0, BLOCK)
         m_token = o_token < vocab_size
         b_z = tl.load(p_logit + o_token, mask=m_token, other=float("-inf")).to(tl.float32)
@@ -318,7 +320,7 @@ def sample_kernel(
     if temperature > 0:
         b_weight = tl.zeros((BLOCK,), tl.int64)
         b_count = tl.zeros((BLOCK,), tl.int32)
-        for start in range(0, vocab_size, BLOCK):
+        for start in tl.range(0, vocab_size, BLOCK, num_stages=NUM_STAGES):
             o_token = start + tl.arange(0, BLOCK)
             m_token = o_token < vocab_size
             b_z = tl.load(p_row + o_token, mask=m_token, other=float("-inf"))
@@ -347,7 +349,7 @@ def sample_kernel(
         if min_key > threshold:
             threshold = min_key
             b_weight = tl.zeros((BLOCK,), tl.int64)
-            for start in range(0, vocab_size, BLOCK):
+            for start in tl.range(0, vocab_size, BLOCK, num_stages=NUM_STAGES):
                 b_weight += weight_from(load_key(p_row, start, vocab_size, BLOCK), threshold)
             weight = tl.sum(b_weight, axis=0)
 
