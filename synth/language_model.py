@@ -41,7 +41,7 @@ def load_tokenizer(folder: Path) -> Any:
 def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
     """Return a model, in bf16 on a GPU and fp32 on a CPU, with embeddings for that many tokens; raises SpecError."""
     target = _device(device)
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
     model, info = _loaded(
         folder,

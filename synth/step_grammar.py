@@ -7,10 +7,10 @@ from .steps import MAX_DEPTH, MAX_STEPS, MIN_STEPS
 
 
 def step_grammar(vocabulary: Vocabulary, max_steps: int = MAX_STEPS) -> str:
-    """Return a grammar of exactly the responses that `print_steps` writes, of any program, and of no others.
+    """Return a grammar that accepts whatever `print_steps` writes, and nothing that `parse_steps` refuses.
 
-    A program of n steps jumps to steps 1 to n only, so each number of steps has rules of its own. Every accepted
-    response parses; one whose jumps take no time for ever is still refused when the controller is built.
+    A program of n steps jumps to steps 1 to n only, so each number of steps has rules of its own. A response whose
+    jumps take no time for ever is accepted, and refused only when the controller is built.
     """
     lengths = range(MIN_STEPS, max_steps + 1)
     lines = [f"root ::= {' | '.join(f'program{length}' for length in lengths)}"]

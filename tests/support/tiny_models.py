@@ -45,7 +45,7 @@ def save_tiny_model(folder: Path, tokenizer: Any, model_type: str = "llama", **c
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 8,
-        "max_position_embeddings": 1024,
+        "max_position_embeddings": 4096,
         "tie_word_embeddings": True,
         "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,
