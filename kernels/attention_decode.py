@@ -1,0 +1,726 @@
+"""Attention of one new token a row over its paged cache, in every format of `kv_pages`, for grouped queries.
+
+Semantics, for row b, KV head h and each query head of its group:
+    s = scale * keys[b, h] @ q;  p = softmax(s);  out = p @ values[b, h];  lse = log(sum(exp(s)))
+    scores[b, h] += mean of p over the group, if the pages have scores and `has_scores`
+over slots max(0, lens[b] - window) .. lens[b] of the cache and the first ring_lens[b] slots of the row's ring, a page
+in full precision for the newest tokens of a quantised cache.
+
+q     [num_rows, num_kv_heads * group, head_dim], contiguous, rotated as the keys are (RoPE, Hadamard)
+table int32 [num_rows, max_pages]; lens int32 [num_rows]; ring_table, ring_lens int32 [num_rows]
+out   as q; lse fp32 [num_rows, num_kv_heads * group], natural; rows that attend to nothing (padding) are not written
+
+For streaming, keys are stored before RoPE and turned here by their rank in the cache: ranks int32 [num_pages,
+num_kv_heads, 32], cos_sin fp32 [num_ranks, head_dim], cosines first; dims d and d + head_dim / 2 make a pair.
+
+A row is cut into splits of a fixed length, so its bits depend on its own length alone, and the splits are combined in
+order (Dao et al., Flash-Decoding). Codes go to the tensor cores as they are: with codes c of half g of slot j,
+    s_j = sum_g scale_jg (q_g . c_jg) + min_jg sum(q_g);    out_g = sum_j (p_j scale_jg) c_jg + sum_j p_j min_jg
+A code becomes an fp16 operand without arithmetic: its bits are those of the subnormal code * 2 ** -24. Two codes share
+a 16-bit word (even and odd dims of a key, even and odd slots of a value), so each is one mask or shift away.
+
+Scores follow from p_j = exp(s_j - lse) once lse is known: each tile exports exp(s - max) and its max, and those are
+rescaled by the program itself if a row is one split, by a second kernel otherwise. Nothing is added atomically.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+
+from .kv_pages import PAGE_SIZE, KVPages, read_pages, read_plane
+
+LOG2_E = 1.4426950408889634
+SPLIT_LEN = 1024
+FULL = tl.constexpr(0)
+FP8 = tl.constexpr(1)
+INT8 = tl.constexpr(2)
+INT4 = tl.constexpr(3)
+# Exported exp(s - max) are at most 1; raised by this, fp16 keeps their relative precision down to 2e-9.
+EXPORT_SCALE = tl.constexpr(32768.0)
+# Splits are combined in chunks of this many, whatever the capacity, so that the order of the sums never changes.
+CHUNK = tl.constexpr(16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ring:
+    """Each row's newest tokens, in full precision: the first `lens[b]` slots of page `table[b]`."""
+
+    pages: KVPages
+    table: torch.Tensor
+    lens: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRanks:
+    """Where each slot's key stands in its cache, and the rotation of each rank."""
+
+    ranks: torch.Tensor
+    cos_sin: torch.Tensor
+
+
+def attention_decode_reference(
+    q: torch.Tensor,
+    pages: KVPages,
+    table: torch.Tensor,
+    lens: torch.Tensor,
+    *,
+    scale: float,
+    window: int = 0,
+    ring: Ring | None = None,
+    has_scores: bool = False,
+    ranks: CacheRanks | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the attended values and the log-sum-exp; see the module's semantics. Rows of padding come out as zeros."""
+    keys, values = read_pages(pages, table)
+    if ranks is not None:
+        keys = rotated(keys, ranks, table)
+    o_slot = torch.arange(keys.shape[2], device=q.device)
+    is_live = o_slot < lens[:, None]
+    if window:
+        is_live &= o_slot >= lens[:, None] - window
+    is_live = is_live[:, None].expand(-1, pages.num_kv_heads, -1)
+    if ring is not None:
+        more = read_pages(ring.pages, ring.table[:, None])
+        keys, values = torch.cat([keys, more[0]], 2), torch.cat([values, more[1]], 2)
+        in_ring = (torch.arange(PAGE_SIZE, device=q.device) < ring.lens[:, None])[:, None]
+        is_live = torch.cat([is_live, in_ring.expand(-1, pages.num_kv_heads, -1)], 2)
+    grouped = q.float().reshape(q.shape[0], pages.num_kv_heads, -1, q.shape[-1])
+    logits = torch.einsum("bhgd,bhsd->bhgs", grouped, keys) * scale
+    logits = logits.masked_fill(~is_live[:, :, None], -torch.inf)
+    lse = torch.logsumexp(logits, -1)
+    weights = torch.exp(logits - lse.masked_fill(lse == -torch.inf, 0.0)[..., None])
+    out = torch.einsum("bhgs,bhsd->bhgd", weights, values.masked_fill(~is_live[..., None], 0.0))
+    if has_scores:
+        add_scores(pages, table, weights.mean(2)[..., : o_slot.shape[0]], is_live[..., : o_slot.shape[0]])
+        if ring is not None:
+            add_scores(
+                ring.pages, ring.table[:, None], weights.mean(2)[..., o_slot.shape[0] :], is_live[..., -PAGE_SIZE:]
+            )
+    return out.flatten(1, 2).to(q.dtype), lse.flatten(1, 2)
+
+
+def rotated(keys: torch.Tensor, ranks: CacheRanks, table: torch.Tensor) -> torch.Tensor:
+    """Return keys turned by the rotation of their rank."""
+    rank = read_plane(ranks.ranks, table).long().clamp(0, ranks.cos_sin.shape[0] - 1)
+    cos, sin = ranks.cos_sin[rank].chunk(2, dim=-1)
+    low, high = keys.chunk(2, dim=-1)
+    return torch.cat([low * cos - high * sin, high * cos + low * sin], -1)
+
+
+def add_scores(pages: KVPages, table: torch.Tensor, weights: torch.Tensor, is_live: torch.Tensor) -> None:
+    """Add weights [num_rows, num_kv_heads, num_slots] to the pages' scores where slots are live."""
+    if pages.scores is None:
+        raise ValueError("pages, got none with scores, expected side planes")
+    i_row, i_head, i_slot = is_live.nonzero(as_tuple=True)
+    i_page = table.long()[i_row, i_slot // PAGE_SIZE]
+    pages.scores[i_page, i_head, i_slot % PAGE_SIZE] += weights[i_row, i_head, i_slot]
+
+
+@triton.jit
+def unpacked_meta(word):
+    """Return scale and minimum of both halves from an 8-byte metadata word."""
+    scale_low = word.to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+    min_low = (word >> 16).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+    scale_high = (word >> 32).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+    min_high = (word >> 48).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+    return scale_low, min_low, scale_high, min_high
+
+
+@triton.jit
+def nibble_planes(words, PACKED: tl.constexpr):
+    """Return low nibbles of even and odd bytes * 2 ** -24, high nibbles of even and odd bytes * 2 ** -20, as fp16.
+
+    PACKED does two words at a time in a register, which the compiler does not find and the interpreter cannot.
+    """
+    if PACKED:
+        low_even, low_odd, high_even, high_odd = tl.inline_asm_elementwise(
+            """{
+            .reg .b32 odd;
+            shr.u32 odd, $4, 8;
+            and.b32 $0, $4, 0x000f000f;
+            and.b32 $1, odd, 0x000f000f;
+            and.b32 $2, $4, 0x00f000f0;
+            and.b32 $3, odd, 0x00f000f0;
+            }""",
+            "=r,=r,=r,=r,r",
+            [words],
+            dtype=(tl.float16, tl.float16, tl.float16, tl.float16),
+            is_pure=True,
+            pack=2,
+        )
+    else:
+        low_even = (words & 0xF).to(tl.float16, bitcast=True)
+        low_odd = ((words >> 8) & 0xF).to(tl.float16, bitcast=True)
+        high_even = (words & 0xF0).to(tl.float16, bitcast=True)
+        high_odd = ((words >> 8) & 0xF0).to(tl.float16, bitcast=True)
+    return low_even, low_odd, high_even, high_odd
+
+
+@triton.jit
+def byte_planes(words, FORMAT: tl.constexpr, PACKED: tl.constexpr):
+    """Return even and odd bytes as fp16: codes of int8 * 2 ** -24, numbers of fp8 * 2 ** -8."""
+    if PACKED:
+        if FORMAT == FP8:
+            even, odd = tl.inline_asm_elementwise(
+                """{
+                .reg .b32 sign, rest;
+                and.b32 rest, $2, 0x007f007f;
+                shl.b32 rest, rest, 7;
+                and.b32 sign, $2, 0x00800080;
+                shl.b32 sign, sign, 8;
+                or.b32 $0, rest, sign;
+                and.b32 rest, $2, 0x7f007f00;
+                shr.u32 rest, rest, 1;
+                and.b32 sign, $2, 0x80008000;
+                or.b32 $1, rest, sign;
+                }""",
+                "=r,=r,r",
+                [words],
+                dtype=(tl.float16, tl.float16),
+                is_pure=True,
+                pack=2,
+            )
+        else:
+            even, odd = tl.inline_asm_elementwise(
+                """{
+                .reg .b32 odd;
+                shr.u32 odd, $2, 8;
+                and.b32 $0, $2, 0x00ff00ff;
+                and.b32 $1, odd, 0x00ff00ff;
+                }""",
+                "=r,=r,r",
+                [words],
+                dtype=(tl.float16, tl.float16),
+                is_pure=True,
+                pack=2,
+            )
+    elif FORMAT == FP8:
+        even = (((words & 0x80) << 8) | ((words & 0x7F) << 7)).to(tl.float16, bitcast=True)
+        odd = ((words & 0x8000) | ((words & 0x7F00) >> 1)).to(tl.float16, bitcast=True)
+    else:
+        even = (words & 0xFF).to(tl.float16, bitcast=True)
+        odd = (words >> 8).to(tl.float16, bitcast=True)
+    return even, odd
+
+
+@triton.jit
+def code_planes(p_low, p_high, FORMAT: tl.constexpr, COMPUTE: tl.constexpr, PACKED: tl.constexpr):
+    """Return even and odd bytes of the low and of the high half, loaded as 16-bit words from these addresses."""
+    if FORMAT == INT4:
+        low_even, low_odd, high_even, high_odd = nibble_planes(tl.load(p_low), PACKED)
+    else:
+        low_even, low_odd = byte_planes(tl.load(p_low), FORMAT, PACKED)
+        high_even, high_odd = byte_planes(tl.load(p_high), FORMAT, PACKED)
+    return low_even.to(COMPUTE), low_odd.to(COMPUTE), high_even.to(COMPUTE), high_odd.to(COMPUTE)
+
+
+@triton.jit
+def attended(b_s, b_max):
+    """Return exp2(s - new max), the new max, and the factor by which what was summed before shrinks."""
+    new_max = tl.maximum(b_max, tl.max(b_s, 1))
+    # Of a row that has seen no live slot yet.
+    base = tl.where(new_max == float("-inf"), 0.0, new_max)
+    return tl.exp2(b_s - base[:, None]), new_max, tl.exp2(b_max - base)
+
+
+@triton.jit
+def triple_sum(a, b, c, x, y, z):
+    return a + x, b + y, c + z
+
+
+@triton.jit
+def export(exported, exported_max, i_tile, b_p, b_max, GROUP: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+           BLOCK: tl.constexpr):  # fmt: skip
+    """Write a tile's exp(s - max), of COLUMNS slots, and its max to tile i_tile."""
+    o_group = tl.arange(0, ROWS)
+    m_group = o_group < GROUP
+    p_tile = exported + (i_tile * GROUP + o_group)[:, None] * BLOCK + tl.arange(0, COLUMNS)[None, :]
+    tl.store(p_tile, (b_p * EXPORT_SCALE).to(exported.dtype.element_ty), mask=m_group[:, None])
+    tl.store(exported_max + i_tile * GROUP + o_group, b_max, mask=m_group)
+
+
+@triton.jit
+def add_tile_scores(p_scores, m_slot, exported, exported_max, i_tile, b_lse, GROUP: tl.constexpr, ROWS: tl.constexpr,
+                    COLUMNS: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+    """Add the group's mean of p to the scores of a tile; b_lse in powers of two."""
+    o_group = tl.arange(0, ROWS)
+    m_group = o_group < GROUP
+    p_tile = exported + (i_tile * GROUP + o_group)[:, None] * BLOCK + tl.arange(0, COLUMNS)[None, :]
+    b_p = tl.load(p_tile, mask=m_group[:, None], other=0.0).to(tl.float32)
+    b_max = tl.load(exported_max + i_tile * GROUP + o_group, mask=m_group, other=float("-inf"))
+    rescale = tl.where(m_group, tl.exp2(b_max - b_lse), 0.0) / (EXPORT_SCALE * GROUP)
+    b_scores = tl.load(p_scores, mask=m_slot, other=0.0)
+    tl.store(p_scores, b_scores + tl.sum(b_p * rescale[:, None], 0), mask=m_slot)
+
+
+@triton.jit
+def add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
+                     table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles, num_tiles,
+                     b_lse, GROUP: tl.constexpr, ROWS: tl.constexpr, HAS_RING: tl.constexpr,
+                     BLOCK: tl.constexpr):  # fmt: skip
+    """Add the scores of a split's slots from what it exported; split 0 has the ring."""
+    for i_slot in tl.range(start, end, BLOCK):
+        o_slot = i_slot + tl.arange(0, BLOCK)
+        m_slot = (o_slot >= begin) & (o_slot < end)
+        i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
+        p_scores = scores + i_page * scores_stride + i_head * 32 + o_slot % 32
+        add_tile_scores(p_scores, m_slot, exported, exported_max, i_tiles + i_slot // BLOCK, b_lse, GROUP, ROWS, BLOCK,
+                        BLOCK)  # fmt: skip
+    if HAS_RING:  # noqa: SIM102 (a constant, then a value)
+        if i_split == 0:
+            o_slot = tl.arange(0, 32)
+            i_page = tl.maximum(tl.load(ring_table + i_row), 0).to(tl.int64)
+            p_scores = ring_scores + i_page * ring_scores_stride + i_head * 32 + o_slot
+            add_tile_scores(p_scores, o_slot < ring_len, exported, exported_max, i_tiles + num_tiles, b_lse, GROUP,
+                            ROWS, 32, BLOCK)  # fmt: skip
+
+
+@triton.jit
+def attention_decode_kernel(
+    out,
+    lse,
+    exported,
+    exported_max,
+    q,
+    keys,
+    values,
+    key_meta,
+    value_meta,
+    scores,
+    table,
+    lens,
+    ring_keys,
+    ring_values,
+    ring_scores,
+    ring_table,
+    ring_lens,
+    ranks,
+    cos_sin,
+    keys_stride,
+    values_stride,
+    meta_stride,
+    scores_stride,
+    ring_stride,
+    ring_scores_stride,
+    ranks_stride,
+    table_stride,
+    scale,
+    window,
+    NUM_KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    ROWS: tl.constexpr,
+    HALF: tl.constexpr,
+    FORMAT: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    PACKED: tl.constexpr,
+    IS_SINGLE: tl.constexpr,
+    HAS_RING: tl.constexpr,
+    HAS_RANKS: tl.constexpr,
+    HAS_SCORES: tl.constexpr,
+    SPLIT_LEN: tl.constexpr,
+    NUM_TILES: tl.constexpr,
+    BLOCK: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    i_split, i_head, i_row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    length = tl.load(lens + i_row)
+    begin = tl.where(window > 0, tl.maximum(length - window, 0), 0)
+    start = i_split * SPLIT_LEN
+    end = tl.minimum(start + SPLIT_LEN, length)
+    start = tl.maximum(start, begin // BLOCK * BLOCK)
+    ring_len = 0
+    if HAS_RING:
+        ring_len = tl.load(ring_lens + i_row, mask=i_split == 0, other=0)
+    if (start >= end) & (ring_len <= 0):
+        return
+    # A row of codes or numbers, and a half of it, in the units that are loaded: 16-bit words of codes, or numbers.
+    WIDTH: tl.constexpr = 2 * HALF if FORMAT == FULL else (HALF // 2 if FORMAT == INT4 else HALF)
+    WORDS: tl.constexpr = HALF if FORMAT == FULL else HALF // 2
+    # What the operands made of codes are multiplied by.
+    UNIT_LOW: tl.constexpr = 1.0 if FORMAT == FULL else (256.0 if FORMAT == FP8 else 16777216.0)
+    UNIT_HIGH: tl.constexpr = 1048576.0 if FORMAT == INT4 else UNIT_LOW
+    o_group = tl.arange(0, ROWS)
+    m_group = o_group < GROUP
+    o_dim = tl.arange(0, HALF)
+    o_word = tl.arange(0, WORDS)
+    i_query = (i_row * NUM_KV_HEADS + i_head) * GROUP
+    i_tiles = (i_row * NUM_KV_HEADS + i_head) * (NUM_TILES + 1)
+    p_q = q + (i_query + o_group)[:, None] * (2 * HALF)
+    b_max = tl.full([ROWS], float("-inf"), tl.float32)
+    b_sum = tl.zeros([ROWS], tl.float32)
+    min_low = tl.zeros([ROWS], tl.float32)
+    min_high = tl.zeros([ROWS], tl.float32)
+    b_low = tl.zeros([ROWS, HALF], tl.float32)
+    b_high = tl.zeros([ROWS, HALF], tl.float32)
+    if HAS_RING:  # noqa: SIM102 (a constant, then a value)
+        if ring_len > 0:
+            ring_type = ring_keys.dtype.element_ty
+            q_low = tl.load(p_q + o_dim[None, :], mask=m_group[:, None], other=0.0).to(ring_type)
+            q_high = tl.load(p_q + HALF + o_dim[None, :], mask=m_group[:, None], other=0.0).to(ring_type)
+            o_slot = tl.arange(0, 32)
+            m_slot = o_slot < ring_len
+            o_ring = tl.load(ring_table + i_row).to(tl.int64) * ring_stride + i_head * (64 * HALF)
+            o_ring = (o_ring + o_slot * (2 * HALF))[:, None] + o_dim[None, :]
+            k_low = tl.load(ring_keys + o_ring, mask=m_slot[:, None], other=0.0)
+            k_high = tl.load(ring_keys + HALF + o_ring, mask=m_slot[:, None], other=0.0)
+            b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
+            b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee")
+            b_s = tl.where(m_slot[None, :], b_s * scale, float("-inf"))
+            b_p, b_max, shrink = attended(b_s, b_max)
+            b_sum = tl.sum(b_p, 1)
+            if HAS_SCORES:
+                export(exported, exported_max, i_tiles + NUM_TILES, b_p, b_max, GROUP, ROWS, 32, BLOCK)
+            v_low = tl.load(ring_values + o_ring, mask=m_slot[:, None], other=0.0)
+            v_high = tl.load(ring_values + HALF + o_ring, mask=m_slot[:, None], other=0.0)
+            b_low = tl.dot(b_p.to(ring_type), v_low, input_precision="ieee") * (1.0 / UNIT_LOW)
+            b_high = tl.dot(b_p.to(ring_type), v_high, input_precision="ieee") * (1.0 / UNIT_HIGH)
+    if FORMAT == FULL:
+        q_low = tl.load(p_q + o_dim[None, :], mask=m_group[:, None], other=0.0).to(COMPUTE)
+        q_high = tl.load(p_q + HALF + o_dim[None, :], mask=m_group[:, None], other=0.0).to(COMPUTE)
+    else:
+        p_q = p_q + 2 * o_word[None, :]
+        q_low_even = tl.load(p_q, mask=m_group[:, None], other=0.0).to(COMPUTE)
+        q_low_odd = tl.load(p_q + 1, mask=m_group[:, None], other=0.0).to(COMPUTE)
+        q_high_even = tl.load(p_q + HALF, mask=m_group[:, None], other=0.0).to(COMPUTE)
+        q_high_odd = tl.load(p_q + HALF + 1, mask=m_group[:, None], other=0.0).to(COMPUTE)
+        sum_low = tl.sum(q_low_even.to(tl.float32) + q_low_odd.to(tl.float32), 1) * scale
+        sum_high = tl.sum(q_high_even.to(tl.float32) + q_high_odd.to(tl.float32), 1) * scale
+    for i_slot in tl.range(start, end, BLOCK, num_stages=STAGES):
+        o_slot = i_slot + tl.arange(0, BLOCK)
+        m_slot = (o_slot >= begin) & (o_slot < end)
+        i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=o_slot < end, other=0).to(tl.int64)
+        o_slot = o_slot % 32
+        p_keys = keys + (i_page * keys_stride + (i_head * 32 + o_slot) * WIDTH)[:, None] + o_word[None, :]
+        if FORMAT == FULL:
+            k_low, k_high = tl.load(p_keys), tl.load(p_keys + HALF)
+            if HAS_RANKS:
+                i_rank = tl.load(ranks + i_page * ranks_stride + i_head * 32 + o_slot, mask=m_slot, other=0)
+                p_cos = cos_sin + i_rank[:, None] * (2 * HALF) + o_dim[None, :]
+                b_cos, b_sin = tl.load(p_cos), tl.load(p_cos + HALF)
+                turned = k_low * b_cos - k_high * b_sin
+                k_high = (k_high * b_cos + k_low * b_sin).to(COMPUTE)
+                k_low = turned.to(COMPUTE)
+            b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
+            b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee") * scale
+        else:
+            k_low_even, k_low_odd, k_high_even, k_high_odd = code_planes(
+                p_keys, p_keys + WORDS, FORMAT, COMPUTE, PACKED
+            )
+            b_s = tl.dot(q_low_even, tl.trans(k_low_even), input_precision="ieee")
+            b_s = tl.dot(q_low_odd, tl.trans(k_low_odd), b_s, input_precision="ieee")
+            if FORMAT == FP8:
+                b_s = tl.dot(q_high_even, tl.trans(k_high_even), b_s, input_precision="ieee")
+                b_s = tl.dot(q_high_odd, tl.trans(k_high_odd), b_s, input_precision="ieee") * (scale * UNIT_LOW)
+            else:
+                b_t = tl.dot(q_high_even, tl.trans(k_high_even), input_precision="ieee")
+                b_t = tl.dot(q_high_odd, tl.trans(k_high_odd), b_t, input_precision="ieee")
+                p_meta = i_page * meta_stride + i_head * 32 + o_slot
+                k_scale_low, k_min_low, k_scale_high, k_min_high = unpacked_meta(
+                    tl.load(key_meta + p_meta, mask=m_slot, other=0)
+                )
+                b_s = b_s * (k_scale_low * (scale * UNIT_LOW))[None, :] + sum_low[:, None] * k_min_low[None, :]
+                b_s += b_t * (k_scale_high * (scale * UNIT_HIGH))[None, :] + sum_high[:, None] * k_min_high[None, :]
+        b_s = tl.where(m_slot[None, :], b_s, float("-inf"))
+        b_p, b_max, shrink = attended(b_s, b_max)
+        if HAS_SCORES:
+            export(exported, exported_max, i_tiles + i_slot // BLOCK, b_p, b_max, GROUP, ROWS, BLOCK, BLOCK)
+        b_low *= shrink[:, None]
+        b_high *= shrink[:, None]
+        if FORMAT < INT8:
+            b_sum = b_sum * shrink + tl.sum(b_p, 1)
+        if FORMAT == FULL:
+            p_values = values + (i_page * values_stride + (i_head * 32 + o_slot) * WIDTH)[:, None] + o_dim[None, :]
+            v_low = tl.load(p_values, mask=m_slot[:, None], other=0.0)
+            v_high = tl.load(p_values + HALF, mask=m_slot[:, None], other=0.0)
+            b_low = tl.dot(b_p.to(COMPUTE), v_low, b_low, input_precision="ieee")
+            b_high = tl.dot(b_p.to(COMPUTE), v_high, b_high, input_precision="ieee")
+        else:
+            # A page's row of values is 16 words, one after the other.
+            o_pair = i_slot + 2 * tl.arange(0, BLOCK // 2)
+            i_pair_page = tl.load(table + i_row * table_stride + o_pair // 32, mask=o_pair < end, other=0).to(tl.int64)
+            o_value = i_pair_page * values_stride + i_head * (16 * WIDTH * 2) + (o_pair % 32) // 2
+            o_value = tl.max_contiguous(tl.multiple_of(o_value, 16), 16)
+            p_values = values + o_value[None, :] + (o_dim * 16)[:, None]
+            v_low_even, v_low_odd, v_high_even, v_high_odd = code_planes(
+                p_values, p_values + HALF * 16, FORMAT, COMPUTE, PACKED
+            )
+            if FORMAT == FP8:
+                p_low = b_p.to(COMPUTE)
+                p_high = p_low
+            else:
+                v_scale_low, v_min_low, v_scale_high, v_min_high = unpacked_meta(
+                    tl.load(value_meta + p_meta, mask=m_slot, other=0)
+                )
+                p_low = (b_p * v_scale_low[None, :]).to(COMPUTE)
+                p_high = (b_p * v_scale_high[None, :]).to(COMPUTE)
+                # One exchange between warps rather than three.
+                more = tl.reduce((b_p, b_p * v_min_low[None, :], b_p * v_min_high[None, :]), 1, triple_sum)
+                b_sum = b_sum * shrink + more[0]
+                min_low = min_low * shrink + more[1]
+                min_high = min_high * shrink + more[2]
+            p_low_even, p_low_odd = tl.split(tl.reshape(p_low, [ROWS, BLOCK // 2, 2]))
+            p_high_even, p_high_odd = tl.split(tl.reshape(p_high, [ROWS, BLOCK // 2, 2]))
+            b_low = tl.dot(p_low_even, tl.trans(v_low_even), b_low, input_precision="ieee")
+            b_low = tl.dot(p_low_odd, tl.trans(v_low_odd), b_low, input_precision="ieee")
+            b_high = tl.dot(p_high_even, tl.trans(v_high_even), b_high, input_precision="ieee")
+            b_high = tl.dot(p_high_odd, tl.trans(v_high_odd), b_high, input_precision="ieee")
+    b_low = (b_low * UNIT_LOW + min_low[:, None]) / b_sum[:, None]
+    b_high = (b_high * UNIT_HIGH + min_high[:, None]) / b_sum[:, None]
+    b_lse = b_max + tl.log2(b_sum)
+    o_part = i_query + o_group
+    if not IS_SINGLE:
+        o_part = o_part * tl.num_programs(0) + i_split
+    tl.store(lse + o_part, b_lse * (0.6931471805599453 if IS_SINGLE else 1.0), mask=m_group)
+    p_out = out + o_part[:, None] * (2 * HALF) + o_dim[None, :]
+    tl.store(p_out, b_low.to(out.dtype.element_ty), mask=m_group[:, None])
+    tl.store(p_out + HALF, b_high.to(out.dtype.element_ty), mask=m_group[:, None])
+    if HAS_SCORES and IS_SINGLE:
+        # What other threads of this program exported is read from here on.
+        tl.debug_barrier()
+        add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
+                         table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles,
+                         NUM_TILES, b_lse, GROUP, ROWS, HAS_RING, BLOCK)  # fmt: skip
+
+
+@triton.jit
+def attention_combine_kernel(
+    out,
+    lse,
+    part_out,
+    part_lse,
+    exported,
+    exported_max,
+    scores,
+    table,
+    lens,
+    ring_scores,
+    ring_table,
+    ring_lens,
+    scores_stride,
+    ring_scores_stride,
+    table_stride,
+    window,
+    num_splits,
+    NUM_KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    ROWS: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    HAS_RING: tl.constexpr,
+    HAS_SCORES: tl.constexpr,
+    SPLIT_LEN: tl.constexpr,
+    NUM_TILES: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Program i combines query head i of the group, and adds the scores of split i."""
+    i_part, i_head, i_row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    length = tl.load(lens + i_row)
+    ring_len = 0
+    if HAS_RING:
+        ring_len = tl.load(ring_lens + i_row)
+    if (length <= 0) & (ring_len <= 0):
+        return
+    begin = tl.where(window > 0, tl.maximum(length - window, 0), 0)
+    first = begin // SPLIT_LEN
+    last = tl.maximum(tl.cdiv(length, SPLIT_LEN), 1)
+    i_query = (i_row * NUM_KV_HEADS + i_head) * GROUP
+    o_chunk = tl.arange(0, CHUNK)
+    if i_part < GROUP:
+        o_dim = tl.arange(0, HEAD_DIM)
+        b_max = float("-inf")
+        b_sum = 0.0
+        b_out = tl.zeros([HEAD_DIM], tl.float32)
+        for i_chunk in range(first, last, CHUNK):
+            o_split = (i_query + i_part) * num_splits + i_chunk + o_chunk
+            m_split = i_chunk + o_chunk < last
+            b_part = tl.load(part_lse + o_split, mask=m_split, other=float("-inf"))
+            new_max = tl.maximum(b_max, tl.max(b_part, 0))
+            b_weight = tl.exp2(b_part - new_max)
+            shrink = tl.exp2(b_max - new_max)
+            p_part = part_out + o_split[:, None] * HEAD_DIM + o_dim[None, :]
+            b_values = tl.load(p_part, mask=m_split[:, None], other=0.0)
+            b_out = b_out * shrink + tl.sum(b_values * b_weight[:, None], 0)
+            b_sum = b_sum * shrink + tl.sum(b_weight, 0)
+            b_max = new_max
+        tl.store(out + (i_query + i_part) * HEAD_DIM + o_dim, (b_out / b_sum).to(out.dtype.element_ty))
+        tl.store(lse + i_query + i_part, (b_max + tl.log2(b_sum)) * 0.6931471805599453)
+    if HAS_SCORES:
+        start = tl.maximum(i_part * SPLIT_LEN, begin // BLOCK * BLOCK)
+        end = tl.minimum((i_part + 1) * SPLIT_LEN, length)
+        if (start < end) | ((i_part == 0) & (ring_len > 0)):
+            o_group = tl.arange(0, ROWS)
+            m_group = o_group < GROUP
+            group_max = tl.full([ROWS], float("-inf"), tl.float32)
+            group_sum = tl.zeros([ROWS], tl.float32)
+            for i_chunk in range(first, last, CHUNK):
+                m_split = m_group[:, None] & (i_chunk + o_chunk < last)[None, :]
+                p_part = part_lse + (i_query + o_group)[:, None] * num_splits + (i_chunk + o_chunk)[None, :]
+                b_p, group_max, shrink = attended(tl.load(p_part, mask=m_split, other=float("-inf")), group_max)
+                group_sum = group_sum * shrink + tl.sum(b_p, 1)
+            b_lse = tl.where(m_group, group_max + tl.log2(group_sum), 0.0)
+            i_tiles = (i_row * NUM_KV_HEADS + i_head) * (NUM_TILES + 1)
+            add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
+                             table_stride, ring_table, begin, start, end, ring_len, i_part, i_head, i_row, i_tiles,
+                             NUM_TILES, b_lse, GROUP, ROWS, HAS_RING, BLOCK)  # fmt: skip
+
+
+def launch_attention_decode(
+    q: torch.Tensor,
+    pages: KVPages,
+    table: torch.Tensor,
+    lens: torch.Tensor,
+    *,
+    scale: float,
+    window: int = 0,
+    ring: Ring | None = None,
+    has_scores: bool = False,
+    ranks: CacheRanks | None = None,
+    split_len: int = SPLIT_LEN,
+    block: int = 64,
+    num_warps: int = 4,
+    num_stages: int = 3,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the attended values and the log-sum-exp by the kernels."""
+    check(q, pages, table, lens, ring=ring, has_scores=has_scores, ranks=ranks, window=window)
+    num_rows, num_heads, head_dim = q.shape
+    num_slots = table.shape[1] * PAGE_SIZE
+    num_splits = max(triton.cdiv(num_slots, split_len), 1)
+    num_tiles = triton.cdiv(num_slots, block)
+    group = num_heads // pages.num_kv_heads
+    is_single, is_full = num_splits == 1, pages.format == "full"
+    out = torch.empty_like(q)
+    lse = torch.empty(num_rows, num_heads, dtype=torch.float32, device=q.device)
+    if not num_rows:
+        return out, lse
+    part_out, part_lse = out, lse
+    if not is_single:
+        part_out = torch.empty(num_rows, num_heads, num_splits, head_dim, dtype=torch.float32, device=q.device)
+        part_lse = torch.empty(num_rows, num_heads, num_splits, dtype=torch.float32, device=q.device)
+    exported = exported_max = None
+    if has_scores:
+        export_type = torch.float32 if q.dtype == torch.float32 else torch.float16
+        tiles = (num_rows, pages.num_kv_heads, num_tiles + 1, group)
+        exported = torch.empty(*tiles, block, dtype=export_type, device=q.device)
+        exported_max = torch.empty(*tiles, dtype=torch.float32, device=q.device)
+    shared = {
+        "exported": exported,
+        "exported_max": exported_max,
+        "scores": pages.scores if has_scores else None,
+        "table": table,
+        "lens": lens,
+        "ring_scores": ring.pages.scores if ring and has_scores else None,
+        "ring_table": ring.table if ring else None,
+        "ring_lens": ring.lens if ring else None,
+        "scores_stride": page_stride(pages.scores),
+        "ring_scores_stride": page_stride(ring.pages.scores if ring else None),
+        "table_stride": table.stride(0),
+        "window": window,
+        "NUM_KV_HEADS": pages.num_kv_heads,
+        "GROUP": group,
+        "ROWS": max(16, triton.next_power_of_2(group)),
+        "HAS_RING": ring is not None,
+        "HAS_SCORES": has_scores,
+        "SPLIT_LEN": split_len,
+        "NUM_TILES": num_tiles,
+        "BLOCK": block,
+    }
+    keys, values = (plane if is_full else plane.view(torch.uint16) for plane in (pages.keys, pages.values))
+    key_meta, value_meta = (
+        meta.view(torch.int64).squeeze(-1) if meta is not None else None for meta in (pages.key_meta, pages.value_meta)
+    )
+    full_compute = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[q.dtype]
+    attention_decode_kernel[(num_splits, pages.num_kv_heads, num_rows)](
+        out=part_out,
+        lse=part_lse,
+        q=q,
+        keys=keys,
+        values=values,
+        key_meta=key_meta,
+        value_meta=value_meta,
+        ring_keys=ring.pages.keys if ring else None,
+        ring_values=ring.pages.values if ring else None,
+        ranks=ranks.ranks if ranks else None,
+        cos_sin=ranks.cos_sin if ranks else None,
+        keys_stride=page_stride(keys),
+        values_stride=page_stride(values),
+        meta_stride=page_stride(key_meta),
+        ring_stride=page_stride(ring.pages.keys if ring else None),
+        ranks_stride=page_stride(ranks.ranks if ranks else None),
+        scale=scale * LOG2_E,
+        HALF=head_dim // 2,
+        FORMAT=pages.format_id,
+        COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
+        PACKED=q.is_cuda,
+        IS_SINGLE=is_single,
+        HAS_RANKS=ranks is not None,
+        STAGES=num_stages,
+        num_warps=num_warps,
+        **shared,
+    )
+    if not is_single:
+        num_parts = max(group, num_splits) if has_scores else group
+        attention_combine_kernel[(num_parts, pages.num_kv_heads, num_rows)](
+            out=out,
+            lse=lse,
+            part_out=part_out,
+            part_lse=part_lse,
+            num_splits=num_splits,
+            HEAD_DIM=head_dim,
+            num_warps=4,
+            **shared,
+        )
+    return out, lse
+
+
+def page_stride(plane: torch.Tensor | None) -> int:
+    """Return a plane's step from page to page in its elements, 0 where there is none."""
+    return plane.stride(0) if plane is not None else 0
+
+
+def check(
+    q: torch.Tensor,
+    pages: KVPages,
+    table: torch.Tensor,
+    lens: torch.Tensor,
+    *,
+    ring: Ring | None,
+    has_scores: bool,
+    ranks: CacheRanks | None,
+    window: int,
+) -> None:
+    """Raise ValueError where the kernels would read or write what they must not."""
+    num_rows, num_heads, head_dim = q.shape
+    if num_heads % pages.num_kv_heads or head_dim != pages.head_dim or not q.is_contiguous():
+        raise ValueError(
+            f"q, got {tuple(q.shape)}, expected contiguous [rows, multiple of {pages.num_kv_heads}, {pages.head_dim}]"
+        )
+    if table.shape[0] != num_rows or lens.shape != (num_rows,) or table.stride(1) != 1:
+        raise ValueError(f"table and lens, got {tuple(table.shape)} and {tuple(lens.shape)}, expected {num_rows} rows")
+    if pages.format == "full" and pages.keys.dtype != q.dtype:
+        raise ValueError(f"pages, got {pages.keys.dtype}, expected {q.dtype} as the query")
+    if pages.format != "full" and head_dim < 64:
+        raise ValueError(f"head_dim, got {head_dim}, expected 64 or 128 for {pages.format}")
+    if ranks is not None and pages.format != "full":
+        raise ValueError(f"ranks, got a cache of {pages.format}, expected full: keys are turned in full precision")
+    if ring is not None and (ring.pages.format != "full" or ring.pages.keys.dtype != q.dtype or window):
+        raise ValueError(f"ring, got {ring.pages.keys.dtype}, expected full pages of {q.dtype} and no window")
+    if has_scores and (pages.scores is None or (ring is not None and ring.pages.scores is None)):
+        raise ValueError("pages, got none with scores, expected side planes")
+
+
+def attention_decode(
+    q: torch.Tensor,
+    pages: KVPages,
+    table: torch.Tensor,
+    lens: torch.Tensor,
+    *,
+    scale: float,
+    window: int = 0,
+    ring: Ring | None = None,
+    has_scores: bool = False,
+    ranks: CacheRanks | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the attended values and the log-sum-exp; see the module's semantics."""
+    attend = launch_attention_decode if q.is_cuda else attention_decode_reference
+    return attend(q, pages, table, lens, scale=scale, window=window, ring=ring, has_scores=has_scores, ranks=ranks)

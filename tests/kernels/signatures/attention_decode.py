@@ -1,0 +1,111 @@
+"""How decode attention is compiled: 8 KV heads of 128, groups of 4, each format; splits, rings, scores and ranks."""
+
+import triton.language as tl
+
+FORMATS = ("full", "fp8", "int8", "int4")
+STRIDES = ("keys", "values", "meta", "scores", "ring", "ring_scores", "ranks", "table")
+
+
+def attend(
+    format: str, targets: tuple[int, ...], *, is_single: bool = False, has_side: bool = False, has_ranks: bool = False
+) -> dict[str, object]:
+    """Return a row; `has_side` asks for a ring and scores."""
+    is_full, has_meta = format == "full", format in ("int8", "int4")
+    page = "*bf16" if is_full else "*u16"
+    optional = {
+        "exported": ("*fp16", has_side),
+        "exported_max": ("*fp32", has_side),
+        "scores": ("*fp32", has_side),
+        "key_meta": ("*i64", has_meta),
+        "value_meta": ("*i64", has_meta),
+        "ring_keys": ("*bf16", has_side),
+        "ring_values": ("*bf16", has_side),
+        "ring_scores": ("*fp32", has_side),
+        "ring_table": ("*i32", has_side),
+        "ring_lens": ("*i32", has_side),
+        "ranks": ("*i32", has_ranks),
+        "cos_sin": ("*fp32", has_ranks),
+    }
+    return {
+        "kernel": "attention_decode.attention_decode_kernel",
+        "signature": {
+            "out": "*bf16" if is_single else "*fp32",
+            "lse": "*fp32",
+            "q": "*bf16",
+            "keys": page,
+            "values": page,
+            "table": "*i32",
+            "lens": "*i32",
+            "scale": "fp32",
+            "window": "i32",
+            **{f"{name}_stride": "i32:16" for name in STRIDES},
+            **{name: kind for name, (kind, is_there) in optional.items() if is_there},
+        },
+        "constants": {
+            **{name: None for name, (_, is_there) in optional.items() if not is_there},
+            "NUM_KV_HEADS": 8,
+            "GROUP": 4,
+            "ROWS": 16,
+            "HALF": 64,
+            "FORMAT": FORMATS.index(format),
+            "COMPUTE": tl.bfloat16 if is_full else tl.float16,
+            "PACKED": True,
+            "IS_SINGLE": is_single,
+            "HAS_RING": has_side,
+            "HAS_RANKS": has_ranks,
+            "HAS_SCORES": has_side,
+            "SPLIT_LEN": 8192 if is_single else 1024,
+            "NUM_TILES": 128,
+            "BLOCK": 64,
+            "STAGES": 5,
+        },
+        "options": {"num_warps": 4},
+        "targets": targets,
+        "note": f"{format}{' one split, ring, scores' if has_side else ''}{' ranks' if has_ranks else ''}",
+    }
+
+
+COMBINE = {
+    "kernel": "attention_decode.attention_combine_kernel",
+    "signature": {
+        "out": "*bf16",
+        "lse": "*fp32",
+        "part_out": "*fp32",
+        "part_lse": "*fp32",
+        "exported": "*fp16",
+        "exported_max": "*fp32",
+        "scores": "*fp32",
+        "table": "*i32",
+        "lens": "*i32",
+        "ring_scores": "*fp32",
+        "ring_table": "*i32",
+        "ring_lens": "*i32",
+        "scores_stride": "i32:16",
+        "ring_scores_stride": "i32:16",
+        "table_stride": "i32:16",
+        "window": "i32",
+        "num_splits": "i32",
+    },
+    "constants": {
+        "NUM_KV_HEADS": 8,
+        "GROUP": 4,
+        "ROWS": 16,
+        "HEAD_DIM": 128,
+        "HAS_RING": True,
+        "HAS_SCORES": True,
+        "SPLIT_LEN": 1024,
+        "NUM_TILES": 128,
+        "BLOCK": 64,
+    },
+    "options": {"num_warps": 4},
+    "note": "ring, scores",
+}
+ROWS = [
+    attend("full", (80, 90)),
+    attend("full", (90,), has_ranks=True),
+    attend("fp8", (80,)),
+    attend("int8", (90,)),
+    attend("int4", (80, 90)),
+    attend("int4", (90,), is_single=True, has_side=True),
+    COMBINE,
+]

@@ -1,0 +1,126 @@
+"""Cache writes against their reference, in every format."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from caches import page_table, poisoned_pages, relative_error, slots_of
+
+from verilora.kernels.cache_write import cache_write, cache_write_reference, launch_cache_write
+from verilora.kernels.hadamard import hadamard_reference
+from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages, kv_page_bytes, read_pages, read_plane
+
+RANGES = [[0.1, 2.0, 0.2, 3.0]]
+
+
+def new_tokens(num_tokens: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """Return keys, values and slots of a head's own; one token is padding, one head of another is left out."""
+    generator = torch.Generator().manual_seed(num_tokens)
+    keys, values = torch.randn(2, num_tokens, num_kv_heads, head_dim, generator=generator).to(dtype)
+    slots = [torch.randperm(5 * 32, generator=generator)[:num_tokens] for _ in range(num_kv_heads)]
+    table = torch.stack(slots, 1).int()
+    table[1:2] = -1
+    table[2:3, 0] = -1
+    return keys, values, table
+
+
+def same_bytes(found: KVPages, expected: KVPages) -> bool:
+    pairs = zip(found.planes().values(), expected.planes().values(), strict=True)
+    return all(torch.equal(left.view(torch.uint8), right.view(torch.uint8)) for left, right in pairs)
+
+
+@pytest.mark.interpreter
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("ranges", [None, RANGES], ids=["own range", "given range"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
+def test_the_kernel_writes_what_its_reference_writes(
+    format: KVFormat, ranges: list[list[float]] | None, dtype: torch.dtype
+) -> None:
+    """Untouched memory included: all pages are compared."""
+    keys, values, slots = new_tokens(7, 3, 64, dtype)
+    positions = torch.arange(100, 107).int()
+    error_ranges = None if ranges is None else torch.tensor(ranges).expand(7, 4).contiguous()
+    found, expected = (poisoned_pages(format, 5, 3, 64, dtype=dtype, has_side_planes=True) for _ in range(2))
+    errors = launch_cache_write(found, keys, values, slots, positions=positions, error_ranges=error_ranges)
+    expected_errors = cache_write_reference(
+        expected, keys, values, slots, positions=positions, error_ranges=error_ranges
+    )
+    assert torch.allclose(errors, expected_errors, rtol=1e-5, atol=1e-6, equal_nan=True)
+    assert found.friendliness is not None
+    assert expected.friendliness is not None
+    assert relative_error(found.friendliness, expected.friendliness) < 1e-3
+    assert same_bytes(replace(found, friendliness=None), replace(expected, friendliness=None))
+
+
+@pytest.mark.interpreter
+@pytest.mark.parametrize("format", ["full", "int4"])
+def test_keys_are_turned_on_their_way(format: KVFormat) -> None:
+    keys, values, _ = new_tokens(40, 2, 64, torch.float32)
+    table = page_table([40])
+    pages = poisoned_pages(format, 3, 2, 64)
+    launch_cache_write(pages, keys, values, slots_of(table, [40]), rotate=True)
+    stored = read_pages(pages, table)[0][0, :, :40].transpose(0, 1)
+    assert relative_error(hadamard_reference(stored), keys) < (1e-5 if format == "full" else 0.1)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_was_written_is_read(format: KVFormat) -> None:
+    keys, values, _ = new_tokens(45, 2, 128, torch.float32)
+    table = page_table([45])
+    pages = poisoned_pages(format, 3, 2, 128, has_side_planes=True)
+    cache_write(pages, keys, values, slots_of(table, [45]), positions=torch.arange(45).int())
+    tolerance = {"full": 0.0, "fp8": 0.03, "int8": 0.006, "int4": 0.095}[format]
+    for read, written in zip(read_pages(pages, table), (keys, values), strict=True):
+        assert relative_error(read[0, :, :45].transpose(0, 1), written) <= tolerance
+    assert pages.positions is not None
+    assert torch.equal(read_plane(pages.positions, table)[0, 1, :46], torch.tensor([*range(45), -1]).int())
+
+
+def test_bytes_a_slot() -> None:
+    """The memory that the formats promise, for one head of 128 dims."""
+    sizes = {format: kv_page_bytes(format, 1, 128, torch.bfloat16) / 32 for format in FORMATS}
+    assert sizes == {"full": 512, "fp8": 256, "int8": 272, "int4": 144}
+    assert kv_page_bytes("int4", 1, 128, torch.bfloat16, has_side_planes=True) / 32 <= 154
+
+
+def test_pages_lie_within_the_pages_of_a_pool() -> None:
+    """A view writes between its offset and its end, and nowhere else."""
+    pool = torch.full((3, 8192), 7, dtype=torch.uint8)
+    pages = KVPages.view(pool, "int4", 2, 64, offset=256)
+    keys, values, _ = new_tokens(64, 2, 64, torch.float32)
+    cache_write(pages, keys, values, torch.arange(64))
+    used = kv_page_bytes("int4", 2, 64, torch.bfloat16)
+    assert (pool[:, :256] == 7).all()
+    assert (pool[:, 256 + used :] == 7).all()
+    assert (pool[2] == 7).all()
+    with pytest.raises(ValueError, match="pool, got"):
+        KVPages.view(pool, "full", 8, 128)
+
+
+def test_what_cannot_be_written_is_refused() -> None:
+    keys, values, slots = new_tokens(7, 3, 64, torch.float32)
+    pages = poisoned_pages("int4", 5, 3, 64, has_side_planes=True)
+    with pytest.raises(ValueError, match="slots, got"):
+        launch_cache_write(pages, keys, values, slots[:, :2], positions=torch.arange(7))
+    with pytest.raises(ValueError, match="positions, got none"):
+        launch_cache_write(pages, keys, values, slots)
+    with pytest.raises(ValueError, match="keys and values, got"):
+        launch_cache_write(pages, keys[..., :32], values, slots)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+@pytest.mark.parametrize("num_kv_heads", [8, 32])
+def test_real_shapes(format: KVFormat, dtype: torch.dtype, num_kv_heads: int) -> None:
+    table, lens = page_table([2047]).cuda(), [2047]
+    keys, values = torch.randn(2, 2047, num_kv_heads, 128, device="cuda").to(dtype)
+    found, expected = (
+        poisoned_pages(format, 65, num_kv_heads, 128, dtype=dtype, device="cuda", has_side_planes=True)
+        for _ in range(2)
+    )
+    slots, positions = slots_of(table, lens), torch.arange(2047, device="cuda").int()
+    errors = cache_write(found, keys, values, slots, positions=positions)
+    expected_errors = cache_write_reference(expected, keys, values, slots, positions=positions)
+    assert relative_error(errors, expected_errors) < 1e-5
+    assert same_bytes(replace(found, friendliness=None), replace(expected, friendliness=None))
