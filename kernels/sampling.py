@@ -84,15 +84,30 @@ def fixed_exp(x: torch.Tensor) -> torch.Tensor:
 
 def penalised_reference(logits: torch.Tensor, slots: torch.Tensor, table: SamplingTable) -> torch.Tensor:
     """Return the logits in fp32 after all penalties."""
-    counts = table.output_counts[slots]
-    is_seen = unpack_bitmask(table.prompt_tokens[slots], table.vocab_size) | (counts > 0)
-    repetition, frequency, presence = (
-        values[slots][:, None] for values in (table.repetition_penalty, table.frequency_penalty, table.presence_penalty)
-    )
     z = logits.float()
     z = z.masked_fill(z.isnan(), float("-inf")).clamp(max=LARGEST)
+    repetition, presence, frequency = (
+        values[slots][:, None] for values in (table.repetition_penalty, table.presence_penalty, table.frequency_penalty)
+    )
+    if not bool(((repetition != 1) | (presence != 0) | (frequency != 0)).any()):
+        return z
+    counts = table.output_counts[slots]
+    is_seen = unpack_bitmask(table.prompt_tokens[slots], table.vocab_size) | (counts > 0)
     z = torch.where(is_seen, torch.where(z > 0, z / repetition, z * repetition), z)
     return z - frequency * counts - presence * (counts > 0)
+
+
+def prefix_threshold_reference(p: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
+    """Return [num_rows, 1]: the least p that top-k and then top-p keep."""
+    vocab_size = p.shape[1]
+    falling = p.sort(-1, descending=True).values
+    last = torch.where(top_k > 0, top_k, vocab_size).clamp(max=vocab_size) - 1
+    threshold = falling.gather(1, last.long())
+    sums = ((falling * WEIGHT_ONE).long() * (falling >= threshold)).cumsum(-1)
+    goal = (top_p.double() * sums[:, -1:].double()).long().clamp(min=1)
+    # In a row where all is forbidden no sum reaches the goal.
+    end = torch.where(top_p < 1, (sums < goal).sum(-1, keepdim=True), vocab_size).clamp(max=vocab_size - 1)
+    return torch.maximum(threshold, falling.gather(1, end))
 
 
 def kept_weights_reference(z: torch.Tensor, slots: torch.Tensor, table: SamplingTable) -> torch.Tensor:
@@ -101,15 +116,9 @@ def kept_weights_reference(z: torch.Tensor, slots: torch.Tensor, table: Sampling
         values[slots][:, None] for values in (table.temperature, table.top_k, table.top_p, table.min_p)
     )
     p = fixed_exp((z - z.amax(-1, keepdim=True)) / torch.where(temperature > 0, temperature, 1.0))
-    falling = p.sort(-1, descending=True).values
-    last = torch.where(top_k > 0, top_k, table.vocab_size).clamp(max=table.vocab_size) - 1
-    threshold = falling.gather(1, last.long())
-    sums = ((falling * WEIGHT_ONE).long() * (falling >= threshold)).cumsum(-1)
-    goal = (top_p.double() * sums[:, -1:].double()).long().clamp(min=1)
-    is_enough = (sums >= goal) & (top_p < 1)
-    # Where no prefix is asked for, the last token of the row, whose p is the least, stands for it.
-    end = torch.where(is_enough.any(-1), is_enough.int().argmax(-1), table.vocab_size - 1)[:, None]
-    threshold = torch.maximum(torch.maximum(threshold, falling.gather(1, end)), min_p)
+    threshold = min_p
+    if bool(((top_k > 0) | (top_p < 1)).any()):
+        threshold = torch.maximum(min_p, prefix_threshold_reference(p, top_k, top_p))
     return (p * WEIGHT_ONE).long() * (p >= threshold)
 
 
@@ -128,10 +137,11 @@ def sample_reference(
     z = penalised_reference(logits[is_live], rows, table)
     sums = kept_weights_reference(z, rows, table).cumsum(-1)
     drawn = below(sums[:, -1], *philox(table.seed[rows], positions[is_live].long()))
-    # argmax may return any of several equal ones on some devices; the first is meant.
-    greedy = (z == z.amax(-1, keepdim=True)).int().argmax(-1)
+    maximum = z.amax(-1, keepdim=True)
+    # argmax may return any of several equal ones; the first is meant.
+    greedy = torch.where(z == maximum, torch.arange(table.vocab_size, device=z.device), table.vocab_size).amin(-1)
     tokens = torch.where(table.temperature[rows] > 0, (sums <= drawn[:, None]).sum(-1), greedy)
-    is_possible = z.amax(-1) > float("-inf")
+    is_possible = maximum[:, 0] > float("-inf")
     table.output_counts[rows[is_possible], tokens[is_possible]] += 1
     out[is_live] = torch.where(is_possible, tokens, -1)
     return out
