@@ -162,6 +162,54 @@ def world_show(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A directory that `train` wrote.")],
+    specs: Annotated[
+        Path | None, typer.Option(help="The folder of task domains.", show_default="the one of the run")
+    ] = None,
+) -> None:
+    """Build the report of a run again: report.html, report.json, junit.xml."""
+    from .verify.report_command import report_run
+
+    raise typer.Exit(report_run(run, specs))
+
+
+@app.command()
+def certify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An adapter, or the directory of a run.")],
+    specs: Specs = SHIPPED,
+    model: Annotated[
+        str | None, typer.Option(metavar="ID_OR_PATH", help="The base model.", show_default="the certificate's")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="PRIVATE.pem", help="Sign the new certificate with this Ed25519 key.")
+    ] = None,
+    public: Annotated[
+        Path | None, typer.Option(metavar="PUBLIC.pem", help="Whose signature the certificate must bear.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of sampling.", show_default="the certificate's")] = None,
+    device: Annotated[str, typer.Option(help="`cpu` or `cuda`.")] = "cpu",
+    processes: Processes = None,
+    check: Annotated[bool, typer.Option("--check", help="Leave the certificate as it is.")] = False,
+) -> None:
+    """Verify an adapter again and renew its certificate: 0 it holds, 1 it fell short, 2 unusable or not the adapter."""
+    from .verify.certify_command import Request, certify
+
+    request = Request(
+        folder=folder,
+        specs=specs,
+        model=model,
+        key=key,
+        public=public,
+        seed=seed,
+        device=device,
+        num_processes=processes,
+        only_check=check,
+    )
+    raise typer.Exit(certify(request))
+
+
+@app.command()
 def train(
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
