@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field
 
 from ..specs.errors import SpecError
@@ -11,7 +12,7 @@ from ..specs.task import Split
 from ..specs.yaml_file import Row
 from .digests import CERTIFICATE, adapter_digests
 from .record import parse_record, read_json
-from .signature import Signature
+from .signature import Signature, sign
 
 FORMAT = 1
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -115,6 +116,11 @@ def read_certificate(adapter: Path) -> Certificate:
     if certificate.signature and not certificate.signature.is_valid(certificate.signed_bytes):
         raise SpecError(path, "does not belong to this content: the certificate was changed", field="signature")
     return certificate
+
+
+def signed(certificate: Certificate, key: Ed25519PrivateKey) -> Certificate:
+    """Return a certificate with a signature of its content."""
+    return certificate.model_copy(update={"signature": sign(certificate.signed_bytes, key)})
 
 
 def write_certificate(adapter: Path, certificate: Certificate) -> None:

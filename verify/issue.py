@@ -18,11 +18,12 @@ from .certificate import (
     Count,
     Counts,
     RuleCount,
+    signed,
     write_certificate,
 )
 from .digests import adapter_digests, domain_digests
 from .interval import clopper_pearson
-from .signature import read_private_key, sign
+from .signature import read_private_key
 from .verdict import Status, Verdict
 from .verifier import Settings
 
@@ -44,8 +45,34 @@ def issue_certificate(
 
     `verdicts` are those on the answers to `certified_prompts`. Raises SpecError if a file cannot be used.
     """
+    private = read_private_key(key) if key is not None else None
+    certificate = new_certificate(
+        adapter,
+        domain=domain,
+        rulebook=rulebook,
+        settings=settings,
+        base=base,
+        sampling=sampling,
+        verdicts=verdicts,
+    )
+    certificate = signed(certificate, private) if private else certificate
+    write_certificate(adapter, certificate)
+    return certificate
+
+
+def new_certificate(
+    adapter: Path,
+    *,
+    domain: Domain,
+    rulebook: Rulebook,
+    settings: Settings,
+    base: BaseDigests,
+    sampling: CertifiedSampling,
+    verdicts: Sequence[Verdict],
+) -> Certificate:
+    """Return a certificate that nobody has signed and that stands in no file; raises SpecError."""
     digests = domain_digests(domain, rulebook)
-    certificate = Certificate(
+    return Certificate(
         format=FORMAT,
         issued=datetime.now(UTC).isoformat(timespec="seconds"),
         adapter=adapter_digests(adapter),
@@ -60,11 +87,6 @@ def issue_certificate(
         counts=counts_of(verdicts),
         versions={"python": python_version(), **versions(PACKAGES)},
     )
-    if key is not None:
-        signature = sign(certificate.signed_bytes, read_private_key(key))
-        certificate = certificate.model_copy(update={"signature": signature})
-    write_certificate(adapter, certificate)
-    return certificate
 
 
 def certified_prompts(domain: Domain, splits: Sequence[Split], samples_per_prompt: int) -> list[tuple[Task, str]]:

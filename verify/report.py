@@ -15,6 +15,7 @@ from .run_directory import CONFIG, RunDirectory, read_run
 from .verdict import Mode
 
 HTML, JSON, JUNIT = "report.html", "report.json", "junit.xml"
+MAX_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,9 @@ def _check(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> None:
         name for name in {*found.worlds, *config.worlds} if found.worlds.get(name) != config.worlds.get(name)
     )
     if changed:
-        where = f"in {domain.folder}: {', '.join(changed)}; expected what the run was made with (--specs)"
+        more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
+        names = f"{', '.join(changed[:MAX_NAMED])}{more}"
+        where = f"in {domain.folder}: {names}; expected what the run was made with (--specs)"
         raise SpecError(run.path / CONFIG, f"changed since the run, {where}")
 
 
