@@ -6,8 +6,9 @@ from device_checks import assert_repeats, assert_replays, assert_same_bits
 
 from verilora.kernels.invariant_matmul import invariant_matmul, invariant_matmul_reference, launch_invariant_matmul
 
-# Of the whole product, ||out - exact|| / ||exact||: one rounding of each element, and the fp32 sum.
-TOLERANCE = {torch.float32: 1e-6, torch.float16: 3e-4, torch.bfloat16: 3e-3}
+# Of the whole product, ||out - exact|| / ||exact||: one rounding of each element, and in fp32 those of a sum in order,
+# about 0.3 * 2 ** -24 * sqrt(in_dim), which is 2e-6 for the widest.
+TOLERANCE = {torch.float32: 5e-6, torch.float16: 3e-4, torch.bfloat16: 3e-3}
 # num_rows, in_dim, out_dim
 SHAPES = [
     pytest.param((1, 64, 32), id="one row"),

@@ -220,7 +220,7 @@ def test_other_shapes_are_refused() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("vocab_size", VOCABULARIES)
 def test_a_device_draws_what_the_reference_draws_on_a_cpu(vocab_size: int, dtype: torch.dtype) -> None:
-    for seed in range(3):
+    for seed in range(2):
         logits, slots, positions, table = inputs(64, vocab_size, dtype, seed)
         on_device = to(table, "cuda")
         expected = sample_reference(logits, slots, positions, table)
@@ -231,7 +231,7 @@ def test_a_device_draws_what_the_reference_draws_on_a_cpu(vocab_size: int, dtype
 
 @pytest.mark.gpu
 def test_draws_have_the_exact_distribution_on_a_device() -> None:
-    assert_distribution(sample, 400000, "cuda")
+    assert_distribution(sample, 100000, "cuda")
 
 
 @pytest.mark.gpu
