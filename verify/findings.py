@@ -102,7 +102,11 @@ def sentence(run: RunDirectory) -> str:
 
 def caveats(run: RunDirectory) -> list[str]:
     """Return what stands against the verdict: raised alarms, rules that got worse, what rests on observation only."""
-    found = [alarm.message for alarm in run.evaluation.alarms if alarm.raised]
+    found = [f"Alarm {alarm.name}: {alarm.message}." for alarm in run.evaluation.alarms if alarm.raised]
+    if run.settings.get("pairs", {}).get("shuffle"):
+        found.append(
+            "A control experiment: verdicts were shuffled among answers, so nothing could be learned from them."
+        )
     worse = worse_rules(run)
     if worse:
         found.append(f"Kept less often than before, by more than the intervals: {', '.join(worse)}.")

@@ -108,7 +108,6 @@ def _asked(report: Report) -> dict[str, Any]:
         split: next((task.wordings[split][0] for task in domain.tasks.values() if task.wordings.get(split)), "")
         for split, _ in splits
     }
-    test = [task for task in domain.tasks.values() if task.split == "test"]
     is_embedded = config.model in (None, "embedded")
     return {
         "run": run,
@@ -120,7 +119,7 @@ def _asked(report: Report) -> dict[str, Any]:
         "split_names": [split for split, _ in splits],
         "meant": findings.MEANT,
         "wordings": wordings,
-        "test_combinations": list(dict.fromkeys(f"{task.world}, {task.goal.text}" for task in test)),
+        "test_tasks": [task.english for task in domain.tasks.values() if task.split == "test"],
         "is_embedded": is_embedded,
         "model": EMBEDDED if is_embedded else config.model,
         "world_words": WORLDS[WorldKind(config.world)],
