@@ -63,29 +63,30 @@ def invariant_matmul_kernel(
     bias,
     num_rows,
     x_stride,
-    IN_DIM: tl.constexpr,
-    OUT_DIM: tl.constexpr,
+    in_dim,
+    out_dim,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
     STEP: tl.constexpr,
+    IS_EVEN: tl.constexpr,
     HAS_BIAS: tl.constexpr,
 ):
     # Programs that run together share columns: the weight is what should be read once.
     o_row = tl.program_id(0).to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
     o_column = tl.program_id(1).to(tl.int64) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
     m_row = o_row < num_rows
-    m_column = o_column < OUT_DIM
+    m_column = o_column < out_dim
     o_k = tl.arange(0, STEP)
     p_x = x + o_row[:, None] * x_stride + o_k[None, :]
     # Columns beyond the end read the first one, and are not stored.
-    p_weight = weight + tl.where(m_column, o_column, 0)[None, :] * IN_DIM + o_k[:, None]
+    p_weight = weight + tl.where(m_column, o_column, 0)[None, :] * in_dim + o_k[:, None]
     b_out = tl.zeros((BLOCK_ROWS, BLOCK_COLUMNS), dtype=tl.float32)
-    for i_k in range(0, IN_DIM, STEP):
-        if IN_DIM % STEP == 0:
+    for i_k in range(0, in_dim, STEP):
+        if IS_EVEN:
             b_x = tl.load(p_x, mask=m_row[:, None], other=0.0)
             b_weight = tl.load(p_weight)
         else:
-            m_k = o_k < IN_DIM - i_k
+            m_k = o_k < in_dim - i_k
             b_x = tl.load(p_x, mask=m_row[:, None] & m_k[None, :], other=0.0)
             b_weight = tl.load(p_weight, mask=m_k[:, None], other=0.0)
         b_out = tl.dot(b_x, b_weight, b_out, input_precision="ieee")
@@ -93,7 +94,7 @@ def invariant_matmul_kernel(
         p_weight += STEP
     if HAS_BIAS:
         b_out += tl.load(bias + o_column, mask=m_column, other=0.0).to(tl.float32)[None, :]
-    p_out = out + o_row[:, None] * OUT_DIM + o_column[None, :]
+    p_out = out + o_row[:, None] * out_dim + o_column[None, :]
     tl.store(p_out, b_out.to(out.dtype.element_ty), mask=m_row[:, None] & m_column[None, :])
 
 
@@ -128,11 +129,12 @@ def launch_invariant_matmul(x: torch.Tensor, weight: torch.Tensor, bias: torch.T
             bias=weight if bias is None else bias,
             num_rows=num_rows,
             x_stride=x.stride(0),
-            IN_DIM=in_dim,
-            OUT_DIM=out_dim,
+            in_dim=in_dim,
+            out_dim=out_dim,
             BLOCK_ROWS=tile.rows,
             BLOCK_COLUMNS=tile.columns,
             STEP=STEP,
+            IS_EVEN=in_dim % STEP == 0,
             HAS_BIAS=bias is not None,
             num_warps=tile.num_warps,
             num_stages=tile.num_stages,

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.invariant_matmul import invariant_matmul, invariant_matmul_reference, launch_invariant_matmul
 
@@ -74,23 +74,26 @@ def test_other_shapes_are_refused() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", list(TOLERANCE))
 @pytest.mark.parametrize(
-    "shape",
-    [
-        pytest.param((64, 4096, 4096), id="decode"),
-        pytest.param((129, 14336, 4096), id="down"),
-        pytest.param((63, 4096, 32001), id="odd vocabulary"),
-        pytest.param((300, 11008, 4096), id="prefill"),
-    ],
+    ("shape", "dtype"),
+    device_cases({"down": (129, 14336, 4096), "decode": (64, 4096, 4096), "odd vocabulary": (63, 4096, 32001)}),
 )
 def test_real_shapes_on_a_device(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
     check(shape, dtype, "cuda")
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", list(TOLERANCE))
-@pytest.mark.parametrize("shape", [(2048, 4096, 6144), (300, 14336, 4096), (300, 4096, 28672), (300, 1000, 12000)])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    device_cases(
+        {
+            "prefill": (2048, 4096, 6144),
+            "down": (300, 14336, 4096),
+            "wide": (300, 4096, 28672),
+            "odd": (300, 1000, 12000),
+        }
+    ),
+)
 def test_rows_do_not_depend_on_the_batch_on_a_device(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
     x, weight, bias = inputs(shape, dtype, "cuda")
     everything = invariant_matmul(x, weight, bias)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.logprobs import Logprobs, launch_logprobs, logprobs, logprobs_reference
 
@@ -15,7 +15,7 @@ SHAPES = [
     pytest.param((5, 129, 7, 64), id="several blocks"),
     pytest.param((2, 1000, 20, 16), id="many blocks"),
 ]
-LARGE = [pytest.param((64, vocab_size, 20), id=f"{vocab_size}") for vocab_size in (32000, 128256, 151936)]
+LARGE = {f"{vocab_size}": (64, vocab_size, 20) for vocab_size in (32000, 128256, 151936)}
 
 
 def inputs(
@@ -83,8 +83,7 @@ def test_other_shapes_are_refused() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("shape", LARGE)
+@pytest.mark.parametrize(("shape", "dtype"), device_cases(LARGE))
 def test_real_shapes_on_a_device(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
     num_rows, vocab_size, num_top = shape
     logits, tokens = inputs(num_rows, vocab_size, dtype, "cuda")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.rms_norm import launch_rms_norm, rms_norm, rms_norm_reference
 
@@ -16,12 +16,7 @@ SHAPES = [
     pytest.param((5, 3, 63), id="heads"),
     pytest.param((129, 1, 128), id="one head"),
 ]
-LARGE = [
-    pytest.param((64, 4096), id="decode"),
-    pytest.param((129, 11008), id="odd"),
-    pytest.param((63, 14336), id="widest"),
-    pytest.param((65, 32, 128), id="heads"),
-]
+LARGE = {"decode": (64, 4096), "odd": (129, 11008), "widest": (63, 14336), "heads": (65, 32, 128)}
 
 
 def random(shape: tuple[int, ...], dtype: torch.dtype, device: str = "cpu", seed: int = 0) -> torch.Tensor:
@@ -83,14 +78,13 @@ def test_other_shapes_are_refused() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("with_residual", [False, True])
-@pytest.mark.parametrize("dtype", list(TOLERANCE))
-@pytest.mark.parametrize("shape", LARGE)
+@pytest.mark.parametrize(("shape", "dtype"), device_cases(LARGE))
 def test_real_shapes_on_a_device(shape: tuple[int, ...], dtype: torch.dtype, with_residual: bool) -> None:
     check(shape, dtype, "cuda", with_residual)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("shape", LARGE)
+@pytest.mark.parametrize("shape", LARGE.values(), ids=LARGE)
 def test_bits_on_a_device(shape: tuple[int, ...]) -> None:
     x, residual = (random(shape, torch.bfloat16, "cuda", seed) for seed in (0, 1))
     weight = random(shape[-1:], torch.bfloat16, "cuda", seed=2)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.rope import launch_rope, rope, rope_reference, rotary_table
 
@@ -98,16 +98,15 @@ def test_other_shapes_are_refused() -> None:
         launch_rope(query, key, positions[:2], table)
 
 
-LARGE = [
-    pytest.param((64, 32, 8, 128, 128), id="Llama-3.1-8B"),
-    pytest.param((129, 28, 4, 128, 128), id="Qwen2.5-7B"),
-    pytest.param((63, 32, 1, 96, 96), id="one key head"),
-]
+LARGE = {
+    "Llama-3.1-8B": (64, 32, 8, 128, 128),
+    "Qwen2.5-7B": (129, 28, 4, 128, 128),
+    "one key head": (63, 32, 1, 96, 96),
+}
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", list(TOLERANCE))
-@pytest.mark.parametrize("shape", LARGE)
+@pytest.mark.parametrize(("shape", "dtype"), device_cases(LARGE))
 def test_real_shapes_on_a_device(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     check(shape, dtype, "cuda")
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.silu_mul import launch_silu_mul, silu_mul, silu_mul_reference
 
@@ -13,7 +13,7 @@ SHAPES = [
     pytest.param((63, 258), id="odd rows"),
     pytest.param((3, 4098), id="several blocks"),
 ]
-LARGE = [pytest.param((64, 22016), id="Llama-2-7B"), pytest.param((129, 28672), id="Llama-3.1-8B")]
+LARGE = {"Llama-2-7B": (64, 22016), "Llama-3.1-8B": (129, 28672)}
 
 
 def random(shape: tuple[int, int], dtype: torch.dtype, device: str = "cpu", seed: int = 0) -> torch.Tensor:
@@ -49,14 +49,13 @@ def test_other_shapes_are_refused() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", list(TOLERANCE))
-@pytest.mark.parametrize("shape", LARGE)
+@pytest.mark.parametrize(("shape", "dtype"), device_cases(LARGE))
 def test_real_shapes_on_a_device(shape: tuple[int, int], dtype: torch.dtype) -> None:
     check(shape, dtype, "cuda")
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("shape", LARGE)
+@pytest.mark.parametrize("shape", LARGE.values(), ids=LARGE)
 def test_bits_on_a_device(shape: tuple[int, int]) -> None:
     gate_up = random(shape, torch.bfloat16, "cuda")
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.token_bitmask import (
     apply_token_bitmask,
@@ -18,7 +18,7 @@ SHAPES = [
     pytest.param((5, 129), id="odd"),
     pytest.param((2, 5001), id="several blocks"),
 ]
-LARGE = [pytest.param((64, vocab_size), id=f"{vocab_size}") for vocab_size in (32000, 128256, 151936)]
+LARGE = {f"{vocab_size}": (64, vocab_size) for vocab_size in (32000, 128256, 151936)}
 
 
 def inputs(
@@ -82,8 +82,7 @@ def test_other_shapes_are_refused() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("shape", LARGE)
+@pytest.mark.parametrize(("shape", "dtype"), device_cases(LARGE))
 def test_real_shapes_on_a_device(shape: tuple[int, int], dtype: torch.dtype) -> None:
     logits, bitmask, mask_ids = inputs(shape, dtype, "cuda")
     expected = apply_token_bitmask_reference(logits.cpu(), bitmask.cpu(), mask_ids.cpu())

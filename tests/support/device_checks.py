@@ -1,10 +1,19 @@
 """What every kernel must show on a device: the same bits each time, and the same from a replayed graph."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import pytest
 import torch
 
 Run = Callable[[], Sequence[torch.Tensor]]
+DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+
+
+def device_cases(shapes: Mapping[str, tuple[int, ...]]) -> list[object]:
+    """Return parameters (shape, dtype): all types with the first shape, bf16 with the others, as each pair compiles."""
+    first = next(iter(shapes))
+    pairs = [(first, dtype) for dtype in DTYPES] + [(name, torch.bfloat16) for name in shapes if name != first]
+    return [pytest.param(shapes[name], dtype, id=f"{name}, {dtype}") for name, dtype in pairs]
 
 
 def cloned(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:

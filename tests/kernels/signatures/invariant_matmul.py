@@ -1,4 +1,4 @@
-"""How the batch-invariant product is compiled: 4096 to 4096, all tiles."""
+"""How the batch-invariant product is compiled: all tiles."""
 
 
 def row(kind: str, tile: tuple[int, int], num_warps: int, num_stages: int) -> dict[str, object]:
@@ -6,13 +6,12 @@ def row(kind: str, tile: tuple[int, int], num_warps: int, num_stages: int) -> di
     pointers = dict.fromkeys(("out", "x", "weight", "bias"), f"*{kind}")
     return {
         "kernel": "invariant_matmul.invariant_matmul_kernel",
-        "signature": {**pointers, "num_rows": "i32", "x_stride": "i32:16"},
+        "signature": {**pointers, "num_rows": "i32", "x_stride": "i32:16", "in_dim": "i32:16", "out_dim": "i32:16"},
         "constants": {
-            "IN_DIM": 4096,
-            "OUT_DIM": 4096,
             "BLOCK_ROWS": tile[0],
             "BLOCK_COLUMNS": tile[1],
             "STEP": 64,
+            "IS_EVEN": True,
             "HAS_BIAS": True,
         },
         "options": {"num_warps": num_warps, "num_stages": num_stages},
