@@ -143,7 +143,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "cpu"
     samples: int = 16
-    temperature: float = 0.8
+    temperature: float = 1.0
     max_new_tokens: int = 200
     constrained: bool = False
     batch_size: int = 135

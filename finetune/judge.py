@@ -128,4 +128,7 @@ def world_digest(domain: Domain, task: Task, kind: WorldKind) -> str:
 
 
 def _judgement(record: dict[str, Any]) -> Judgement:
-    return Judgement(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+    }
+    return Judgement(**fields)

@@ -1,47 +1,169 @@
-"""The main job. Its first stage exists: before anything is trained, can the tasks be solved under the rulebook?"""
+"""The main job, stage by stage: samples, verdicts, pairs, an adapter, its evaluation, a certificate and a report.
 
-import sys
+Between stages stand files (`run_files.py`), so a run that was stopped goes on where it was.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from ..specs.domain import Domain
 from ..specs.rulebook import Rulebook
-from ..verify.check import Paths
-from ..verify.lint import Linter
-from ..verify.reach import Reach
-from ..verify.render import console
+from ..verify.certificate import BaseDigests, CertifiedSampling
+from ..verify.issue import issue_certificate
+from ..verify.report import build_report
+from ..verify.report_summary import render_summary
+from ..verify.verifier import Verifier
+from .alarms import alarms
+from .baselines import Baselines
+from .config import TrainConfig
+from .drive import Drive
+from .evaluation import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
+from .feasibility import check_tasks
+from .illustrations import examples, violations
+from .judge import Judge
+from .models import Models
+from .pairs import Judged
+from .provenance import check_unchanged, provenance
+from .record_file import write_json
+from .responder import Responder
+from .rounds import Round, Rounds, best
+from .run_files import RunFiles
+from .sampling import derived_seed
+from .stage_times import StageTimes
 
-MISSING = ("samples", "verdicts", "preference pairs", "DPO", "evaluation", "report")
 
+class Pipeline:
+    """One run of `train`. `key` is a private key to sign the certificate with."""
 
-def run(domain: Domain, rulebook: Rulebook, time_limit: float) -> int:
-    """Check every task and say what of the job is missing; return 0, or 1 if a task cannot be solved or judged."""
-    out = console()
-    linter = Linter(domain, rulebook, time_limit)
-    prepared = {name: linter.prepare(name) for name in dict.fromkeys(task.world for task in domain.tasks.values())}
-    questions = dict.fromkeys((task.world, task.goal) for task in domain.tasks.values())
-    out.print(f"Can the tasks of {domain.name} be solved under the rulebook {rulebook.name}?")
-    reaches = []
-    for number, (world, goal) in enumerate(questions, start=1):
-        reaches.append(linter.reach(prepared[world], Paths.FAIR, goal))
-        out.print(f"  [{number}/{len(questions)}] {world}, {goal}: {_answer(reaches[-1])}")
-    unsolvable = sum(reach.realizable is False for reach in reaches)
-    unknown = sum(reach.realizable is None for reach in reaches)
-    unjudged = [rule.rule.id for rule in next(iter(prepared.values())).rules if not rule.compiled]
-    if unsolvable or unknown or unjudged:
-        print(
-            f"error: of {len(questions)} combinations of world and goal {unsolvable} cannot be solved and {unknown} "
-            f"got no answer; rules that could not be translated: {', '.join(unjudged) or 'none'}; see `verilora rules`",
-            file=sys.stderr,
+    def __init__(
+        self,
+        domain: Domain,
+        rulebook: Rulebook,
+        config: TrainConfig,
+        run: RunFiles,
+        out: Console,
+        key: Path | None = None,
+    ) -> None:
+        self.domain = domain
+        self.rulebook = rulebook
+        self.config = config
+        self.run = run
+        self.out = out
+        self.key = key
+        self.models = Models(config, domain)
+        self.times = StageTimes(run.path / "stages.jsonl", out)
+        self.provenance: dict[str, Any] = {}
+
+    def execute(self) -> None:
+        """Do what is not done yet; raises SpecError for what cannot be trained."""
+        self._begin()
+        with self.times.stage("worlds"):
+            check_tasks(self.domain, self.rulebook, self.out.print)
+        judge = Judge(Verifier(self.domain, self.rulebook, self.config.settings), self.run.verdicts, self._processes)
+        responder = Responder(self.config, self.domain, self.models, judge, self.out, self.times)
+        before = evaluate(self.run, responder, "before", None)
+        rounds = Rounds(self.run, responder).train()
+        chosen = best(rounds)
+        self._install(chosen)
+        self._evaluate(responder, before, chosen, rounds)
+        with self.times.stage("certificate"):
+            self._certify(chosen.responses)
+        with self.times.stage("report"):
+            report = build_report(self.run.path, self.domain, self.rulebook)
+        self.out.print(render_summary(report))
+        self.out.print(f"adapter, certificate and report are in {self.run.path}")
+
+    @property
+    def _processes(self) -> int:
+        return self.config.num_processes
+
+    def _begin(self) -> None:
+        """Write config.json, or check that what a run under way depends on is as it was."""
+        self.provenance = provenance(self.domain, self.rulebook, self.models)
+        if self.run.config_path.exists():
+            check_unchanged(self.run.config_path, self.run.read_config(), self.provenance, self.out.print)
+        else:
+            self.run.write_config({**self.config.to_json(), **self.provenance})
+
+    def _install(self, chosen: Round) -> None:
+        """Make the best round's adapter the run's; it is complete or does not exist."""
+        if not self.run.adapter.exists():
+            unfinished = self.run.path / "adapter.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(self.run.round_adapter(chosen.number), unfinished)
+            unfinished.rename(self.run.adapter)
+
+    def _evaluate(self, responder: Responder, before: Responses, chosen: Round, rounds: list[Round]) -> None:
+        """Write eval.json, the last stage that samples."""
+        if self.run.evaluation.exists():
+            return
+        after = chosen.responses
+        splits = split_scores(before, after)
+        telling = Verifier(self.domain, self.rulebook, replace(self.config.settings, witnesses=True))
+        left = violations(_held_out(after), telling, self.config.evaluation.num_replays)
+        baselines = Baselines(self.run, responder, telling)
+        compared = baselines.compare(before["validation"], after["validation"])
+        driven = Drive(self.run, responder, self.rulebook).compare(_held_out(before), _held_out(after))
+        write_json(
+            self.run.evaluation,
+            {
+                "splits": splits,
+                "baselines": compared,
+                "training_tokens": baselines.training_tokens(),
+                "drive": driven,
+                "violations": left,
+                "examples": examples(before["validation"], after["validation"], telling),
+                "alarms": alarms(splits),
+                "rounds": [
+                    {
+                        "round": entry.number,
+                        "pairs": entry.num_pairs,
+                        "validation_compliance": entry.validation,
+                        "kept": entry is chosen,
+                    }
+                    for entry in rounds
+                ],
+                "constrained": constrained_rates(self.run, responder, before["validation"]),
+            },
         )
-        return 1
-    out.print(f"Stages of the job that do not exist yet: {', '.join(MISSING)}. No adapter was trained.", style="yellow")
-    return 0
+
+    def _certify(self, after: Responses) -> None:
+        """Issue the certificate over the answers to held-out prompts."""
+        config = self.config
+        generator = self.models.generator(self.run.adapter)
+        verifier = Verifier(self.domain, self.rulebook, config.settings)
+        issue_certificate(
+            self.run.adapter,
+            domain=self.domain,
+            rulebook=self.rulebook,
+            settings=config.settings,
+            base=BaseDigests(
+                name=config.model or "embedded",
+                digest=generator.digest,
+                tokenizer_digest=generator.tokenizer_digest,
+            ),
+            sampling=CertifiedSampling(
+                splits=tuple(split for split in HELD_OUT if split in after),
+                samples_per_prompt=config.evaluation.held_out,
+                batch_size=config.batch_size,
+                prompt_style=generator.prompt_style,
+                temperature=config.temperature,
+                top_p=1.0,
+                max_new_tokens=config.max_new_tokens,
+                constrained=config.constrained,
+                seed=derived_seed(config.seed, "held-out prompts"),
+            ),
+            verdicts=[
+                verifier.verify_text(answer.sample.text, self.domain.task(answer.sample.task_id))
+                for answer in _held_out(after)
+            ],
+            key=self.key,
+        )
 
 
-def _answer(reach: Reach) -> str:
-    if reach.problem:
-        return f"unknown: {reach.problem}"
-    if not reach.realizable:
-        return "no controller passes the gates and keeps all applicable rules"
-    controller = reach.controller or ""
-    is_steps = controller.startswith("1.")
-    return "yes, for example: " + (" / ".join(controller.splitlines()) if is_steps else f"{reach.num_states} states")
+def _held_out(responses: Responses) -> list[Judged]:
+    return [answer for split in HELD_OUT for answer in responses.get(split, ())]

@@ -1,0 +1,127 @@
+"""Direct preference optimisation (Rafailov et al., NeurIPS 2023) of a LoRA adapter on a round's pairs, with TRL.
+
+Runs in the pipeline's process, or, on several GPUs, as `accelerate launch -m verilora.finetune.dpo RUN ROUND`.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, disable_progress_bars
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+
+from ..specs.domain import load_domain
+from ..synth.generator import Generator
+from ..synth.prompt import Prompter
+from .checkpoints import CompleteCheckpoints
+from .config import TrainConfig
+from .record_file import Record
+from .run_files import RunFiles
+from .sampling import derived_seed
+from .trainer import StepReport, first_model, learning_rate, save_adapter, train_on
+
+
+class _Trainer(CompleteCheckpoints, DPOTrainer):
+    pass
+
+
+def train_dpo(
+    run: RunFiles, config: TrainConfig, number: int, progress: Callable[[int], None] = lambda step: None
+) -> None:
+    """Train the adapter of a round on its pairs, from the last complete checkpoint on, and write it whole.
+
+    Round 1 begins with a fresh adapter, a later one with that of the round before, which is also its reference.
+    """
+    disable_progress_bars()
+    pairs = [record for record in run.pairs.read() if record["round"] == number]
+    generator = Generator(config.model, device=config.device)
+    domain = load_domain(Path(config.specs), config.task)
+    model, peft_config = first_model(generator.model, run, config, number)
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(config, run.round(number), learning_rate(config, generator.model)),
+        train_dataset=_dataset(pairs, Prompter(domain, generator.prompt_style, config.settings.reading)),
+        processing_class=generator.tokenizer,
+        peft_config=peft_config,
+        callbacks=[StepReport(progress)],
+    )
+    train_on(trainer, run.round(number))
+    if trainer.is_world_process_zero():
+        history = [_curve(number, row) for row in trainer.state.log_history if "loss" in row]
+        run.training.write([*(row for row in run.training.read() if row["round"] < number), *history])
+        save_adapter(trainer.model, run.round_adapter(number))
+
+
+def num_steps(num_pairs: int, config: TrainConfig) -> int:
+    """Return how many optimiser steps DPO takes."""
+    per_epoch = -(-num_pairs // config.optimiser.batch_size)
+    return max(1, round(per_epoch * config.optimiser.epochs))
+
+
+def _arguments(config: TrainConfig, folder: Path, rate: float) -> DPOConfig:
+    optimiser = config.optimiser
+    is_cpu = config.device == "cpu"
+    return DPOConfig(
+        output_dir=str(folder),
+        seed=derived_seed(config.seed, "dpo") % 2**31,
+        use_cpu=is_cpu,
+        bf16=not is_cpu,
+        # None, because TRL's default is True and transformers has renamed it.
+        gradient_checkpointing=None,
+        learning_rate=rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.1,
+        beta=optimiser.beta,
+        loss_type=list(optimiser.loss_type),
+        loss_weights=list(optimiser.loss_weights),
+        num_train_epochs=optimiser.epochs,
+        per_device_train_batch_size=optimiser.batch_size,
+        max_length=optimiser.max_length,
+        precompute_ref_log_probs=True,
+        save_strategy="steps",
+        save_steps=optimiser.save_steps,
+        save_total_limit=None,
+        logging_steps=1,
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        dataloader_pin_memory=not is_cpu,
+    )
+
+
+def _dataset(pairs: list[Record], prompter: Prompter) -> Dataset:
+    """Return pairs as conversations; the chat template ends an answer with the end-of-sequence token."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": list(prompter.ask(pair["wording"])),
+                "chosen": [{"role": "assistant", "content": pair["chosen"]}],
+                "rejected": [{"role": "assistant", "content": pair["rejected"]}],
+            }
+            for pair in pairs
+        ]
+    )
+
+
+def _curve(number: int, row: dict[str, Any]) -> Record:
+    return {
+        "round": number,
+        "step": row["step"],
+        "epoch": row["epoch"],
+        "loss": row["loss"],
+        "accuracy": row["rewards/accuracies"],
+        "margin": row["rewards/margins"],
+        "learning_rate": row["learning_rate"],
+    }
+
+
+def main() -> None:
+    """Train one round of a run, as a process of its own."""
+    run = RunFiles(Path(sys.argv[1]))
+    train_dpo(run, TrainConfig.from_json(run.read_config()), int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Group relative policy optimisation (Shao et al., 2024) of a LoRA adapter, with the verifier as its reward, with TRL.
+
+The reward of an answer is its compliance (in paper mode the share of rules that it keeps); answers to one prompt are
+compared with each other. It needs no pairs and samples as it goes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from datasets import Dataset, disable_progress_bars
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from ..specs.domain import Domain
+from ..synth.generator import Generator
+from ..synth.prompt import Prompter
+from ..verify.verdict import Mode
+from .checkpoints import CompleteCheckpoints
+from .config import TrainConfig
+from .judge import Judge
+from .record_file import Record
+from .run_files import RunFiles
+from .sampling import asks_of, derived_seed
+from .trainer import StepReport, first_model, learning_rate, save_adapter, train_on
+
+
+class _Trainer(CompleteCheckpoints, GRPOTrainer):
+    pass
+
+
+def train_grpo(run: RunFiles, config: TrainConfig, number: int, judge: Judge, progress: Callable[[int], None]) -> None:
+    """Train the adapter of a round on the verifier's reward, from the last complete checkpoint on."""
+    disable_progress_bars()
+    domain = judge.verifier.domain
+    generator = Generator(config.model, device=config.device)
+    model, peft_config = first_model(generator.model, run, config, number)
+    prompter = Prompter(domain, generator.prompt_style, config.settings.reading)
+    trainer = _Trainer(
+        model=model,
+        reward_funcs=_reward(judge, domain, config),
+        args=_arguments(config, str(run.round(number)), learning_rate(config, generator.model)),
+        train_dataset=_dataset(domain, prompter),
+        processing_class=generator.tokenizer,
+        peft_config=peft_config,
+        callbacks=[StepReport(progress)],
+    )
+    train_on(trainer, run.round(number))
+    history = [_curve(number, row) for row in trainer.state.log_history if "reward" in row]
+    run.training.write([*(row for row in run.training.read() if row["round"] < number), *history])
+    save_adapter(trainer.model, run.round_adapter(number))
+
+
+def _reward(judge: Judge, domain: Domain, config: TrainConfig) -> Callable[..., list[float | None]]:
+    def reward(completions: list[Any], task_id: list[str], **_: Any) -> list[float | None]:
+        texts = [messages[0]["content"] for messages in completions]
+        judgements = judge.judge([(text, domain.task(name)) for text, name in zip(texts, task_id, strict=True)])
+        if config.mode is Mode.PAPER:
+            return [judgement.raw_kept / len(judgement.rules) for judgement in judgements]
+        return [judgement.compliance for judgement in judgements]
+
+    return reward
+
+
+def _dataset(domain: Domain, prompter: Prompter) -> Dataset:
+    asks = asks_of(domain, "train", 1, prompter)
+    return Dataset.from_list([{"prompt": list(ask.conversation), "task_id": ask.task.id} for ask in asks])
+
+
+def _arguments(config: TrainConfig, folder: str, rate: float) -> GRPOConfig:
+    is_cpu = config.device == "cpu"
+    return GRPOConfig(
+        output_dir=folder,
+        seed=derived_seed(config.seed, "grpo") % 2**31,
+        use_cpu=is_cpu,
+        bf16=not is_cpu,
+        # None, because TRL's default is True and transformers has renamed it.
+        gradient_checkpointing=None,
+        learning_rate=rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.1,
+        beta=config.grpo.beta,
+        max_steps=config.grpo.num_steps,
+        num_generations=config.grpo.group_size,
+        per_device_train_batch_size=config.grpo.batch_size,
+        temperature=config.temperature,
+        max_completion_length=config.max_new_tokens,
+        save_strategy="steps",
+        save_steps=config.optimiser.save_steps,
+        logging_steps=1,
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        dataloader_pin_memory=not is_cpu,
+    )
+
+
+def _curve(number: int, row: dict[str, Any]) -> Record:
+    """Return a step's figures; the mean reward stands where DPO has an accuracy."""
+    return {
+        "round": number,
+        "step": row["step"],
+        "epoch": row["epoch"],
+        "loss": row["loss"],
+        "reward": row["reward"],
+        "learning_rate": row["learning_rate"],
+    }

@@ -1,0 +1,55 @@
+"""The options of the command `train` as the settings of a run."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..verify.verdict import Mode
+from ..verify.world import WorldKind
+from .config import (
+    EvaluationConfig,
+    OptimiserConfig,
+    PairConfig,
+    TrainConfig,
+)
+
+NAMED_ALIKE = (
+    "rulebook", "model", "mode", "seed", "device", "samples", "temperature", "constrained", "rounds", "algorithm",
+    "baselines",
+)  # fmt: skip
+
+
+def resolve(options: Mapping[str, Any]) -> TrainConfig:
+    """Return the settings that options of the command line ask for; raises ValueError for one that cannot be."""
+    mode = options["mode"]
+    pairs = PairConfig(shuffle=options["shuffle_verdicts"])
+    if mode is Mode.PAPER:
+        # Counted in rules.
+        pairs = replace(pairs, margin=1.0)
+    optimiser = OptimiserConfig(learning_rate=options["learning_rate"], beta=options["beta"], epochs=options["epochs"])
+    if options["loss_type"]:
+        optimiser = replace(optimiser, **_losses(options["loss_type"]))
+    return TrainConfig(
+        task=options["task"],
+        specs=str(options["specs"]),
+        world=options["world"] or (WorldKind.UNIVERSAL if mode is Mode.PAPER else WorldKind.SIMULATED),
+        num_processes=options["processes"] or os.cpu_count() or 1,
+        pairs=pairs,
+        optimiser=optimiser,
+        evaluation=EvaluationConfig(drive_seconds=options["drive_seconds"]),
+        **{name: options[name] for name in NAMED_ALIKE},
+    )
+
+
+def _losses(texts: Sequence[str]) -> dict[str, Any]:
+    """Return TRL's loss types and weights from LOSS or LOSS:WEIGHT."""
+    names, weights = [], []
+    for text in texts:
+        name, _, weight = text.partition(":")
+        try:
+            weights.append(float(weight or 1))
+        except ValueError:
+            raise ValueError(f"loss_type: expected LOSS or LOSS:WEIGHT with a number, got {text!r}") from None
+        names.append(name)
+    return {"loss_type": tuple(names), "loss_weights": tuple(weights)}

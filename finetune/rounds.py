@@ -1,0 +1,135 @@
+"""Rounds: fresh samples from the last adapter, their verdicts, pairs, and an adapter trained on them."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+
+from ..specs.errors import SpecError
+from ..verify.progress import progress
+from .config import Algorithm
+from .evaluation import Responses, evaluate
+from .pairs import Judged, make_pairs
+from .responder import Responder
+from .run_files import RunFiles
+from .sampling import asks_of
+from .score import mean_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What a round made: its number (0: nothing was trained), how many pairs, the answers with its adapter."""
+
+    number: int
+    num_pairs: int
+    responses: Responses
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """Mean compliance on the validation split, which decides between rounds."""
+        answers = self.responses["validation"]
+        prompts = [(answer.sample.task_id, answer.sample.wording) for answer in answers]
+        return mean_of([answer.judgement.compliance for answer in answers], prompts)
+
+
+class Rounds:
+    """The rounds of a run. The best by validation is kept; the first that does not improve on it is the last."""
+
+    def __init__(self, run: RunFiles, responder: Responder) -> None:
+        self.run = run
+        self.responder = responder
+        self.config = responder.config
+
+    def train(self) -> list[Round]:
+        """Return the rounds that were trained, the ones done earlier included; raises SpecError without any pair."""
+        done: list[Round] = []
+        for number in range(1, self.config.rounds + 1):
+            num_pairs = self._train(number)
+            if not num_pairs:
+                break
+            adapter = self.run.round_adapter(number)
+            responses = evaluate(self.run, self.responder, f"after-{number}", adapter)
+            done.append(Round(number=number, num_pairs=num_pairs, responses=responses))
+            if best(done) is not done[-1]:
+                break
+        return done
+
+    def _train(self, number: int) -> int:
+        """Train the adapter of a round if it is not there, and return the number of its pairs."""
+        samples = self._sample(number)
+        if self.config.algorithm is Algorithm.GRPO:
+            self._train_grpo(number)
+            return len(samples)
+        num_pairs = self._pair(number, samples)
+        if num_pairs and not self.run.round_adapter(number).exists():
+            self.responder.models.release()
+            self._train_dpo(number, num_pairs)
+        return num_pairs
+
+    def _sample(self, number: int) -> list[Judged]:
+        config = self.config
+        if config.algorithm is Algorithm.GRPO:
+            return []
+        asks = asks_of(self.responder.domain, "train", config.samples, self.responder.models.prompter())
+        adapter = self.run.round_adapter(number - 1) if number > 1 else None
+        return self.responder.answer(self.run.samples, f"round {number}", asks, adapter, first=(number - 1) * len(asks))
+
+    def _pair(self, number: int, samples: Sequence[Judged]) -> int:
+        """Write the pairs of a round if they are not there, and return how many there are."""
+        config = self.config
+        known = self.run.pairs.read()
+        of_round = [record for record in known if record["round"] == number]
+        if of_round:
+            return len(of_round)
+        pairs = make_pairs(samples, config.mode, config.pairs, config.seed + number)
+        if not pairs and number == 1:
+            most = max(answer.judgement.compliance for answer in samples)
+            raise NoPairs(
+                f"no pair: of {len(samples)} answers no two to one task are {config.pairs.margin:g} apart with the "
+                f"better one at {config.pairs.min_chosen:g} or more (the best has {most:.2f}); no adapter was made"
+            )
+        self.run.pairs.write([*known, *({"round": number, **asdict(pair)} for pair in pairs)])
+        return len(pairs)
+
+    def _train_dpo(self, number: int, num_pairs: int) -> None:
+        from .dpo import num_steps, train_dpo
+
+        num_devices = torch.cuda.device_count() if self.config.device == "cuda" else 0
+        if num_devices > 1:
+            self._launch(number, num_devices)
+            return
+        out, steps = self.responder.out, num_steps(num_pairs, self.config)
+        with self.responder.times.stage(f"DPO, round {number}"), progress(out, "  steps", steps) as report:
+            train_dpo(self.run, self.config, number, report)
+
+    def _launch(self, number: int, num_devices: int) -> None:
+        """Train on several GPUs, one process each."""
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(num_devices)]
+        command += ["--mixed_precision", "bf16", "-m", "verilora.finetune.dpo", str(self.run.path), str(number)]
+        done = subprocess.run(command, check=False)  # noqa: S603
+        if done.returncode:
+            raise RuntimeError(f"training on {num_devices} GPUs ended with exit code {done.returncode}")
+
+    def _train_grpo(self, number: int) -> None:
+        from .grpo import train_grpo
+
+        if self.run.round_adapter(number).exists():
+            return
+        self.responder.models.release()
+        out, steps = self.responder.out, self.config.grpo.num_steps
+        with self.responder.times.stage(f"GRPO, round {number}"), progress(out, "  steps", steps) as report:
+            train_grpo(self.run, self.config, number, self.responder.judge, report)
+
+
+class NoPairs(SpecError):
+    """Nothing to learn from: the responses to each task are alike, or none is good enough."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("samples.jsonl", message)
+
+
+def best(rounds: Sequence[Round]) -> Round:
+    """Return the best round by validation, the first of equals."""
+    return max(rounds, key=lambda entry: entry.validation["mean"])

@@ -1,0 +1,70 @@
+"""The files of a run: where each stage finds what the ones before it wrote."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ..specs.errors import SpecError
+from .record_file import RecordFile, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """The files of a run. What a round trains lies in a folder of its own until the best round becomes `adapter/`."""
+
+    path: Path
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def verdicts(self) -> Path:
+        return self.path / "verdicts.jsonl"
+
+    @property
+    def pairs(self) -> RecordFile:
+        return RecordFile(self.path / "pairs.jsonl")
+
+    @property
+    def training(self) -> RecordFile:
+        return RecordFile(self.path / "training.jsonl")
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "eval.json"
+
+    def evaluated(self, name: str) -> Path:
+        """Return where the responses of one evaluation stand."""
+        return self.path / "evaluation" / f"{name}.jsonl"
+
+    def round(self, number: int) -> Path:
+        """Return the folder of a round: its checkpoints, then its `adapter/`."""
+        return self.path / "checkpoints" / f"round-{number}"
+
+    def round_adapter(self, number: int) -> Path:
+        """Return the adapter of a round; of round 0 there is none."""
+        return self.round(number) / "adapter"
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the content of config.json; raises SpecError if there is none, so that this is no run."""
+        if not self.config_path.is_file():
+            raise SpecError(self.path, "not a run directory: expected a config.json in it")
+        try:
+            return cast(dict[str, Any], json.loads(self.config_path.read_text()))
+        except json.JSONDecodeError as error:
+            raise SpecError(self.config_path, f"not JSON: {error.msg}", line=error.lineno) from None
+
+    def write_config(self, content: dict[str, Any]) -> None:
+        """Make the directory and its config.json."""
+        (self.path / "evaluation").mkdir(parents=True, exist_ok=True)
+        write_json(self.config_path, content)

@@ -1,0 +1,58 @@
+"""What all ways to train an adapter share: where it begins, how fast it learns, how it is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, PeftModel
+from transformers import PrinterCallback, TrainerCallback
+
+from .checkpoints import last_checkpoint
+from .config import TrainConfig
+from .run_files import RunFiles
+
+SMALL = 20_000_000
+# For adapters of models below and above that many parameters.
+SMALL_LEARNING_RATE, LEARNING_RATE = 1e-3, 5e-5
+
+
+class StepReport(TrainerCallback):
+    """Tells after each step how many are done."""
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self._progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._progress(state.global_step)
+
+
+def first_model(model: Any, run: RunFiles, config: TrainConfig, number: int) -> tuple[Any, LoraConfig | None]:
+    """Return what TRL begins a round with: the base model and a fresh adapter, or the adapter of the round before."""
+    if number == 1:
+        fresh = LoraConfig(
+            r=config.lora.rank, lora_alpha=config.lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
+        return model, fresh
+    return PeftModel.from_pretrained(model, str(run.round_adapter(number - 1)), is_trainable=True), None
+
+
+def learning_rate(config: TrainConfig, model: Any) -> float:
+    """Return the learning rate that was chosen, or the default of the model's size."""
+    if config.optimiser.learning_rate is not None:
+        return config.optimiser.learning_rate
+    return SMALL_LEARNING_RATE if model.num_parameters() < SMALL else LEARNING_RATE
+
+
+def train_on(trainer: Any, folder: Path) -> None:
+    """Train from the last complete checkpoint in a folder on, or from the beginning."""
+    # Without a bar of its own, the trainer would print a line for each step: we report progress.
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = last_checkpoint(folder)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write an adapter in PEFT's format; the folder is complete or does not exist."""
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    model.save_pretrained(str(unfinished), selected_adapters=["default"])
+    unfinished.rename(folder)
