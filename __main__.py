@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .finetune.config import Algorithm, Budget
 from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.errors import SpecError
 from .synth.controller import Ending, Otherwise, Reading
@@ -131,6 +132,66 @@ def drive(
     raise typer.Exit(drive_file(file, domain, book, reading, task_id, episodes, processes, replay, rule))
 
 
+@app.command()
+def synthesize(
+    task: DomainName = "driving",
+    specs: Specs = SHIPPED,
+    task_id: Annotated[
+        str | None, typer.Option("--for", metavar="TASK_ID", help="The task that answers are judged as.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="The words to ask in.", show_default="the first wording of the task")
+    ] = None,
+    rulebook: Book = DEFAULT_RULEBOOK,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="ID_OR_PATH", help="A causal language model.", show_default="the embedded one"),
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A LoRA adapter, or the directory of a run.")
+    ] = None,
+    num_answers: Annotated[int, typer.Option("-n", min=1, max=256, help="How many answers.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0, help="Of sampling; 0 takes the likeliest.")] = 0.8,
+    constrained: Annotated[bool, typer.Option("--constrained", help="Sample under the grammar of steps.")] = False,
+    align: Annotated[
+        bool, typer.Option("--align", help="Ask a general model twice: freely, then in the vocabulary.")
+    ] = False,
+    world: Annotated[WorldKind, typer.Option(help="What is judged in.")] = WorldKind.SIMULATED,
+    ending: Annotated[Ending, typer.Option(help="What follows the last step.")] = Ending.PATROL,
+    otherwise: Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")] = Otherwise.STAY,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if a rule is kept by observation only.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of sampling.")] = 0,
+    device: Annotated[str, typer.Option(help="`cpu` or `cuda`.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Let a language model write controllers: 0 the best keeps all, 1 it does not or is not judged, 2 unusable."""
+    from .synth.generator import Sampling
+    from .verify.synthesize_command import Request
+    from .verify.synthesize_command import synthesize as run
+    from .verify.verifier import Settings
+
+    try:
+        sampling = Sampling(temperature=temperature, constrained=constrained)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    request = Request(
+        task_id=task_id,
+        text=text,
+        model=model,
+        adapter=adapter,
+        device=device,
+        num_answers=num_answers,
+        sampling=sampling,
+        align=align,
+        seed=seed,
+    )
+    settings = Settings(world=world, reading=Reading(ending=ending, otherwise=otherwise))
+    domain = load_domain(specs, task)
+    raise typer.Exit(run(domain, domain.rulebook(rulebook), settings, request, as_json=as_json, strict=strict))
+
+
 @world_app.command("learn")
 def world_learn(
     task: DomainName = "driving",
@@ -211,16 +272,64 @@ def certify(
 
 @app.command()
 def train(
+    context: typer.Context,
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
     rulebook: Book = DEFAULT_RULEBOOK,
-    time_limit: TimeLimit = 30.0,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="ID_OR_PATH", help="A causal language model.", show_default="the embedded one"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the run goes.", show_default="a new one under runs/")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="How many answers to each train prompt, a round.")] = 16,
+    rounds: Annotated[int, typer.Option(min=1, help="At most so many; the best by validation is kept.")] = 1,
+    world: Annotated[WorldKind | None, typer.Option(help="Default: simulated; in paper mode universal.")] = None,
+    mode: Annotated[Mode, typer.Option(help="Gates and applicable rules, or the paper's raw count.")] = Mode.GATED,
+    algorithm: Annotated[
+        Algorithm, typer.Option(help="On preference pairs, or on the verifier's reward.")
+    ] = Algorithm.DPO,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="`cpu` or `cuda`; with several GPUs all of them train.")] = "cpu",
+    temperature: Annotated[float, typer.Option(help="Of sampling, everywhere.")] = 1.0,
+    constrained: Annotated[bool, typer.Option("--constrained", help="Sample under the grammar of steps.")] = False,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of DPO or GRPO.", show_default="by the size of the model")
+    ] = None,
+    beta: Annotated[float, typer.Option(help="Of DPO.")] = 0.4,
+    loss_type: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LOSS[:WEIGHT]", help="TRL's DPO losses.", show_default="sigmoid:1 sft:4"),
+    ] = None,
+    epochs: Annotated[float, typer.Option(help="Of DPO.")] = 3.0,
+    baselines: Annotated[Budget, typer.Option(help="A few tries, or the tokens that training sampled.")] = Budget.SHORT,
+    shuffle_verdicts: Annotated[
+        bool, typer.Option("--shuffle-verdicts", help="A control experiment: train on permuted verdicts.")
+    ] = False,
+    drive_seconds: Annotated[float, typer.Option(min=0, help="At most, in the simulator; 0 leaves it out.")] = 110.0,
+    processes: Processes = None,
+    key: Annotated[Path | None, typer.Option(metavar="PEM", help="Sign the certificate with this Ed25519 key.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with the run in this directory.")] = None,
 ) -> None:
-    """Train an adapter. So far only its first stage exists: can the tasks be solved under the rulebook at all?"""
-    from .finetune.pipeline import run
+    """Train an adapter: sample, verify, rank, DPO, evaluate, certify, report. 0 done, 2 unusable input, 130 stopped."""
+    from .finetune.options import resolve
+    from .finetune.train_command import train_new, train_resumed
 
+    asked = {name: value for name, value in context.params.items() if _was_named(context, name)}
+    if resume is not None:
+        raise typer.Exit(train_resumed(resume, asked, key))
     domain = load_domain(specs, task)
-    raise typer.Exit(run(domain, domain.rulebook(rulebook), time_limit))
+    try:
+        config = resolve(context.params)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    raise typer.Exit(train_new(domain, config, out, key))
+
+
+def _was_named(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def main() -> None:
