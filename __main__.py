@@ -1,5 +1,6 @@
 """The command line: `verilora` and `train`. The commands import what they need, so `--help` starts at once."""
 
+import os
 import sys
 import traceback
 from io import TextIOWrapper
@@ -109,11 +110,16 @@ def rules(
 
 @app.command()
 def drive(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Numbered steps; `-` is standard input.")],
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="Numbered steps or HOA; `-` is standard input.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="RUN_DIR", help="Instead of a file: controllers of a run, before and after.")
+    ] = None,
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
     task_id: Annotated[str | None, typer.Option("--for", metavar="TASK_ID", help="The task of the file.")] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="How many, from seed 0 on.")] = 100,
+    episodes: Annotated[int, typer.Option(min=1, help="How many for each controller.")] = 100,
     rulebook: Book = DEFAULT_RULEBOOK,
     ending: Annotated[Ending, typer.Option(help="What follows the last step.")] = Ending.PATROL,
     otherwise: Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")] = Otherwise.STAY,
@@ -121,7 +127,17 @@ def drive(
     replay: Annotated[Path | None, typer.Option(metavar="GIF", help="Write an episode as an animated picture.")] = None,
     rule: Annotated[str | None, typer.Option(help="Replay the first episode that breaks this rule.")] = None,
 ) -> None:
-    """Drive a controller in the simulator: 0 no rule was violated, 1 one was, 2 unusable input."""
+    """Drive a controller in the simulator: 0 no rule was violated, 1 one was, 2 unusable input.
+
+    With --run, a controller before and one after training for each task: 1 if a rule is violated more often after.
+    """
+    if (file is None) == (run is None):
+        raise typer.BadParameter("expected either a FILE or --run RUN_DIR")
+    if run is not None:
+        from .finetune.drive_command import audit_run
+
+        raise typer.Exit(audit_run(run, episodes, processes or os.cpu_count() or 1))
+    assert file is not None
     from .verify.drive_command import drive_file
 
     if rule and not replay:

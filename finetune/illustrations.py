@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..envs.scenario import SCENARIOS
+from ..verify.replay_search import ReplaySearch
 from ..verify.verdict import Status
 from ..verify.verifier import Verifier
 from .pairs import Judged
+from .run_files import RunFiles
 
 NUM_EXAMPLES = 4
 
@@ -48,10 +51,23 @@ def violations(after: Sequence[Judged], verifier: Verifier, most: int) -> list[d
             "rule": rule_id,
             "num_answers": len(answers),
             **_told(answers[0], verifier),
-            "replay": None,
         }
         for rule_id, answers in by_count[:most]
     ]
+
+
+def add_replays(left: list[dict[str, Any]], search: ReplaySearch, run: RunFiles) -> None:
+    """Give each violation in a simulated world an episode that shows it, as a GIF, or how many were tried in vain."""
+    for violation in left:
+        task = search.domain.task(violation["task"])
+        if task.world not in SCENARIOS:
+            continue
+        found = search.find(violation["text"], task, violation["rule"])
+        violation["replay"] = {"seed": found.seed, "searched": found.num_tried, "pending": found.is_pending}
+        if found.seed is not None:
+            path = run.path / "replays" / f"{violation['rule']}.gif"
+            search.save(path, violation["text"], task, found.seed)
+            violation["replay"]["gif"] = str(path.relative_to(run.path))
 
 
 def _told(answer: Judged, verifier: Verifier) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..specs.domain import Domain
 from ..specs.rulebook import Rulebook
 from ..verify.certificate import BaseDigests, CertifiedSampling
 from ..verify.issue import issue_certificate
+from ..verify.replay_search import ReplaySearch
 from ..verify.report import build_report
 from ..verify.report_summary import render_summary
 from ..verify.verifier import Verifier
@@ -23,7 +24,7 @@ from .config import TrainConfig
 from .drive import Drive
 from .evaluation import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
 from .feasibility import check_tasks
-from .illustrations import examples, violations
+from .illustrations import add_replays, examples, violations
 from .judge import Judge
 from .models import Models
 from .pairs import Judged
@@ -107,6 +108,8 @@ class Pipeline:
         left = violations(_held_out(after), telling, self.config.evaluation.num_replays)
         baselines = Baselines(self.run, responder, telling)
         compared = baselines.compare(before["validation"], after["validation"])
+        with self.times.stage("replays"):
+            add_replays(left, ReplaySearch(self.domain, self.rulebook, self.config.settings.reading), self.run)
         driven = Drive(self.run, responder, self.rulebook).compare(_held_out(before), _held_out(after))
         write_json(
             self.run.evaluation,

@@ -1,0 +1,87 @@
+"""What `verilora drive --run` does: the full audit of a run in the simulator, without the time limit of training."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+
+from ..specs.domain import Domain, load_domain
+from ..specs.errors import SpecError
+from ..verify.progress import progress
+from ..verify.render import console
+from ..verify.verifier import Verifier
+from .config import TrainConfig
+from .drive import drive, drive_score, drivers
+from .judge import Judge
+from .pairs import Judged
+from .record_file import RecordFile, write_json
+from .run_files import RunFiles
+from .sampling import Sample
+
+NO_LIMIT = 86_400.0
+
+
+def audit_run(path: Path, num_episodes: int, num_processes: int) -> int:
+    """Drive a controller before and one after training for each task of a run, print and write how they fared.
+
+    Return 0, or 1 if a rule is violated more often after than before, beyond the intervals. Raises SpecError.
+    """
+    run = RunFiles(path)
+    config = TrainConfig.from_json(run.read_config())
+    domain = load_domain(Path(config.specs), config.task)
+    rulebook = domain.rulebook(config.rulebook)
+    judge = Judge(Verifier(domain, rulebook, config.settings), run.verdicts, num_processes)
+    before, after = (_held_out(run, name, domain, judge) for name in ("before", f"after-{_kept_round(run)}"))
+    pairs = drivers(before, after, domain)
+    if not pairs:
+        raise SpecError(path, "nothing to drive: no task of it has a simulated world and answers that parse")
+    out = console()
+    with progress(out, "driving, tasks", len(pairs)) as report:
+        driven = drive(pairs, domain, config.settings.reading, num_episodes, NO_LIMIT, num_processes, report)
+    scores = {when: drive_score(side, rulebook) for when, side in zip(("before", "after"), driven, strict=True)}
+    write_json(run.path / "drive.json", scores)
+    out.print(_table(scores))
+    worse = [rule_id for rule_id in scores["after"]["rules"] if _is_worse(scores, rule_id)]
+    if worse:
+        print(f"violated more often after training than before: {', '.join(worse)}", file=sys.stderr)
+    return int(bool(worse))
+
+
+def _kept_round(run: RunFiles) -> int:
+    if not run.evaluation.is_file():
+        raise SpecError(run.path, "the run is not finished: expected an eval.json, which `train --resume` makes")
+    rounds = json.loads(run.evaluation.read_text())["rounds"]
+    return next(int(entry["round"]) for entry in rounds if entry["kept"])
+
+
+def _held_out(run: RunFiles, name: str, domain: Domain, judge: Judge) -> list[Judged]:
+    samples = [Sample.of(record) for record in RecordFile(run.evaluated(name)).read()]
+    judgements = judge.judge([(sample.text, domain.task(sample.task_id)) for sample in samples])
+    return [Judged(*pair) for pair in zip(samples, judgements, strict=True)]
+
+
+def _is_worse(scores: dict[str, Any], rule_id: str) -> bool:
+    before, after = (scores[when]["rules"].get(rule_id) for when in ("before", "after"))
+    return bool(before and after and after["share_violated"]["low"] > before["share_violated"]["high"])
+
+
+def _table(scores: dict[str, Any]) -> RenderableType:
+    """Return the share of episodes that broke each rule, and how they ended, before and after."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("violated, 95 % interval", "before", "after"):
+        table.add_column(column, justify="left" if column.startswith("violated") else "right")
+    for rule_id in dict.fromkeys((*scores["before"]["rules"], *scores["after"]["rules"])):
+        rules = [scores[when]["rules"].get(rule_id) for when in ("before", "after")]
+        table.add_row(rule_id, *(_share(rule["share_violated"]) if rule else "-" for rule in rules))
+    table.add_section()
+    for name in ("arrived", "crashed", "at_fault"):
+        table.add_row(name.replace("_", " "), *(_share(scores[when][name]) for when in ("before", "after")))
+    return table
+
+
+def _share(share: dict[str, Any]) -> str:
+    return f"{share['share']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
