@@ -36,8 +36,13 @@ Phase = Literal["prefill", "decode"]
 # Lengths of the wide dimension whose products are summed apart. They shape the result's bits: never chosen by size.
 DECODE_SPLIT = 512
 PREFILL_SPLIT = 2048
-# Rows of A or B in one tile of work.
+PREFILL_STEP = 128
+# Rows of A or B that a program takes at a time.
 BLOCK_R = 16
+SHRINK_DECODE = {"BLOCK_R": BLOCK_R, "num_warps": 4}
+EXPAND_DECODE = {"BLOCK_R": BLOCK_R, "num_warps": 1}
+SHRINK_PREFILL = {"BLOCK_M": PREFILL_BLOCK, "BLOCK_R": BLOCK_R, "num_warps": 4, "num_stages": 3}
+EXPAND_PREFILL = {"BLOCK_M": PREFILL_BLOCK, "BLOCK_R": BLOCK_R, "num_warps": 8, "num_stages": 1}
 
 FIRST_ROW_ = tl.constexpr(FIRST_ROW)
 END_ROW_ = tl.constexpr(END_ROW)
@@ -125,7 +130,7 @@ def tile_pointers(
     return pool + page * (PAGE_TILES * TILE) + o_tile * TILE + in_next
 
 
-@triton.jit(do_not_specialize=["layer", "projection"])
+@triton.jit(do_not_specialize=["layer", "projection", "stride_table"])
 def shrink_decode_kernel(
     x,
     partial,
@@ -198,7 +203,7 @@ def summed_splits(p_partial, o_rank, m_rank, NUM_SPLITS: tl.constexpr, BLOCK_S: 
     return tl.sum(tl.load(p_partial + o_split[:, None] * MAX_RANK + o_rank[None, :], mask=m_split, other=0.0), axis=0)
 
 
-@triton.jit(do_not_specialize=["layer", "projection"])
+@triton.jit(do_not_specialize=["layer", "projection", "stride_table"])
 def expand_decode_kernel(
     output,
     partial,
@@ -256,7 +261,7 @@ def expand_decode_kernel(
         tl.store(p_out, (base.to(tl.float32) + scale * product).to(base.dtype), mask=m_out)
 
 
-@triton.jit(do_not_specialize=["layer", "projection"])
+@triton.jit(do_not_specialize=["layer", "projection", "stride_table"])
 def shrink_prefill_kernel(
     x,
     partial,
@@ -310,7 +315,7 @@ def shrink_prefill_kernel(
             tl.store(p_partial + o_rank[None, :], product, mask=m_row[:, None] & m_rank[None, :])
 
 
-@triton.jit(do_not_specialize=["layer", "projection"])
+@triton.jit(do_not_specialize=["layer", "projection", "stride_table"])
 def expand_prefill_kernel(
     output,
     partial,
@@ -365,6 +370,11 @@ def expand_prefill_kernel(
         tl.store(p_out, (base.to(tl.float32) + scale * product).to(base.dtype), mask=m_block)
 
 
+def can_start_early(device: torch.device) -> bool:
+    """Return whether a kernel may start while the one before it runs (sm_90 and later)."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+
+
 def launch_sgmv(
     output: torch.Tensor,
     x: torch.Tensor,
@@ -382,7 +392,7 @@ def launch_sgmv(
     split = DECODE_SPLIT if phase == "decode" else PREFILL_SPLIT
     num_splits = triton.cdiv(x.shape[1], split)
     partial = torch.empty(len(x), num_slices, num_splits, memory.max_rank, dtype=torch.float32, device=x.device)
-    early = x.is_cuda and torch.cuda.get_device_capability(x.device) >= (9, 0)
+    early = can_start_early(x.device)
     common = {
         "partial": partial,
         "pool": memory.pool.view(pages.dtype),
@@ -411,17 +421,15 @@ def launch_sgmv(
     shrink_grid = (num_splits, num_slices, len(items))
     expand_grid = (sum(map(pages.num_cuts, widths)), len(items))
     if phase == "decode":
-        shrink_decode_kernel[shrink_grid](**shrink, BLOCK_R=BLOCK_R, EARLY=early, num_warps=4)
-        block_s = triton.next_power_of_2(num_splits)
+        shrink_decode_kernel[shrink_grid](**shrink, **SHRINK_DECODE, EARLY=early)
         # Without the option a GPU that cannot start a kernel early is not asked to.
-        options = {"launch_pdl": True} if early else {}
-        expand_decode_kernel[expand_grid](
-            **expand, BLOCK_S=block_s, BLOCK_R=BLOCK_R, EARLY=early, num_warps=1, **options
-        )
+        options = {**EXPAND_DECODE, "launch_pdl": True} if early else EXPAND_DECODE
+        block_s = triton.next_power_of_2(num_splits)
+        expand_decode_kernel[expand_grid](**expand, **options, BLOCK_S=block_s, EARLY=early)
     else:
-        blocks = {"BLOCK_M": PREFILL_BLOCK, "BLOCK_K": min(pages.tile_width, 128), "BLOCK_R": BLOCK_R}
-        shrink_prefill_kernel[shrink_grid](**shrink, **blocks, num_warps=4, num_stages=3)
-        expand_prefill_kernel[expand_grid](**expand, BLOCK_M=PREFILL_BLOCK, BLOCK_R=BLOCK_R, num_warps=8, num_stages=1)
+        block_k = min(pages.tile_width, PREFILL_STEP)
+        shrink_prefill_kernel[shrink_grid](**shrink, **SHRINK_PREFILL, BLOCK_K=block_k)
+        expand_prefill_kernel[expand_grid](**expand, **EXPAND_PREFILL)
 
 
 def check(

@@ -1,4 +1,4 @@
-"""SGMV against LoRA row by row, in both phases."""
+"""SGMV against dense LoRA, in both phases."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Random adapters, the memory that holds them, and LoRA row by row as the oracle."""
+"""Random adapters, the memory that holds them, and dense LoRA in float64 as the oracle."""
 
 import torch
 
@@ -61,17 +61,14 @@ class Adapters:
     def expected(
         self, output: torch.Tensor, x: torch.Tensor, ids: list[int], *, layer: int, projections: tuple[str, ...]
     ) -> torch.Tensor:
-        """Return in float64 what the output must be, one row after the other."""
-        rows = output.double().cpu()
-        for row, slot in enumerate(ids):
-            if slot < 0:
-                continue
-            column = 0
+        """Return in float64 what the output must be."""
+        rows, inputs = output.double().cpu(), x.double().cpu()
+        for slot in {slot for slot in ids if slot >= 0}:
+            own, column = [row for row, other in enumerate(ids) if other == slot], 0
             for name in projections:
                 width = self.widths[name][1]
                 if (layer, name) in self.weights[slot]:
-                    down, up = self.weights[slot][layer, name]
-                    added = up.double() @ (down.double() @ x[row].double().cpu())
-                    rows[row, column : column + width] += self.scales[slot] * added
+                    down, up = (weight.double() for weight in self.weights[slot][layer, name])
+                    rows[own, column : column + width] += self.scales[slot] * inputs[own] @ down.T @ up.T
                 column += width
         return rows

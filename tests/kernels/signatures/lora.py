@@ -4,7 +4,7 @@ from typing import Any
 
 DECODE_SPLIT, PREFILL_SPLIT = 512, 2048
 POINTERS = {"partial": "*fp32", "pool": "*bf16", "page_table": "*i32", "items": "*i32"}
-NUMBERS = {"layer": "i32", "projection": "i32", "stride_table": "i32:16"}
+NUMBERS = {"layer": "i32", "projection": "i32", "stride_table": "i32"}
 PAGES = {"TILE": 256, "PAGE_TILES": 256, "MAX_RANK": 64}
 QKV = {"WIDTH_0": 4096, "WIDTH_1": 1024, "WIDTH_2": 1024}
 DOWN = {"WIDTH_0": 4096, "WIDTH_1": 0, "WIDTH_2": 0}
