@@ -157,6 +157,40 @@ def friendliness_in(k_error, v_error, error_ranges, i_token, m_head, HAS_RANGES:
 
 
 @triton.jit
+def stored_token(k_low, k_high, v_low, v_high, i_slot, m_head, page_keys, page_values, key_meta, value_meta,
+                 page_keys_stride, page_values_stride, meta_stride, HEADS: tl.constexpr, HALF: tl.constexpr,
+                 FORMAT: tl.constexpr, BITS: tl.constexpr):  # fmt: skip
+    """Store all heads of a token in slots of their own; return the errors of keys and values."""
+    o_head = tl.arange(0, HEADS)
+    i_page, o_slot = (tl.maximum(i_slot, 0) // 32).to(tl.int64), tl.maximum(i_slot, 0) % 32
+    WIDTH: tl.constexpr = HALF if FORMAT == INT4 else 2 * HALF
+    p_key = page_keys + i_page * page_keys_stride + (o_head * 32 + o_slot) * WIDTH
+    p_value = page_values + i_page * page_values_stride + o_head * (32 * WIDTH)
+    p_key_meta = key_meta
+    p_value_meta = value_meta
+    if FORMAT >= INT8:
+        p_key_meta = key_meta + i_page * meta_stride + o_head * 32 + o_slot
+        p_value_meta = value_meta + i_page * meta_stride + o_head * 32 + o_slot
+    k_error = stored_halves(p_key, p_key_meta, k_low, k_high, 1, m_head, HALF, FORMAT, BITS)
+    if FORMAT == FULL:
+        v_error = stored_halves(p_value + o_slot * WIDTH, p_value_meta, v_low, v_high, 1, m_head, HALF, FORMAT, BITS)
+    else:
+        v_error = stored_halves(p_value + o_slot, p_value_meta, v_low, v_high, 32, m_head, HALF, FORMAT, BITS)
+    return k_error, v_error
+
+
+@triton.jit
+def stored_side(b_scores, b_friendly, b_position, i_slot, m_head, scores, friendliness, positions, side_stride,
+                friendliness_stride, HEADS: tl.constexpr):  # fmt: skip
+    """Store what a cache that evicts knows about all heads of a token."""
+    i_page = (tl.maximum(i_slot, 0) // 32).to(tl.int64)
+    o_side = tl.arange(0, HEADS) * 32 + tl.maximum(i_slot, 0) % 32
+    tl.store(scores + i_page * side_stride + o_side, b_scores, mask=m_head)
+    tl.store(positions + i_page * side_stride + o_side, b_position, mask=m_head)
+    tl.store(friendliness + i_page * friendliness_stride + o_side, b_friendly.to(tl.float16), mask=m_head)
+
+
+@triton.jit
 def cache_write_kernel(
     keys,
     values,
@@ -199,7 +233,6 @@ def cache_write_kernel(
     if tl.max(i_slot, 0) < 0:
         return
     m_head = i_slot >= 0
-    i_page, o_slot = (tl.maximum(i_slot, 0) // 32).to(tl.int64), tl.maximum(i_slot, 0) % 32
     o_dim = tl.arange(0, HALF)
     p_key = keys + i_token * keys_token_stride + (o_head * keys_head_stride)[:, None] + o_dim[None, :]
     p_value = values + i_token * values_token_stride + (o_head * values_head_stride)[:, None] + o_dim[None, :]
@@ -209,31 +242,17 @@ def cache_write_kernel(
     v_high = tl.load(p_value + HALF, mask=m_real[:, None], other=0.0).to(tl.float32)
     if ROTATE:
         k_low, k_high = rotated_halves(k_low, k_high, HALF)
-    WIDTH: tl.constexpr = HALF if FORMAT == INT4 else 2 * HALF
-    p_key_slot = page_keys + i_page * page_keys_stride + (o_head * 32 + o_slot) * WIDTH
-    p_value_slot = page_values + i_page * page_values_stride + o_head * (32 * WIDTH)
-    p_key_meta = key_meta
-    p_value_meta = value_meta
-    if FORMAT >= INT8:
-        p_key_meta = key_meta + i_page * meta_stride + o_head * 32 + o_slot
-        p_value_meta = value_meta + i_page * meta_stride + o_head * 32 + o_slot
-    k_error = stored_halves(p_key_slot, p_key_meta, k_low, k_high, 1, m_head, HALF, FORMAT, BITS)
-    if FORMAT == FULL:
-        v_error = stored_halves(
-            p_value_slot + o_slot * WIDTH, p_value_meta, v_low, v_high, 1, m_head, HALF, FORMAT, BITS
-        )
-    else:
-        v_error = stored_halves(p_value_slot + o_slot, p_value_meta, v_low, v_high, 32, m_head, HALF, FORMAT, BITS)
+    k_error, v_error = stored_token(k_low, k_high, v_low, v_high, i_slot, m_head, page_keys, page_values, key_meta,
+                                    value_meta, page_keys_stride, page_values_stride, meta_stride, HEADS, HALF, FORMAT,
+                                    BITS)  # fmt: skip
     p_error = errors + i_token * NUM_KV_HEADS + o_head
     tl.store(p_error, k_error, mask=m_head)
     tl.store(p_error + num_tokens.to(tl.int64) * NUM_KV_HEADS, v_error, mask=m_head)
     if HAS_SIDE:
-        o_side = o_head * 32 + o_slot
         b_friendly = friendliness_in(k_error, v_error, error_ranges, i_token, m_real, HAS_RANGES)
-        tl.store(friendliness + i_page * friendliness_stride + o_side, b_friendly.to(tl.float16), mask=m_head)
-        tl.store(scores + i_page * scores_stride + o_side, tl.zeros([HEADS], tl.float32), mask=m_head)
         b_position = tl.load(positions + i_token) + tl.zeros([HEADS], tl.int32)
-        tl.store(page_positions + i_page * scores_stride + o_side, b_position, mask=m_head)
+        stored_side(tl.zeros([HEADS], tl.float32), b_friendly, b_position, i_slot, m_head, scores, friendliness,
+                    page_positions, scores_stride, friendliness_stride, HEADS)  # fmt: skip
 
 
 def launch_cache_write(

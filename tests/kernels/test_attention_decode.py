@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from caches import filled_cache, relative_error
 
 from verilora.kernels.attention_decode import (
     CacheRanks,
@@ -15,6 +14,8 @@ from verilora.kernels.attention_decode import (
     launch_attention_decode,
 )
 from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages, read_pages
+
+from caches import filled_cache, relative_error
 
 LENS = [97, 1, 0, 33]
 RING_LENS = [32, 0, 5, 0]

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from caches import page_table, poisoned_pages, relative_error, slots_of
 
 from verilora.kernels.cache_write import cache_write, cache_write_reference, launch_cache_write
 from verilora.kernels.hadamard import hadamard_reference
 from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages, kv_page_bytes, read_pages, read_plane
+
+from caches import page_table, poisoned_pages, relative_error, slots_of
 
 RANGES = [[0.1, 2.0, 0.2, 3.0]]
 

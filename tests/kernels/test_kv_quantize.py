@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from caches import relative_error
 
 from verilora.kernels.hadamard import hadamard, hadamard_matrix, hadamard_reference, launch_hadamard
 from verilora.kernels.kv_quantize import (
@@ -13,6 +12,8 @@ from verilora.kernels.kv_quantize import (
     kv_quantize_reference,
     launch_kv_quantize,
 )
+
+from caches import relative_error
 
 SHAPES = [(1, 1, 32), (7, 3, 64), (5, 2, 128)]
 

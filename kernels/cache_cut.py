@@ -1,0 +1,109 @@
+"""Shrink a prompt's cache to its budget at the end of prefill, and flush full ring pages while decoding.
+
+Semantics of the cut, for each KV head of one prompt of n tokens, A^, Q and S as in `eviction`:
+    recent: the last `recent` tokens;  heavy: the top `heavy` by A^ of the others (pinned ones count as recent)
+    kept = recent, heavy, and the top `hitters` by S of what is left;  slots 0, 1, .. = kept, in order of position
+Semantics of the flush: the 32 tokens of a full ring page overwrite the 32 victims that `eviction` names, in one launch.
+
+Errors are measured over all heads and tokens of the prompt; their ranges scale the friendliness of the prompt's tokens
+and, frozen, of every token that is flushed later.
+
+The selection runs once a prompt and layer, on sizes that the host knows, so it stands on torch's stable sort (a kernel
+of our own could save nothing that shows); the moves are kernels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from .cache_move import cache_errors, cache_move
+from .cache_write import friendliness_of
+from .eviction import EvictionRule, normalised_attention
+from .kv_pages import PAGE_SIZE, KVPages, read_plane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutBudget:
+    """How many tokens each head keeps: by attention, by the combined score, and the newest."""
+
+    heavy: int
+    hitters: int
+    recent: int
+
+    @property
+    def total(self) -> int:
+        return self.heavy + self.hitters + self.recent
+
+
+def slots_in_order(table: torch.Tensor, length: int) -> torch.Tensor:
+    """Return the first slots of one row's pages, int64 [length]."""
+    offsets = torch.arange(PAGE_SIZE, device=table.device)
+    return (table.long()[:, None] * PAGE_SIZE + offsets).flatten()[:length]
+
+
+def kept_tokens(
+    scores: torch.Tensor, friendliness: torch.Tensor, budget: CutBudget, rule: EvictionRule
+) -> torch.Tensor:
+    """Return which of n tokens each head keeps, int64 [num_kv_heads, budget.total], in order of position."""
+    num_tokens = scores.shape[1]
+    positions = torch.arange(num_tokens, device=scores.device).expand_as(scores)
+    attention = normalised_attention(scores, num_tokens - positions, torch.ones_like(scores, dtype=torch.bool), rule)
+    combined = rule.alpha * attention + (1 - rule.alpha) * friendliness
+    # Three tiers, so that one sort orders all: what is always kept, heavy tokens, the rest. Scores are below 2.
+    is_fixed = (positions >= num_tokens - budget.recent) | (positions < rule.num_pinned)
+    by_attention = torch.argsort(attention.masked_fill(is_fixed, -1.0), dim=1, descending=True, stable=True)
+    tier = torch.zeros_like(scores).scatter_(1, by_attention[:, : budget.heavy], 2.0).masked_fill(is_fixed, 4.0)
+    order = torch.argsort(combined + tier, dim=1, descending=True, stable=True)
+    return order[:, : budget.total].sort(dim=1).values
+
+
+def cut(
+    source: KVPages,
+    source_table: torch.Tensor,
+    target: KVPages,
+    target_table: torch.Tensor,
+    *,
+    num_tokens: int,
+    budget: CutBudget,
+    rule: EvictionRule,
+    rotate: bool = False,
+) -> torch.Tensor:
+    """Move what each head of one prompt keeps into the target's first slots; return the error ranges, fp32 [1, 4]."""
+    if source.scores is None or target.scores is None:
+        raise ValueError("pages, got none with scores, expected side planes")
+    if not 0 < budget.total <= num_tokens or target_table.shape[0] * PAGE_SIZE < budget.total:
+        raise ValueError(f"budget, got {budget.total}, expected at most {num_tokens} tokens and the target's slots")
+    slots = slots_in_order(source_table, num_tokens)
+    everywhere = slots[:, None].expand(-1, source.num_kv_heads)
+    errors = cache_errors(source, everywhere, target.format, rotate=rotate)
+    ranges = torch.stack([errors.amin((1, 2)), errors.amax((1, 2))], 1).reshape(1, 4)
+    friendliness = friendliness_of(errors, ranges.expand(num_tokens, 4)).T
+    scores = read_plane(source.scores, source_table[None])[0, :, :num_tokens]
+    kept = kept_tokens(scores, friendliness, budget, rule).T
+    into = slots_in_order(target_table, budget.total)[:, None].expand_as(kept)
+    cache_move(source, target, slots[kept], into, error_ranges=ranges, entries_per_range=budget.total, rotate=rotate)
+    return ranges
+
+
+def flush(
+    ring: KVPages,
+    ring_table: torch.Tensor,
+    target: KVPages,
+    victims: torch.Tensor,
+    *,
+    error_ranges: torch.Tensor,
+    rotate: bool = False,
+) -> torch.Tensor:
+    """Overwrite the victims [num_rows, num_kv_heads, 32] with the rows' ring pages (int32 [num_rows]), in their order.
+
+    A row whose victims are -1 is left alone: only rows with a full ring are due. Fit for CUDA graphs.
+    """
+    num_rows, num_kv_heads, count = victims.shape
+    if count != PAGE_SIZE or error_ranges.shape != (num_rows, 4):
+        raise ValueError(f"victims, got {tuple(victims.shape)}, expected [num_rows, num_kv_heads, {PAGE_SIZE}]")
+    offsets = torch.arange(PAGE_SIZE, device=victims.device, dtype=torch.int32)
+    slots = (ring_table[:, None] * PAGE_SIZE + offsets).reshape(-1, 1).expand(-1, num_kv_heads)
+    targets = victims.transpose(1, 2).reshape(-1, num_kv_heads)
+    return cache_move(
+        ring, target, slots, targets, error_ranges=error_ranges, entries_per_range=PAGE_SIZE, rotate=rotate
+    )

@@ -1,0 +1,332 @@
+"""Move tokens, head by head, from pages in full precision into slots of another cache, quantised on the way.
+
+Semantics, for entry i and KV head h with min(source_slots[i, h], target_slots[i, h]) >= 0:
+    target[target_slots[i, h]] = encode(source[source_slots[i, h]]);  scores and positions go along
+    friendliness = 1 - (nK + nV) / 2 of the error made, within error_ranges[i // entries_per_range]
+    errors[:, i, h] = || encode(x) - x || of the key and of the value
+
+source_slots, target_slots  int32 or int64 [num_entries, num_kv_heads]: page * 32 + offset, -1 moves nothing
+error_ranges                fp32 [num_ranges, 4]: lowest and highest error of keys, of values
+errors                      fp32 [2, num_entries, num_kv_heads], NaN where nothing moved
+
+This is the cut at the end of prefill (sources are the tokens that each head keeps, targets the slots in order) and the
+flush of a ring page (sources are its 32 slots, targets the victims), one launch each. No slot may be a target twice,
+nor both a source and a target. Without a target it measures what quantising the sources would cost, and moves nothing.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+from .cache_write import (
+    bits_of,
+    cache_write_reference,
+    encoded,
+    fp8_numbers,
+    friendliness_in,
+    friendliness_of,
+    stored_side,
+    stored_token,
+)
+from .hadamard import hadamard_reference
+from .kv_pages import FORMATS, PAGE_SIZE, KVPages
+from .kv_quantize import fp8_codes, half_codes, rotated_halves
+
+FP8 = tl.constexpr(FORMATS.index("fp8"))
+
+
+def tokens_at(source: KVPages, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return keys and values in slots [num_entries, num_kv_heads] of pages in full precision; -1 reads slot 0."""
+    slots = slots.long().clamp(min=0)
+    heads = torch.arange(slots.shape[1], device=slots.device)
+    index = (slots // PAGE_SIZE, heads, slots % PAGE_SIZE)
+    return source.keys[index], source.values[index]
+
+
+def cache_move_reference(
+    source: KVPages,
+    target: KVPages,
+    source_slots: torch.Tensor,
+    target_slots: torch.Tensor,
+    *,
+    error_ranges: torch.Tensor | None = None,
+    entries_per_range: int = 1,
+    rotate: bool = False,
+) -> torch.Tensor:
+    """Move the tokens and return their errors; see the module's semantics."""
+    slots = torch.where(source_slots < 0, -1, target_slots)
+    keys, values = tokens_at(source, source_slots)
+    nowhere = torch.zeros(len(slots), dtype=torch.int32, device=slots.device)
+    errors = cache_write_reference(target, keys, values, slots, positions=nowhere, rotate=rotate)
+    if source.scores is None or source.positions is None:
+        return errors
+    if target.scores is None or target.positions is None or target.friendliness is None or error_ranges is None:
+        raise ValueError("target and error_ranges, got none, expected side planes as the source has, and ranges")
+    i_entry, i_head = (slots >= 0).nonzero(as_tuple=True)
+    into, out_of = slots.long()[i_entry, i_head], source_slots.long()[i_entry, i_head]
+    for plane, other in ((target.scores, source.scores), (target.positions, source.positions)):
+        plane[into // PAGE_SIZE, i_head, into % PAGE_SIZE] = other[out_of // PAGE_SIZE, i_head, out_of % PAGE_SIZE]
+    friendly = friendliness_of(errors, error_ranges.repeat_interleave(entries_per_range, 0)[: len(slots)]).half()
+    target.friendliness[into // PAGE_SIZE, i_head, into % PAGE_SIZE] = friendly[i_entry, i_head]
+    return errors
+
+
+def cache_errors_reference(source: KVPages, slots: torch.Tensor, format: str, *, rotate: bool = False) -> torch.Tensor:
+    """Return the errors that a format would make of the tokens in slots [num_entries, num_kv_heads]."""
+    keys, values = (each.float() for each in tokens_at(source, slots))
+    keys = hadamard_reference(keys) if rotate else keys
+    errors = torch.stack([encoded(each, format, bits_of(format, 4)).error for each in (keys, values)])
+    return errors.masked_fill(slots < 0, torch.nan)
+
+
+@triton.jit
+def loaded_halves(plane, plane_stride, i_slot, m_head, HEADS: tl.constexpr, HALF: tl.constexpr):
+    """Return both halves of all heads' vectors in slots of their own, in fp32."""
+    o_head, o_dim = tl.arange(0, HEADS), tl.arange(0, HALF)
+    i_page, o_slot = (tl.maximum(i_slot, 0) // 32).to(tl.int64), tl.maximum(i_slot, 0) % 32
+    p_low = plane + (i_page * plane_stride + (o_head * 32 + o_slot) * (2 * HALF))[:, None] + o_dim[None, :]
+    low = tl.load(p_low, mask=m_head[:, None], other=0.0).to(tl.float32)
+    return low, tl.load(p_low + HALF, mask=m_head[:, None], other=0.0).to(tl.float32)
+
+
+@triton.jit
+def judged(low, high, FORMAT: tl.constexpr, BITS: tl.constexpr):
+    """Return the errors that a format would make of rows."""
+    if FORMAT == FP8:
+        missed_low, missed_high = fp8_numbers(fp8_codes(low)) - low, fp8_numbers(fp8_codes(high)) - high
+        return tl.sqrt(tl.sum(missed_low * missed_low, 1) + tl.sum(missed_high * missed_high, 1))
+    else:
+        return tl.sqrt(half_codes(low, BITS)[3] + half_codes(high, BITS)[3])
+
+
+@triton.jit
+def cache_move_kernel(
+    errors,
+    source_slots,
+    target_slots,
+    error_ranges,
+    source_keys,
+    source_values,
+    source_scores,
+    source_positions,
+    target_keys,
+    target_values,
+    key_meta,
+    value_meta,
+    target_scores,
+    target_friendliness,
+    target_positions,
+    num_entries,
+    entries_per_range,
+    source_entry_stride,
+    source_head_stride,
+    target_entry_stride,
+    target_head_stride,
+    source_stride,
+    source_side_stride,
+    target_keys_stride,
+    target_values_stride,
+    meta_stride,
+    target_side_stride,
+    friendliness_stride,
+    NUM_KV_HEADS: tl.constexpr,
+    HEADS: tl.constexpr,
+    HALF: tl.constexpr,
+    FORMAT: tl.constexpr,
+    BITS: tl.constexpr,
+    ROTATE: tl.constexpr,
+    HAS_TARGET: tl.constexpr,
+    HAS_SIDE: tl.constexpr,
+):
+    i_entry = tl.program_id(0).to(tl.int64)
+    o_head = tl.arange(0, HEADS)
+    m_real = o_head < NUM_KV_HEADS
+    p_source = source_slots + i_entry * source_entry_stride + o_head * source_head_stride
+    i_source = tl.load(p_source, mask=m_real, other=-1)
+    m_head = i_source >= 0
+    if HAS_TARGET:
+        p_target = target_slots + i_entry * target_entry_stride + o_head * target_head_stride
+        i_target = tl.load(p_target, mask=m_head, other=-1)
+        m_head = i_target >= 0
+    if tl.max(m_head.to(tl.int32), 0) == 0:
+        return
+    k_low, k_high = loaded_halves(source_keys, source_stride, i_source, m_head, HEADS, HALF)
+    v_low, v_high = loaded_halves(source_values, source_stride, i_source, m_head, HEADS, HALF)
+    if ROTATE:
+        k_low, k_high = rotated_halves(k_low, k_high, HALF)
+    if HAS_TARGET:
+        k_error, v_error = stored_token(k_low, k_high, v_low, v_high, i_target, m_head, target_keys, target_values,
+                                        key_meta, value_meta, target_keys_stride, target_values_stride, meta_stride,
+                                        HEADS, HALF, FORMAT, BITS)  # fmt: skip
+    else:
+        k_error, v_error = judged(k_low, k_high, FORMAT, BITS), judged(v_low, v_high, FORMAT, BITS)
+    p_error = errors + i_entry * NUM_KV_HEADS + o_head
+    tl.store(p_error, k_error, mask=m_head)
+    tl.store(p_error + num_entries.to(tl.int64) * NUM_KV_HEADS, v_error, mask=m_head)
+    if HAS_SIDE:
+        o_source = (tl.maximum(i_source, 0) // 32).to(tl.int64) * source_side_stride
+        o_source += o_head * 32 + tl.maximum(i_source, 0) % 32
+        b_scores = tl.load(source_scores + o_source, mask=m_head, other=0.0)
+        b_position = tl.load(source_positions + o_source, mask=m_head, other=0)
+        b_friendly = friendliness_in(k_error, v_error, error_ranges, i_entry // entries_per_range, m_head, True)
+        stored_side(b_scores, b_friendly, b_position, i_target, m_head, target_scores, target_friendliness,
+                    target_positions, target_side_stride, friendliness_stride, HEADS)  # fmt: skip
+
+
+def check_source(source: KVPages, slots: torch.Tensor) -> None:
+    """Raise ValueError where tokens cannot be read from these slots."""
+    if source.format != "full":
+        raise ValueError(f"source, got {source.format}, expected full: nothing is quantised twice")
+    if slots.ndim != 2 or slots.shape[1] != source.num_kv_heads:
+        raise ValueError(f"slots, got {tuple(slots.shape)}, expected [num_entries, {source.num_kv_heads}]")
+
+
+def heads_block(num_kv_heads: int, *, rotate: bool) -> int:
+    """Return how many rows a block of heads has; the rotation's products need 16."""
+    return max(int(triton.next_power_of_2(num_kv_heads)), 16 if rotate else 1)
+
+
+def launch_cache_move(
+    source: KVPages,
+    target: KVPages,
+    source_slots: torch.Tensor,
+    target_slots: torch.Tensor,
+    *,
+    error_ranges: torch.Tensor | None = None,
+    entries_per_range: int = 1,
+    rotate: bool = False,
+) -> torch.Tensor:
+    """Move the tokens by the kernel and return their errors."""
+    check_source(source, source_slots)
+    num_entries, num_kv_heads = source_slots.shape
+    if target_slots.shape != source_slots.shape or (target.num_kv_heads, target.head_dim) != (
+        source.num_kv_heads,
+        source.head_dim,
+    ):
+        raise ValueError(f"target, got slots {tuple(target_slots.shape)}, expected {tuple(source_slots.shape)}")
+    has_side = source.scores is not None
+    if has_side and (target.scores is None or error_ranges is None):
+        raise ValueError("target and error_ranges, got none, expected side planes as the source has, and ranges")
+    errors = torch.full((2, num_entries, num_kv_heads), torch.nan, dtype=torch.float32, device=source_slots.device)
+    key_meta, value_meta = (
+        meta.view(torch.int64).squeeze(-1) if meta is not None else None
+        for meta in (target.key_meta, target.value_meta)
+    )
+    if num_entries:
+        cache_move_kernel[(num_entries,)](
+            errors=errors,
+            source_slots=source_slots,
+            target_slots=target_slots,
+            error_ranges=error_ranges,
+            source_keys=source.keys,
+            source_values=source.values,
+            source_scores=source.scores,
+            source_positions=source.positions,
+            target_keys=target.keys,
+            target_values=target.values,
+            key_meta=key_meta,
+            value_meta=value_meta,
+            target_scores=target.scores,
+            target_friendliness=target.friendliness,
+            target_positions=target.positions,
+            num_entries=num_entries,
+            entries_per_range=entries_per_range,
+            source_entry_stride=source_slots.stride(0),
+            source_head_stride=source_slots.stride(1),
+            target_entry_stride=target_slots.stride(0),
+            target_head_stride=target_slots.stride(1),
+            source_stride=source.keys.stride(0),
+            source_side_stride=source.scores.stride(0) if source.scores is not None else 0,
+            target_keys_stride=target.keys.stride(0),
+            target_values_stride=target.values.stride(0),
+            meta_stride=key_meta.stride(0) if key_meta is not None else 0,
+            target_side_stride=target.scores.stride(0) if target.scores is not None else 0,
+            friendliness_stride=target.friendliness.stride(0) if target.friendliness is not None else 0,
+            NUM_KV_HEADS=num_kv_heads,
+            HEADS=heads_block(num_kv_heads, rotate=rotate),
+            HALF=source.head_dim // 2,
+            FORMAT=target.format_id,
+            BITS=bits_of(target.format, 4),
+            ROTATE=rotate,
+            HAS_TARGET=True,
+            HAS_SIDE=has_side,
+            num_warps=4,
+        )
+    return errors
+
+
+def launch_cache_errors(source: KVPages, slots: torch.Tensor, format: str, *, rotate: bool = False) -> torch.Tensor:
+    """Return by the kernel the errors that a format would make of the tokens in slots."""
+    check_source(source, slots)
+    num_entries, num_kv_heads = slots.shape
+    errors = torch.full((2, num_entries, num_kv_heads), torch.nan, dtype=torch.float32, device=slots.device)
+    if num_entries:
+        cache_move_kernel[(num_entries,)](
+            errors=errors,
+            source_slots=slots,
+            target_slots=None,
+            error_ranges=None,
+            source_keys=source.keys,
+            source_values=source.values,
+            source_scores=None,
+            source_positions=None,
+            target_keys=None,
+            target_values=None,
+            key_meta=None,
+            value_meta=None,
+            target_scores=None,
+            target_friendliness=None,
+            target_positions=None,
+            num_entries=num_entries,
+            entries_per_range=1,
+            source_entry_stride=slots.stride(0),
+            source_head_stride=slots.stride(1),
+            target_entry_stride=0,
+            target_head_stride=0,
+            source_stride=source.keys.stride(0),
+            source_side_stride=0,
+            target_keys_stride=0,
+            target_values_stride=0,
+            meta_stride=0,
+            target_side_stride=0,
+            friendliness_stride=0,
+            NUM_KV_HEADS=num_kv_heads,
+            HEADS=heads_block(num_kv_heads, rotate=rotate),
+            HALF=source.head_dim // 2,
+            FORMAT=FORMATS.index(format),
+            BITS=bits_of(format, 4),
+            ROTATE=rotate,
+            HAS_TARGET=False,
+            HAS_SIDE=False,
+            num_warps=4,
+        )
+    return errors
+
+
+def cache_move(
+    source: KVPages,
+    target: KVPages,
+    source_slots: torch.Tensor,
+    target_slots: torch.Tensor,
+    *,
+    error_ranges: torch.Tensor | None = None,
+    entries_per_range: int = 1,
+    rotate: bool = False,
+) -> torch.Tensor:
+    """Move the tokens and return their errors; see the module's semantics."""
+    move = launch_cache_move if source_slots.is_cuda else cache_move_reference
+    return move(
+        source,
+        target,
+        source_slots,
+        target_slots,
+        error_ranges=error_ranges,
+        entries_per_range=entries_per_range,
+        rotate=rotate,
+    )
+
+
+def cache_errors(source: KVPages, slots: torch.Tensor, format: str, *, rotate: bool = False) -> torch.Tensor:
+    """Return the errors that a format would make of the tokens in slots."""
+    measure = launch_cache_errors if slots.is_cuda else cache_errors_reference
+    return measure(source, slots, format, rotate=rotate)

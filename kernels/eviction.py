@@ -1,0 +1,256 @@
+"""Choose the slots whose tokens a sparse cache gives up, head by head, by the rule of Q-Hitter or of H2O.
+
+Semantics, for row b and KV head h over its slots 0 .. lens[b], with A = scores, Q = friendliness:
+    A^ = min-max over all heads and tokens of the row of A, or of log(A / age + 1e-6) where `is_log`
+    recent: positions >= seen[b] - recent[b];  pinned: positions < num_pinned
+    heavy: the heavy[b] tokens with the largest A^ that are neither
+    victims = the `count` remaining tokens with the least S = alpha * A^ + (1 - alpha) * Q, empty slots before all
+
+table int32 [num_rows, max_pages]; lens, seen, heavy, recent int32 [num_rows]: slots in use, tokens seen so far (their
+positions are below it), the parts of the budget
+victims int32 [num_rows, num_kv_heads, count]: page * 32 + offset, in the order of the slots, -1 where none is left and
+in rows with lens 0, as it is for padding and for rows that are not due
+
+alpha = 1 is H2O (Zhang et al., 2023), with or without heavy; alpha = 0.5 without `is_log` is Q-Hitter as published
+(Zhang et al., 2024). Ties go to the lower slot. The shapes are those of the capacity, and nothing waits for the host:
+the n-th largest of a row is found bit by bit, in registers, by counting.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+
+from .kv_pages import PAGE_SIZE, KVPages, read_plane
+
+MAX_SLOTS = 16384
+EPSILON = tl.constexpr(1e-6)
+NEVER = tl.constexpr(0x7FFFFFFF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvictionRule:
+    """How attention and friendliness make a score, and what is never given up."""
+
+    alpha: float = 0.5
+    is_log: bool = False
+    num_pinned: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.alpha <= 1.0:
+            raise ValueError(f"alpha, got {self.alpha}, expected between 0 and 1")
+        if self.num_pinned < 0:
+            raise ValueError(f"num_pinned, got {self.num_pinned}, expected 0 or more")
+
+
+def normalised_attention(
+    scores: torch.Tensor, ages: torch.Tensor, is_live: torch.Tensor, rule: EvictionRule
+) -> torch.Tensor:
+    """Return A^ of scores [.., num_kv_heads, num_slots], normalised over the last two dims; 0 where nothing lives."""
+    measured = torch.log(scores / ages.clamp(min=1) + EPSILON.value) if rule.is_log else scores
+    lowest = measured.masked_fill(~is_live, torch.inf).amin((-2, -1), keepdim=True)
+    highest = measured.masked_fill(~is_live, -torch.inf).amax((-2, -1), keepdim=True)
+    return ((measured - lowest) / (highest - lowest).clamp(min=1e-30)).masked_fill(~is_live, 0.0)
+
+
+def eviction_reference(
+    pages: KVPages,
+    table: torch.Tensor,
+    lens: torch.Tensor,
+    *,
+    seen: torch.Tensor,
+    heavy: torch.Tensor,
+    recent: torch.Tensor,
+    rule: EvictionRule,
+    count: int = 1,
+) -> torch.Tensor:
+    """Return the victims; see the module's semantics."""
+    if pages.scores is None or pages.friendliness is None or pages.positions is None:
+        raise ValueError("pages, got none with scores, expected side planes")
+    scores, positions = read_plane(pages.scores, table), read_plane(pages.positions, table)
+    friendliness = read_plane(pages.friendliness, table).float()
+    o_slot = torch.arange(scores.shape[2], device=scores.device)
+    in_use = (o_slot < lens[:, None])[:, None].expand_as(positions)
+    is_live = in_use & (positions >= 0)
+    seen, heavy, recent = (each[:, None, None] for each in (seen, heavy, recent))
+    attention = normalised_attention(scores, seen - positions, is_live, rule)
+    is_open = is_live & (positions < seen - recent) & (positions >= rule.num_pinned)
+    by_attention = torch.argsort(attention.masked_fill(~is_open, -1.0), dim=-1, descending=True, stable=True)
+    place = torch.empty_like(by_attention)
+    place.scatter_(2, by_attention, o_slot.expand_as(by_attention))
+    combined = rule.alpha * attention + (1 - rule.alpha) * friendliness
+    combined = combined.masked_fill(~(is_open & (place >= heavy)), torch.inf)
+    combined = combined.masked_fill(in_use & (positions < 0), -1.0)
+    order = torch.argsort(combined, dim=-1, stable=True)[..., :count]
+    chosen, _ = order.masked_fill(combined.gather(2, order) == torch.inf, o_slot.shape[0]).sort(dim=-1)
+    slots = (table.long()[:, :, None] * PAGE_SIZE + torch.arange(PAGE_SIZE, device=table.device)).flatten(1)
+    slots = torch.cat([slots, slots.new_full((len(slots), 1), -1)], 1)[:, None].expand(-1, chosen.shape[1], -1)
+    victims = torch.full((*chosen.shape[:2], count), -1, dtype=torch.int32, device=table.device)
+    victims[..., : chosen.shape[2]] = slots.gather(2, chosen).int()
+    return victims
+
+
+@triton.jit
+def attention_of(b_scores, b_age, IS_LOG: tl.constexpr):
+    if IS_LOG:
+        b_scores = tl.log(b_scores / tl.maximum(b_age, 1).to(tl.float32) + EPSILON)
+    return b_scores
+
+
+@triton.jit
+def chosen_ties(m_more, m_tie, wanted):
+    """Return m_more and as many of the first of m_tie as it lacks to the number wanted."""
+    lacking = wanted - tl.sum(m_more.to(tl.int32), 0)
+    return m_more | (m_tie & (tl.cumsum(m_tie.to(tl.int32), 0) <= lacking))
+
+
+@triton.jit
+def largest(b_key, m_open, wanted):
+    """Return a mask of the wanted largest keys, ints from 0, among those open."""
+    threshold = 0
+    for i_bit in range(31):
+        higher = threshold | (1 << (30 - i_bit))
+        enough = tl.sum((m_open & (b_key >= higher)).to(tl.int32), 0) >= wanted
+        threshold = tl.where(enough, higher, threshold)
+    return chosen_ties(m_open & (b_key > threshold), m_open & (b_key == threshold), wanted)
+
+
+@triton.jit
+def smallest(b_key, wanted):
+    """Return a mask of the wanted smallest keys, ints from 0 below NEVER."""
+    threshold = 0
+    for i_bit in range(31):
+        higher = threshold | (1 << (30 - i_bit))
+        few = tl.sum((b_key < higher).to(tl.int32), 0) < wanted
+        threshold = tl.where(few, higher, threshold)
+    return chosen_ties(b_key < threshold, (b_key == threshold) & (b_key != NEVER), wanted)
+
+
+@triton.jit
+def eviction_kernel(
+    victims,
+    scores,
+    friendliness,
+    positions,
+    table,
+    lens,
+    seen,
+    heavy,
+    recent,
+    side_stride,
+    friendliness_stride,
+    table_stride,
+    alpha,
+    num_pinned,
+    NUM_KV_HEADS: tl.constexpr,
+    COUNT: tl.constexpr,
+    COUNT_BLOCK: tl.constexpr,
+    IS_LOG: tl.constexpr,
+    SLOTS: tl.constexpr,
+):
+    i_head, i_row = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    p_victims = victims + (i_row * NUM_KV_HEADS + i_head) * COUNT
+    o_count = tl.arange(0, COUNT_BLOCK)
+    length = tl.load(lens + i_row)
+    if length <= 0:
+        tl.store(p_victims + o_count, tl.full([COUNT_BLOCK], -1, tl.int32), mask=o_count < COUNT)
+        return
+    num_seen = tl.load(seen + i_row)
+    o_slot = tl.arange(0, SLOTS)
+    m_slot = o_slot < length
+    i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
+    o_side = i_page * side_stride + o_slot % 32
+    lowest = float("inf")
+    highest = float("-inf")
+    for i_other in range(NUM_KV_HEADS):
+        b_position = tl.load(positions + o_side + i_other * 32, mask=m_slot, other=-1)
+        b_scores = tl.load(scores + o_side + i_other * 32, mask=m_slot, other=0.0)
+        b_attention = attention_of(b_scores, num_seen - b_position, IS_LOG)
+        lowest = tl.minimum(lowest, tl.min(tl.where(b_position >= 0, b_attention, float("inf")), 0))
+        highest = tl.maximum(highest, tl.max(tl.where(b_position >= 0, b_attention, float("-inf")), 0))
+    b_position = tl.load(positions + o_side + i_head * 32, mask=m_slot, other=-1)
+    b_scores = tl.load(scores + o_side + i_head * 32, mask=m_slot, other=0.0)
+    o_friendly = i_page * friendliness_stride + i_head * 32 + o_slot % 32
+    b_friendly = tl.load(friendliness + o_friendly, mask=m_slot, other=0.0).to(tl.float32)
+    b_attention = attention_of(b_scores, num_seen - b_position, IS_LOG)
+    spread = tl.full([SLOTS], 1e-30, tl.float32)
+    b_attention = tl.div_rn(b_attention - lowest, tl.maximum(spread, highest - lowest))
+    b_attention = tl.where(b_position >= 0, b_attention, 0.0)
+    m_open = (b_position >= num_pinned) & (b_position >= 0) & (b_position < num_seen - tl.load(recent + i_row))
+    m_heavy = largest(b_attention.to(tl.int32, bitcast=True), m_open, tl.load(heavy + i_row))
+    b_combined = alpha * b_attention + (1 - alpha) * b_friendly
+    # Numbers from 0 to 1 are ordered as their bits are; 0 is left for empty slots.
+    b_key = tl.where(m_open & (m_heavy == 0), b_combined.to(tl.int32, bitcast=True) + 1, NEVER)
+    b_key = tl.where(m_slot & (b_position < 0), 0, b_key)
+    m_victim = smallest(b_key, COUNT)
+    place = tl.cumsum(m_victim.to(tl.int32), 0) - 1
+    tl.store(p_victims + place, (i_page * 32 + o_slot % 32).to(tl.int32), mask=m_victim)
+    none = tl.full([COUNT_BLOCK], -1, tl.int32)
+    tl.store(p_victims + o_count, none, mask=(o_count < COUNT) & (o_count >= tl.sum(m_victim.to(tl.int32), 0)))
+
+
+def launch_eviction(
+    pages: KVPages,
+    table: torch.Tensor,
+    lens: torch.Tensor,
+    *,
+    seen: torch.Tensor,
+    heavy: torch.Tensor,
+    recent: torch.Tensor,
+    rule: EvictionRule,
+    count: int = 1,
+) -> torch.Tensor:
+    """Return the victims by the kernel."""
+    if pages.scores is None or pages.friendliness is None or pages.positions is None:
+        raise ValueError("pages, got none with scores, expected side planes")
+    num_rows, num_slots = len(table), table.shape[1] * PAGE_SIZE
+    if num_slots > MAX_SLOTS:
+        raise ValueError(f"table, got {num_slots} slots, expected at most {MAX_SLOTS}")
+    for name, each in (("lens", lens), ("seen", seen), ("heavy", heavy), ("recent", recent)):
+        if each.shape != (num_rows,):
+            raise ValueError(f"{name}, got {tuple(each.shape)}, expected {num_rows} rows")
+    if table.stride(1) != 1:
+        raise ValueError(f"table, got strides {table.stride()}, expected contiguous rows")
+    victims = torch.empty(num_rows, pages.num_kv_heads, count, dtype=torch.int32, device=table.device)
+    slots = triton.next_power_of_2(num_slots)
+    if num_rows:
+        eviction_kernel[(pages.num_kv_heads, num_rows)](
+            victims=victims,
+            scores=pages.scores,
+            friendliness=pages.friendliness,
+            positions=pages.positions,
+            table=table,
+            lens=lens,
+            seen=seen,
+            heavy=heavy,
+            recent=recent,
+            side_stride=pages.scores.stride(0),
+            friendliness_stride=pages.friendliness.stride(0),
+            table_stride=table.stride(0),
+            alpha=rule.alpha,
+            num_pinned=rule.num_pinned,
+            NUM_KV_HEADS=pages.num_kv_heads,
+            COUNT=count,
+            COUNT_BLOCK=triton.next_power_of_2(count),
+            IS_LOG=rule.is_log,
+            SLOTS=slots,
+            num_warps=max(4, min(16, slots // 512)),
+        )
+    return victims
+
+
+def eviction(
+    pages: KVPages,
+    table: torch.Tensor,
+    lens: torch.Tensor,
+    *,
+    seen: torch.Tensor,
+    heavy: torch.Tensor,
+    recent: torch.Tensor,
+    rule: EvictionRule,
+    count: int = 1,
+) -> torch.Tensor:
+    """Return the victims; see the module's semantics."""
+    choose = launch_eviction if table.is_cuda else eviction_reference
+    return choose(pages, table, lens, seen=seen, heavy=heavy, recent=recent, rule=rule, count=count)

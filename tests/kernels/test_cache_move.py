@@ -1,0 +1,228 @@
+"""Moves of tokens between caches, the cut and the flush."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from verilora.kernels.cache_cut import CutBudget, cut, flush, kept_tokens
+from verilora.kernels.cache_move import (
+    cache_errors,
+    cache_errors_reference,
+    cache_move,
+    cache_move_reference,
+    launch_cache_errors,
+    launch_cache_move,
+)
+from verilora.kernels.eviction import EvictionRule, eviction
+from verilora.kernels.kv_pages import FORMATS, PAGE_SIZE, KVFormat, KVPages, read_pages, read_plane
+
+from caches import filled_cache, page_table, poisoned_pages, relative_error
+
+RULE = EvictionRule(alpha=0.5)
+
+
+def source_and_slots(
+    num_slots: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype, device: str = "cpu"
+) -> tuple[KVPages, torch.Tensor, torch.Tensor]:
+    """Return filled pages, and slots of each head's own to read and to write; the second entry and one head stay."""
+    source, _, _ = filled_cache(
+        "full", [num_slots], num_kv_heads, head_dim, dtype=dtype, device=device, has_side_planes=True
+    )
+    assert source.scores is not None
+    source.scores.uniform_()
+    generator = torch.Generator().manual_seed(num_slots)
+    order = [torch.randperm(num_slots, generator=generator) for _ in range(2 * num_kv_heads)]
+    slots = torch.stack(order, 1).to(device)
+    out_of, into = slots[:, :num_kv_heads] + PAGE_SIZE, slots[:, num_kv_heads:].clone()
+    into[1] = -1
+    out_of[2, 0] = -1
+    return source, out_of, into
+
+
+def same_bytes(found: KVPages, expected: KVPages) -> bool:
+    pairs = zip(found.planes().values(), expected.planes().values(), strict=True)
+    return all(torch.equal(left.view(torch.uint8), right.view(torch.uint8)) for left, right in pairs)
+
+
+@pytest.mark.interpreter
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
+def test_the_kernel_moves_as_its_reference(format: KVFormat, dtype: torch.dtype) -> None:
+    source, out_of, into = source_and_slots(9, 3, 64, dtype)
+    ranges = torch.tensor([[0.1, 2.0, 0.2, 3.0], [0.0, 1.0, 0.0, 1.0]])
+    found, expected = (poisoned_pages(format, 3, 3, 64, dtype=dtype, has_side_planes=True) for _ in range(2))
+    options: dict[str, Any] = {"error_ranges": ranges, "entries_per_range": 5}
+    errors = launch_cache_move(source, found, out_of, into, **options)
+    expected_errors = cache_move_reference(source, expected, out_of, into, **options)
+    assert torch.allclose(errors, expected_errors, rtol=1e-5, atol=1e-6, equal_nan=True)
+    assert errors[:, 1].isnan().all()
+    assert found.friendliness is not None
+    assert expected.friendliness is not None
+    assert relative_error(found.friendliness, expected.friendliness) < 1e-3
+    assert same_bytes(replace(found, friendliness=None), replace(expected, friendliness=None))
+    would_be = launch_cache_errors(source, out_of, format)
+    assert torch.allclose(
+        would_be, cache_errors_reference(source, out_of, format), rtol=1e-5, atol=1e-6, equal_nan=True
+    )
+
+
+@pytest.mark.interpreter
+def test_keys_are_turned_on_the_move() -> None:
+    source, out_of, into = source_and_slots(9, 2, 64, torch.float32)
+    bare = replace(source, scores=None, friendliness=None, positions=None)
+    found, expected = (poisoned_pages("int8", 2, 2, 64) for _ in range(2))
+    launch_cache_move(bare, found, out_of, into, rotate=True)
+    cache_move_reference(bare, expected, out_of, into, rotate=True)
+    table = torch.tensor([[0, 1]])
+    found_keys, expected_keys = (read_pages(pages, table)[0].nan_to_num() for pages in (found, expected))
+    assert relative_error(found_keys, expected_keys) < 1e-3
+
+
+def cut_case(device: str, num_tokens: int, num_kv_heads: int, budget: CutBudget) -> tuple[Any, ...]:
+    source, table, _ = filled_cache(
+        "full", [num_tokens], num_kv_heads, 64, dtype=torch.float32, device=device, has_side_planes=True
+    )
+    assert source.scores is not None
+    source.scores.uniform_()
+    target_table = page_table([budget.total], seed=3)[0].to(device)
+    target = poisoned_pages("int4", len(target_table) + 1, num_kv_heads, 64, device=device, has_side_planes=True)
+    return source, table[0], target, target_table
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_cut_keeps_what_the_rule_keeps(device: str) -> None:
+    """Against plain selections a head at a time."""
+    budget = CutBudget(heavy=20, hitters=30, recent=15)
+    source, table, target, target_table = cut_case(device, 300, 2, budget)
+    rule = EvictionRule(alpha=0.5, num_pinned=4)
+    ranges = cut(source, table, target, target_table, num_tokens=300, budget=budget, rule=rule)
+    positions = read_plane(target.positions, target_table[None])[0].cpu()
+    scores = read_plane(source.scores, table[None])[0, :, :300].cpu()
+    slots = (table.long()[:, None] * PAGE_SIZE + torch.arange(PAGE_SIZE, device=device)).flatten()[:300, None]
+    errors = cache_errors(source, slots.expand(-1, 2), "int4").cpu()
+    low, high = errors.amin((1, 2), keepdim=True), errors.amax((1, 2), keepdim=True)
+    assert relative_error(ranges.cpu(), torch.cat([low, high], 2).reshape(1, 4)) < 1e-6
+    friendly = 1 - ((errors - low) / (high - low)).sum(0).T / 2
+    combined = 0.5 * (scores - scores.min()) / (scores.max() - scores.min()) + 0.5 * friendly
+    for head in range(2):
+        old = set(range(4, 285))
+        fixed = set(range(300)) - old
+        heavy = set(sorted(old, key=lambda token: -scores[head, token])[:20])
+        left = 65 - 20 - len(fixed)
+        hitters = set(sorted(old - heavy, key=lambda token: -combined[head, token])[:left])
+        assert positions[head, :65].tolist() == sorted(fixed | heavy | hitters)
+    assert (positions[:, 65:] == -1).all()
+
+
+def test_what_was_cut_holds_the_tokens_it_names() -> None:
+    budget = CutBudget(heavy=20, hitters=30, recent=15)
+    source, table, target, target_table = cut_case("cpu", 300, 2, budget)
+    cut(source, table, target, target_table, num_tokens=300, budget=budget, rule=RULE)
+    positions = read_plane(target.positions, target_table[None])[0, :, :65].long()
+    for read, whole in zip(read_pages(target, target_table[None]), read_pages(source, table[None]), strict=True):
+        expected = whole[0].gather(1, positions[..., None].expand(-1, -1, 64))
+        assert relative_error(read[0, :, :65], expected) < 0.095
+    kept = read_plane(target.scores, target_table[None])[0, :, :65]
+    assert torch.equal(kept, read_plane(source.scores, table[None])[0].gather(1, positions))
+
+
+def test_a_budget_beyond_the_prompt_is_refused() -> None:
+    budget = CutBudget(heavy=20, hitters=30, recent=15)
+    source, table, target, target_table = cut_case("cpu", 300, 2, budget)
+    with pytest.raises(ValueError, match="budget, got 65"):
+        cut(source, table, target, target_table, num_tokens=64, budget=budget, rule=RULE)
+    with pytest.raises(ValueError, match="source, got int4"):
+        launch_cache_errors(target, torch.zeros(1, 2).int(), "int4")
+
+
+def test_without_friendliness_h2o_is_cut() -> None:
+    scores = torch.rand(2, 100)
+    kept = kept_tokens(scores, torch.rand(2, 100), CutBudget(heavy=0, hitters=20, recent=10), EvictionRule(alpha=1.0))
+    for head in range(2):
+        heavy = scores[head, :90].topk(20).indices.tolist()
+        assert kept[head].tolist() == sorted([*heavy, *range(90, 100)])
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_flush_overwrites_the_victims_and_nothing_else(device: str) -> None:
+    target, table, lens = filled_cache("int4", [100, 90, 70], 2, 64, device=device, has_side_planes=True)
+    ring, ring_table, _ = filled_cache("full", [32, 32, 32], 2, 64, seed=5, device=device, has_side_planes=True)
+    assert target.scores is not None
+    assert ring.positions is not None
+    target.scores.uniform_()
+    ring.positions.add_(1000)
+    due = lens.masked_fill(torch.tensor([False, True, False], device=device), 0)
+    parts = {name: torch.full_like(lens, value) for name, value in (("seen", 132), ("heavy", 5), ("recent", 32))}
+    victims = eviction(target, table, due, rule=RULE, count=32, **parts)
+    before = {name: plane.clone() for name, plane in target.planes().items()}
+    ranges = torch.tensor([[0.1, 1.0, 0.1, 1.0]], device=device).expand(3, 4).contiguous()
+    flush(ring, ring_table[:, 0].contiguous(), target, victims, error_ranges=ranges)
+    assert target.positions is not None
+    expected = read_pages(ring, ring_table)
+    for i in range(3):
+        for head in range(2):
+            slots = victims[i, head].long()
+            if i == 1:
+                assert (slots == -1).all()
+                continue
+            page, offset = slots // PAGE_SIZE, slots % PAGE_SIZE
+            assert target.positions[page, head, offset].tolist() == list(range(1000, 1032))
+            for plane, whole in zip(read_pages(target, page[:, None]), expected, strict=True):
+                read = plane[torch.arange(32, device=device), head, offset]
+                assert relative_error(read, whole[i, head]) < 0.1
+    untouched = torch.ones_like(target.positions, dtype=torch.bool)
+    for head in range(2):
+        slots = victims[:, head][victims[:, head] >= 0].long()
+        untouched[slots // PAGE_SIZE, head, slots % PAGE_SIZE] = False
+    for name in ("scores", "positions", "friendliness", "key_meta", "value_meta", "keys"):
+        now, old = (planes[name][untouched].view(torch.uint8) for planes in (target.planes(), before))
+        assert torch.equal(now, old), name
+    values, old_values = target.values.transpose(-1, -2), before["values"].transpose(-1, -2)
+    assert torch.equal(values[untouched], old_values[untouched])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("format", FORMATS)
+def test_real_shapes(format: KVFormat) -> None:
+    source, out_of, into = source_and_slots(2047, 8, 128, torch.bfloat16, "cuda")
+    ranges = torch.tensor([[0.5, 2.0, 0.5, 2.0]], device="cuda")
+    found, expected = (
+        poisoned_pages(format, 64, 8, 128, dtype=torch.bfloat16, device="cuda", has_side_planes=True) for _ in range(2)
+    )
+    options: dict[str, Any] = {"error_ranges": ranges, "entries_per_range": 2047}
+    errors = cache_move(source, found, out_of, into, **options)
+    expected_errors = cache_move_reference(source, expected, out_of, into, **options)
+    assert torch.allclose(errors, expected_errors, rtol=1e-5, atol=1e-6, equal_nan=True)
+    assert same_bytes(replace(found, friendliness=None), replace(expected, friendliness=None))
+
+
+@pytest.mark.gpu
+def test_a_captured_flush_replays_with_other_victims() -> None:
+    target, table, lens = filled_cache("int4", [100, 90], 2, 64, device="cuda", has_side_planes=True)
+    ring, ring_table, _ = filled_cache("full", [32, 32], 2, 64, seed=5, device="cuda", has_side_planes=True)
+    ranges = torch.tensor([[0.1, 1.0, 0.1, 1.0]], device="cuda").expand(2, 4).contiguous()
+    parts = {name: torch.full_like(lens, value) for name, value in (("seen", 132), ("heavy", 5), ("recent", 32))}
+
+    def step() -> None:
+        victims = eviction(target, table, lens, rule=RULE, count=32, **parts)
+        flush(ring, ring_table[:, 0], target, victims, error_ranges=ranges)
+
+    step()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    assert target.scores is not None
+    target.scores.uniform_()
+    ring.keys.normal_()
+    lens[0] = 0
+    before = {name: plane.clone() for name, plane in target.planes().items()}
+    step()
+    eager = {name: plane.clone() for name, plane in target.planes().items()}
+    for name, plane in target.planes().items():
+        plane.copy_(before[name])
+    graph.replay()
+    for name, plane in target.planes().items():
+        assert torch.equal(plane.view(torch.uint8), eager[name].view(torch.uint8)), name
