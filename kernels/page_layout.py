@@ -1,7 +1,7 @@
 """How adapter weights lie in the byte pages that they share with KV blocks (S-LoRA, section 5.1, made for GQA).
 
 The pool is one uint8 tensor [num_pages, page_bytes]; what a page holds is the business of whoever has its id. A KV
-block of one layer is one page, so `page_bytes` follows the model: `kv_page_bytes`.
+block of one layer is one page, so `page_bytes` follows the model: `kv_page_bytes` of `kv_pages`.
 
 An adapter is a sequence of *tiles*: `tile_width` consecutive numbers of one row of A [rank, in] or of B transposed
 [rank, out]. Rows are cut along their wide dimension, and the rank rows of one cut stand together:
@@ -20,12 +20,6 @@ from math import ceil
 import torch
 
 PROJECTIONS = ("q", "k", "v", "o", "gate", "up", "down")
-KV_PAGE_LEN = 32
-
-
-def kv_page_bytes(num_kv_heads: int, head_dim: int, dtype: torch.dtype = torch.bfloat16) -> int:
-    """Return the bytes of a page that holds the keys and values of 32 tokens in one layer."""
-    return 2 * KV_PAGE_LEN * num_kv_heads * head_dim * dtype.itemsize
 
 
 def tile_width_for(*widths: int) -> int:

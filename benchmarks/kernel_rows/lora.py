@@ -11,15 +11,16 @@ from functools import cached_property, partial
 
 import torch
 
+from verilora.kernels.kv_pages import kv_page_bytes
 from verilora.kernels.lora import AdapterMemory, Phase, sgmv, sgmv_reference
 from verilora.kernels.lora_batch import decode_items, empty_records, prefill_items, record
-from verilora.kernels.page_layout import AdapterLayout, PageLayout, kv_page_bytes
+from verilora.kernels.page_layout import AdapterLayout, PageLayout
 
 from kernel_rows.row import Case, Row, Work
 
 NUM_ROWS = 64
 TOLERANCE = 1e-2
-PAGES = PageLayout(page_bytes=kv_page_bytes(8, 128))
+PAGES = PageLayout(page_bytes=kv_page_bytes("full", 8, 128, torch.bfloat16))
 SQUARE = {"o": (4096, 4096)}
 LLAMA_8B = {
     **{"q": (4096, 4096), "k": (4096, 1024), "v": (4096, 1024), "o": (4096, 4096)},

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from verilora.kernels.kv_pages import kv_page_bytes
 from verilora.kernels.lora import AdapterMemory, Phase, launch_sgmv, sgmv, sgmv_reference
 from verilora.kernels.lora_batch import decode_items, prefill_items
-from verilora.kernels.page_layout import PageLayout, kv_page_bytes
+from verilora.kernels.page_layout import PageLayout
 
 from adapters import Adapters
 
@@ -172,7 +173,7 @@ GPU_RANKS = [8, 16, 32, 64, 128, 16, 8, 24]
 
 @pytest.fixture(scope="module", params=[torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
 def real(request: pytest.FixtureRequest) -> Adapters:
-    pages = PageLayout(page_bytes=kv_page_bytes(8, 128), dtype=request.param)
+    pages = PageLayout(page_bytes=kv_page_bytes("full", 8, 128, request.param), dtype=request.param)
     return Adapters(pages, GPU_RANKS, LLAMA_8B, num_layers=1, device="cuda")
 
 

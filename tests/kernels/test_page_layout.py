@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from verilora.kernels.page_layout import AdapterLayout, PageLayout, kv_page_bytes, tile_width_for
+from verilora.kernels.kv_pages import kv_page_bytes
+from verilora.kernels.page_layout import AdapterLayout, PageLayout, tile_width_for
 
 # hidden, KV width, MLP width, layers, KV heads
 SHAPES = {
@@ -23,7 +24,7 @@ def all_widths(hidden: int, kv: int, mlp: int) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize("chosen", ["qkvo", "qv", "all"])
 def test_at_most_five_percent_is_wasted_at_any_rank(shape: tuple[int, int, int, int, int], chosen: str) -> None:
     hidden, kv, mlp, num_layers, num_kv_heads = shape
-    pages = PageLayout(page_bytes=kv_page_bytes(num_kv_heads, 128))
+    pages = PageLayout(page_bytes=kv_page_bytes("full", num_kv_heads, 128, torch.bfloat16))
     widths = {name: both for name, both in all_widths(hidden, kv, mlp).items() if chosen == "all" or name in chosen}
     for rank in RANKS:
         layout = AdapterLayout(pages=pages, rank=rank, num_layers=num_layers, widths=widths)
@@ -33,7 +34,7 @@ def test_at_most_five_percent_is_wasted_at_any_rank(shape: tuple[int, int, int, 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_the_tiles_of_an_adapter_follow_each_other(shape: tuple[int, int, int, int, int]) -> None:
     hidden, kv, mlp, num_layers, num_kv_heads = shape
-    pages = PageLayout(page_bytes=kv_page_bytes(num_kv_heads, 128))
+    pages = PageLayout(page_bytes=kv_page_bytes("full", num_kv_heads, 128, torch.bfloat16))
     layout = AdapterLayout(pages=pages, rank=24, num_layers=num_layers, widths=all_widths(hidden, kv, mlp))
     end = 0
     for layer in range(num_layers):
@@ -71,8 +72,3 @@ def test_what_cannot_be_laid_out_is_refused(make: object, message: str) -> None:
 def adapter(**changes: object) -> AdapterLayout:
     given = {"pages": PageLayout(page_bytes=4096), "rank": 8, "num_layers": 2, "widths": {"q": (256, 256)}}
     return AdapterLayout(**{**given, **changes})
-
-
-def test_a_kv_page_holds_32_tokens() -> None:
-    assert kv_page_bytes(8, 128) == 128 * 1024
-    assert kv_page_bytes(32, 128, torch.float32) == 1024 * 1024
