@@ -36,15 +36,19 @@ BLOCK = 4096
 NUM_CANDIDATES = 4096
 # One program reads a whole row again and again; blocks on their way hide how long each takes.
 NUM_STAGES = tl.constexpr(3)
-WEIGHT_ONE = 1 << 40
-# exp(-28) < 2 ** -40: such a token has no weight.
-LEAST_EXPONENT = -28.0
+# Reference and kernel share these.
+WEIGHT_ONE = tl.constexpr(2.0**40)
+# The least p that has a weight, 2 ** -40, and the largest, 1, as bits.
+LEAST_KEY, LARGEST_KEY = tl.constexpr(0x2B800000), tl.constexpr(0x3F800000)
+# exp(-28) < 2 ** -40: below it there is no weight.
+LEAST_EXPONENT = tl.constexpr(-28.0)
 # An infinite logit counts as this one, so that differences are numbers.
-LARGEST = 1e30
-LOG2_E = 1.44269504088896341
-LN2_HIGH = 0.693359375
-LN2_LOW = -2.12194440e-4
-POLYNOMIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+LARGEST_LOGIT = tl.constexpr(1e30)
+LOG2_E = tl.constexpr(1.44269504088896341)
+LN2_HIGH, LN2_LOW = tl.constexpr(0.693359375), tl.constexpr(-2.12194440e-4)
+POLYNOMIAL = tl.constexpr(
+    (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+)
 
 
 def philox(seeds: torch.Tensor, counters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,22 +74,22 @@ def below(total: torch.Tensor, high: torch.Tensor, low: torch.Tensor) -> torch.T
 
 def fixed_exp(x: torch.Tensor) -> torch.Tensor:
     """Return exp(x) for x <= 0 as the kernel computes it, and 0 below `LEAST_EXPONENT`."""
-    clamped = x.clamp(min=LEAST_EXPONENT)
-    twos = torch.floor(clamped * LOG2_E + 0.5)
-    rest = clamped - twos * LN2_HIGH
-    rest = rest - twos * LN2_LOW
-    value = torch.full_like(rest, POLYNOMIAL[0])
-    for coefficient in POLYNOMIAL[1:]:
+    clamped = x.clamp(min=LEAST_EXPONENT.value)
+    twos = torch.floor(clamped * LOG2_E.value + 0.5)
+    rest = clamped - twos * LN2_HIGH.value
+    rest = rest - twos * LN2_LOW.value
+    value = torch.full_like(rest, POLYNOMIAL.value[0])
+    for coefficient in POLYNOMIAL.value[1:]:
         value = value * rest + coefficient
     value = value * rest * rest + rest + 1.0
     power = (twos.to(torch.int32) + 127 << 23).view(torch.float32)
-    return torch.where(x < LEAST_EXPONENT, 0.0, value * power)
+    return torch.where(x < LEAST_EXPONENT.value, 0.0, value * power)
 
 
 def penalised_reference(logits: torch.Tensor, slots: torch.Tensor, table: SamplingTable) -> torch.Tensor:
     """Return the logits in fp32 after all penalties."""
     z = logits.float()
-    z = z.masked_fill(z.isnan(), float("-inf")).clamp(max=LARGEST)
+    z = z.masked_fill(z.isnan(), float("-inf")).clamp(max=LARGEST_LOGIT.value)
     repetition, presence, frequency = (
         values[slots][:, None] for values in (table.repetition_penalty, table.presence_penalty, table.frequency_penalty)
     )
@@ -103,7 +107,7 @@ def prefix_threshold_reference(p: torch.Tensor, top_k: torch.Tensor, top_p: torc
     falling = p.sort(-1, descending=True).values
     last = torch.where(top_k > 0, top_k, vocab_size).clamp(max=vocab_size) - 1
     threshold = falling.gather(1, last.long())
-    sums = ((falling * WEIGHT_ONE).long() * (falling >= threshold)).cumsum(-1)
+    sums = ((falling * WEIGHT_ONE.value).long() * (falling >= threshold)).cumsum(-1)
     goal = (top_p.double() * sums[:, -1:].double()).long().clamp(min=1)
     # In a row where all is forbidden no sum reaches the goal.
     end = torch.where(top_p < 1, (sums < goal).sum(-1, keepdim=True), vocab_size).clamp(max=vocab_size - 1)
@@ -119,7 +123,8 @@ def kept_weights_reference(z: torch.Tensor, slots: torch.Tensor, table: Sampling
     threshold = min_p
     if bool(((top_k > 0) | (top_p < 1)).any()):
         threshold = torch.maximum(min_p, prefix_threshold_reference(p, top_k, top_p))
-    return (p * WEIGHT_ONE).long() * (p >= threshold)
+    weights: torch.Tensor = (p * WEIGHT_ONE.value).long()
+    return weights * (p >= threshold)
 
 
 def sample_reference(
@@ -149,23 +154,21 @@ def sample_reference(
 
 @triton.jit
 def exp_of(x):
-    clamped = tl.maximum(x, -28.0)
-    twos = tl.floor(clamped * 1.44269504088896341 + 0.5)
-    rest = clamped - twos * 0.693359375
-    rest = rest - twos * -2.12194440e-4
-    value = rest * 1.9875691500e-4 + 1.3981999507e-3
-    value = value * rest + 8.3334519073e-3
-    value = value * rest + 4.1665795894e-2
-    value = value * rest + 1.6666665459e-1
-    value = value * rest + 5.0000001201e-1
+    clamped = tl.maximum(x, LEAST_EXPONENT)
+    twos = tl.floor(clamped * LOG2_E + 0.5)
+    rest = clamped - twos * LN2_HIGH
+    rest = rest - twos * LN2_LOW
+    value = rest * POLYNOMIAL[0] + POLYNOMIAL[1]
+    for i in tl.static_range(2, 6):
+        value = value * rest + POLYNOMIAL[i]
     value = value * rest * rest + rest + 1.0
     power = ((twos.to(tl.int32) + 127) << 23).to(tl.float32, bitcast=True)
-    return tl.where(x < -28.0, 0.0, value * power)
+    return tl.where(x < LEAST_EXPONENT, 0.0, value * power)
 
 
 @triton.jit
 def weight_of(p):
-    return (p * 1099511627776.0).to(tl.int64)
+    return (p * WEIGHT_ONE).to(tl.int64)
 
 
 @triton.jit
@@ -198,7 +201,7 @@ def find_threshold(
     A key's count and weight are those of all keys of the row that are at least as large; those of `low` are given, and
     reach the goal.
     """
-    high = tl.full((), 0x3F800001, tl.int32)
+    high = tl.full((), LARGEST_KEY + 1, tl.int32)
     count_high = tl.full((), 0, tl.int32)
     weight_high = tl.full((), 0, tl.int64)
     while (high - low > 1) & (count_low - count_high > NUM_CANDIDATES):
@@ -312,7 +315,7 @@ def sample_kernel(
         o_token = start + tl.arange(0, BLOCK)
         m_token = o_token < vocab_size
         b_z = tl.load(p_logit + o_token, mask=m_token, other=float("-inf")).to(tl.float32)
-        b_z = tl.where(b_z == b_z, tl.minimum(b_z, 1e30), float("-inf"))
+        b_z = tl.where(b_z == b_z, tl.minimum(b_z, LARGEST_LOGIT), float("-inf"))
         if is_penalised:
             b_z = penalised(b_z, o_token, m_token, p_prompt, p_count, repetition, presence, frequency)
         tl.store(p_row + o_token, b_z, mask=m_token)
@@ -337,9 +340,9 @@ def sample_kernel(
             b_p = exp_of(tl.div_rn(b_z - maximum, temperature))
             tl.store(p_row + o_token, b_p, mask=m_token)
             b_weight += weight_of(b_p)
-            b_count += (b_p >= 9.094947017729282e-13).to(tl.int32)
-        # All that have weight are kept at first; 0x2B800000 are the bits of 2 ** -40, the least that has.
-        threshold = tl.full((), 0x2B800000, tl.int32)
+            b_count += (b_p.to(tl.int32, bitcast=True) >= LEAST_KEY).to(tl.int32)
+        # All that have weight are kept at first.
+        threshold = tl.full((), LEAST_KEY, tl.int32)
         count = tl.sum(b_count, axis=0)
         weight = tl.sum(b_weight, axis=0)
         tl.debug_barrier()
