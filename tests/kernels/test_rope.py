@@ -10,10 +10,10 @@ from verilora.kernels.rope import launch_rope, rope, rope_reference, rotary_tabl
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 # num_tokens, query heads, key heads, head_dim, rotated dimensions
 SHAPES = [
-    pytest.param(1, 1, 1, 64, 64, id="one token"),
-    pytest.param(63, 9, 3, 64, 64, id="odd heads"),
-    pytest.param(129, 4, 1, 80, 80, id="a head that is no power of two"),
-    pytest.param(5, 8, 2, 64, 32, id="partly rotated"),
+    pytest.param((1, 1, 1, 64, 64), id="one token"),
+    pytest.param((63, 9, 3, 64, 64), id="odd heads"),
+    pytest.param((129, 4, 1, 80, 80), id="a head that is no power of two"),
+    pytest.param((5, 8, 2, 64, 32), id="partly rotated"),
 ]
 
 
@@ -59,7 +59,7 @@ def check(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> None:
 
 @pytest.mark.interpreter
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("shape", [pytest.param(param.values, id=param.id) for param in SHAPES])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_heads_are_rotated(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     check(shape, dtype, "cpu")
 
