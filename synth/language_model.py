@@ -31,11 +31,19 @@ def load_tokenizer(folder: Path) -> Any:
     if tokenizer.eos_token is None:
         raise SpecError(folder, "its tokenizer has no token that ends a response: expected an eos_token")
     if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
-        tokenizer.add_special_tokens({"pad_token": PAD})
+        tokenizer.add_special_tokens({"pad_token": _spare_token(tokenizer)})
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_TEMPLATE
     tokenizer.padding_side = "left"
     return tokenizer
+
+
+def _spare_token(tokenizer: Any) -> str:
+    """Return a token for padding: one that no text holds, or a new one, for which the embeddings must grow."""
+    if tokenizer.unk_token_id not in (None, tokenizer.eos_token_id):
+        return str(tokenizer.unk_token)
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return next((token for token in special if "pad" in token or "reserved" in token), PAD)
 
 
 def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
@@ -66,8 +74,8 @@ def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
     check_adapter(folder)
     adapted = _loaded(folder, "adapter", lambda: PeftModel.from_pretrained(model, str(folder)))
     with safe_open(folder / ADAPTER_WEIGHTS, "pt") as file:
-        found = set(file.keys())
-    expected = set(get_peft_model_state_dict(adapted))
+        found = {name for name in file.keys() if "lora_" in name}  # noqa: SIM118
+    expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     if found != expected:
         odd = sorted(found ^ expected)[0]
         raise SpecError(folder, f"is an adapter for another model: {odd!r} is in only one of the two")

@@ -59,7 +59,9 @@ def save_tiny_model(folder: Path, tokenizer: Any, model_type: str = "llama", **c
     return folder
 
 
-def save_tiny_adapter(folder: Path, model: nn.Module, *, scale: float = 1.0) -> Path:
+def save_tiny_adapter(
+    folder: Path, model: nn.Module, *, scale: float = 1.0, save_embedding_layers: bool = False
+) -> Path:
     """Save a LoRA adapter of rank 4 for all linear layers, with random weights, and return the folder."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -67,5 +69,5 @@ def save_tiny_adapter(folder: Path, model: nn.Module, *, scale: float = 1.0) -> 
         for name, weights in adapted.named_parameters():
             if "lora_B" in name:
                 nn.init.normal_(weights, std=scale)
-        adapted.save_pretrained(str(folder))
+        adapted.save_pretrained(str(folder), save_embedding_layers=save_embedding_layers)
     return folder

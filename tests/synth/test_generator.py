@@ -8,6 +8,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from verilora.synth.generator import Completion, Generator, Sampling
+from verilora.synth.language_model import load_adapter
 from verilora.synth.model_files import model_digest, tokenizer_digest
 from verilora.synth.prompt import Conversation, PromptStyle
 
@@ -143,6 +144,54 @@ def test_an_adapter_changes_the_text_as_peft_changes_it(tmp_path: Path, chat_mod
         expected, got = (model(input_ids=token_ids).logits for model in (with_peft, adapted.model))
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     assert (adapted.digest, adapted.tokenizer_digest) == (base.digest, base.tokenizer_digest)
+
+
+@pytest.mark.parametrize("with_embeddings", [True, False])
+def test_an_adapter_of_a_model_whose_embeddings_had_to_grow(
+    tmp_path: Path, plain_model: Path, with_embeddings: bool
+) -> None:
+    folder = save_tiny_adapter(tmp_path, Generator(plain_model).model, scale=0.5, save_embedding_layers=with_embeddings)
+    texts = [
+        generator.sample(QUESTIONS, GREEDY, 0)
+        for generator in (Generator(plain_model, adapter=folder), Generator(plain_model))
+    ]
+    assert texts[0] != texts[1]
+
+
+def test_a_token_that_no_text_holds_serves_for_padding(tmp_path: Path, texts: list[str]) -> None:
+    for name, spare in (("unk", "<unk>"), ("reserved", "<|reserved_special_token_0|>")):
+        tokenizer = tiny_tokenizer(texts, chat=False)
+        tokenizer.add_special_tokens({"unk_token": spare} if name == "unk" else {"additional_special_tokens": [spare]})
+        generator = Generator(save_tiny_model(tmp_path / name, tokenizer))
+        assert generator.tokenizer.pad_token == spare
+        assert generator.model.get_input_embeddings().num_embeddings == len(tokenizer)
+        assert len(generator.sample(QUESTIONS, SHORT, 0)) == 3
+
+
+def test_an_adapter_of_a_model_in_bf16_is_not_merged(tmp_path: Path, chat_model: Path) -> None:
+    folder = save_tiny_adapter(tmp_path, Generator(chat_model).model, scale=0.5)
+    exact = Generator(chat_model, adapter=folder)
+    halved = Generator(chat_model)
+    halved.model = load_adapter(halved.model.to(torch.bfloat16), folder)
+    names = [name for name, _ in halved.model.named_parameters() if "lora_" in name]
+    assert len(names) == 2 * 2 * 7
+    assert len(halved.sample(QUESTIONS, SHORT, 0)) == 3
+    token_ids = torch.arange(20)[None]
+    with torch.no_grad():
+        expected, got = (generator.model(input_ids=token_ids).logits.float() for generator in (exact, halved))
+    torch.testing.assert_close(got, expected, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_in_bf16(tmp_path: Path, chat_model: Path) -> None:
+    folder = save_tiny_adapter(tmp_path, Generator(chat_model).model, scale=0.5)
+    generator = Generator(chat_model, adapter=folder, device="cuda")
+    assert generator.model.get_input_embeddings().weight.dtype is torch.bfloat16
+    state = torch.cuda.get_rng_state()
+    first = generator.sample(QUESTIONS, SHORT, 3)
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+    assert generator.sample(QUESTIONS, SHORT, 3) == first
+    assert generator.sample(QUESTIONS, SHORT, 4) != first
 
 
 def test_digests_follow_the_files(tmp_path: Path, chat_model: Path) -> None:
