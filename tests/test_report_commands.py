@@ -145,7 +145,7 @@ class TestCertify:
         before = (adapter / "certificate.json").read_bytes()
         code = certify(Request(folder=adapter, specs=tmp_path / "specs", only_check=True, num_processes=1))
         out = " ".join(capsys.readouterr().out.split())
-        assert "changed since then: the rulebook default, worlds.yaml" in out
+        assert "changed since then: the rulebook, worlds.yaml" in out
         # Nobody who moves keeps the rule now, and the certificate says that some did.
         assert code == 1
         assert re.search(r"phi14: \d+ of \d+ \([^)]*\), certified were", out)

@@ -17,15 +17,14 @@ class Fallen:
 
 def changes(certificate: Certificate, domain: DomainDigests, base: BaseDigests) -> list[str]:
     """Return what a certificate depends on and is no longer what it was, a name each; the adapter aside."""
-    then, now = certificate.worlds, domain.worlds
     found = {
         "the base model": certificate.base.digest != base.digest,
         "its tokenizer": certificate.base.tokenizer_digest != base.tokenizer_digest,
-        f"the rulebook {certificate.rulebook}": certificate.rulebook_digest != domain.rulebook,
-        "tasks.yaml": certificate.tasks_digest != domain.tasks,
-        **{name: then.get(name) != now.get(name) for name in sorted({*then, *now})},
     }
-    return [name for name, is_changed in found.items() if is_changed]
+    then = DomainDigests(
+        rulebook=certificate.rulebook_digest, tasks=certificate.tasks_digest, worlds=certificate.worlds
+    )
+    return [*(name for name, is_changed in found.items() if is_changed), *domain.changed_from(then)]
 
 
 def fallen(then: Certificate, now: Certificate) -> list[Fallen]:

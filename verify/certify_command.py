@@ -22,7 +22,7 @@ from .certificate import (
     write_certificate,
 )
 from .certificate_changes import changes, fallen
-from .digests import CERTIFICATE, domain_digests
+from .digests import CERTIFICATE, DomainDigests, domain_digests
 from .issue import certified_prompts, new_certificate
 from .progress import progress
 from .render import console
@@ -62,11 +62,11 @@ def certify(request: Request) -> int:
     then = _checked(request)
     domain = load_domain(request.specs, then.task)
     rulebook = domain.rulebook(then.rulebook)
-    base = base_of(then, request.model)
+    base, digests = base_of(then, request.model), domain_digests(domain, rulebook)
     out.print(f"{adapter}: the adapter is the one that was certified on {then.issued}; {_signer(then)}")
-    if changed := changes(then, domain_digests(domain, rulebook), base):
+    if changed := changes(then, digests, base):
         out.print(f"changed since then: {', '.join(changed)}", style="yellow")
-    now = _measure(request, then, domain, rulebook, base)
+    now = _measure(request, then, domain, rulebook, base, digests)
     out.print(_table(then, now))
     if not request.only_check:
         renewed = signed(now, read_private_key(request.key)) if request.key else now
@@ -100,7 +100,14 @@ def base_of(certificate: Certificate, model: str | None) -> BaseDigests:
     return BaseDigests(name=name, digest=model_digest(folder), tokenizer_digest=tokenizer_digest(folder))
 
 
-def _measure(request: Request, then: Certificate, domain: Domain, rulebook: Rulebook, base: BaseDigests) -> Certificate:
+def _measure(
+    request: Request,
+    then: Certificate,
+    domain: Domain,
+    rulebook: Rulebook,
+    base: BaseDigests,
+    digests: DomainDigests,
+) -> Certificate:
     """Return the certificate that holds now, unsigned."""
     # Only now, because these load torch.
     from ..synth.generator import Generator
@@ -127,6 +134,7 @@ def _measure(request: Request, then: Certificate, domain: Domain, rulebook: Rule
         base=base,
         sampling=sampling,
         verdicts=verdicts,
+        digests=digests,
     )
 
 

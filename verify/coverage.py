@@ -22,6 +22,7 @@ class Coverage:
     tasks: tuple[str, ...]
     learned: tuple[str, ...]
     free: tuple[str, ...]
+    constraints: tuple[str, ...]
     excluded: tuple[str, ...]
     episodes: int | None = None
     labels: int | None = None
@@ -50,7 +51,13 @@ def coverages(domain: Domain, kind: str) -> tuple[Coverage, ...]:
 def _universal(domain: Domain) -> Coverage:
     names = domain.vocabulary.proposition_ids
     return Coverage(
-        world=WorldKind.UNIVERSAL, english="anywhere", tasks=tuple(domain.tasks), learned=(), free=names, excluded=()
+        world=WorldKind.UNIVERSAL,
+        english="anywhere",
+        tasks=tuple(domain.tasks),
+        learned=(),
+        free=names,
+        constraints=(),
+        excluded=(),
     )
 
 
@@ -67,6 +74,7 @@ def _coverage(domain: Domain, tasks: list[Task], *, is_learned: bool) -> Coverag
         tasks=tuple(task.id for task in tasks),
         learned=names,
         free=tuple(name for name in world.free if name not in names),
+        constraints=tuple(constraint.text for constraint in world.constraints),
         excluded=tuple(dict.fromkeys(f"{exclusion.formula.text} ({exclusion.reason})" for exclusion in exclusions)),
         **numbers,
     )

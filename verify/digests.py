@@ -20,6 +20,13 @@ class DomainDigests:
     tasks: str
     worlds: dict[str, str]
 
+    def changed_from(self, then: "DomainDigests") -> list[str]:
+        """Return what is no longer what it was, a name each."""
+        named = {"the rulebook": self.rulebook != then.rulebook, "tasks.yaml": self.tasks != then.tasks}
+        files = sorted({*self.worlds, *then.worlds})
+        named |= {name: self.worlds.get(name) != then.worlds.get(name) for name in files}
+        return [name for name, is_changed in named.items() if is_changed]
+
 
 def domain_digests(domain: Domain, rulebook: Rulebook) -> DomainDigests:
     """Return the digests of all that verdicts on the domain's tasks depend on; raises SpecError."""

@@ -100,10 +100,11 @@ class Drive(Record):
 
 
 class Drives(Record):
-    """The simulator before and after."""
+    """The simulator before and after. `num_left_out` pairs of controllers were not driven: time ran out."""
 
     before: Drive
     after: Drive
+    num_left_out: int = 0
 
 
 class Replay(Record):

@@ -1,5 +1,6 @@
 """Exhibits: answers as a report shows them: text, drawing, what is broken, and a course of events that shows it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from .evaluation import Answer, Violation
 from .judged import JudgedMoment, JudgedRun, Judgement
 from .render import MAX_MOMENTS
 from .run_directory import EVALUATION, RunDirectory
+
+MAX_WIDTH = 560
+"""How wide a drawing, in pixels, may stand beside its text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,12 @@ class Exhibit:
     verdict: Judgement
     drawing: str
     broken: tuple[tuple[str, str], ...]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the drawing needs the whole width of a page."""
+        width = re.search(r'width="(\d+)"', self.drawing)
+        return width is not None and int(width[1]) > MAX_WIDTH
 
 
 class Exhibitor:

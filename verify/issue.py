@@ -7,6 +7,7 @@ from pathlib import Path
 from platform import python_version
 
 from ..specs.domain import Domain
+from ..specs.errors import SpecError
 from ..specs.rulebook import Rulebook
 from ..specs.task import Split, Task
 from .certificate import (
@@ -21,7 +22,7 @@ from .certificate import (
     signed,
     write_certificate,
 )
-from .digests import adapter_digests, domain_digests
+from .digests import DomainDigests, adapter_digests, domain_digests
 from .interval import clopper_pearson
 from .signature import read_private_key
 from .verdict import Status, Verdict
@@ -40,10 +41,12 @@ def issue_certificate(
     sampling: CertifiedSampling,
     verdicts: Sequence[Verdict],
     key: Path | None = None,
+    digests: DomainDigests | None = None,
 ) -> Certificate:
     """Write the certificate of an adapter beside it, signed if a private key is given, and return it.
 
-    `verdicts` are those on the answers to `certified_prompts`. Raises SpecError if a file cannot be used.
+    `verdicts` are those on the answers to `certified_prompts`, `digests` those of the domain when they were made.
+    Raises SpecError if a file cannot be used, or has changed since then.
     """
     private = read_private_key(key) if key is not None else None
     certificate = new_certificate(
@@ -54,6 +57,7 @@ def issue_certificate(
         base=base,
         sampling=sampling,
         verdicts=verdicts,
+        digests=digests,
     )
     certificate = signed(certificate, private) if private else certificate
     write_certificate(adapter, certificate)
@@ -69,9 +73,13 @@ def new_certificate(
     base: BaseDigests,
     sampling: CertifiedSampling,
     verdicts: Sequence[Verdict],
+    digests: DomainDigests | None = None,
 ) -> Certificate:
     """Return a certificate that nobody has signed and that stands in no file; raises SpecError."""
-    digests = domain_digests(domain, rulebook)
+    now = domain_digests(domain, rulebook)
+    if digests is not None and now != digests:
+        changed = ", ".join(now.changed_from(digests))
+        raise SpecError(domain.folder, f"changed after answers were judged, so nothing was certified: {changed}")
     return Certificate(
         format=FORMAT,
         issued=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -79,9 +87,9 @@ def new_certificate(
         base=base,
         task=domain.name,
         rulebook=rulebook.name,
-        rulebook_digest=digests.rulebook,
-        tasks_digest=digests.tasks,
-        worlds=digests.worlds,
+        rulebook_digest=now.rulebook,
+        tasks_digest=now.tasks,
+        worlds=now.worlds,
         settings=certified_settings(settings),
         sampling=sampling,
         counts=counts_of(verdicts),

@@ -10,7 +10,7 @@ from ..specs.rulebook import Rulebook
 from .ceiling import Ceiling, find_ceiling
 from .certificate import Certificate, read_certificate
 from .coverage import Coverage, coverages
-from .digests import CERTIFICATE, domain_digests
+from .digests import CERTIFICATE, DomainDigests, domain_digests
 from .run_directory import CONFIG, RunDirectory, read_run
 from .verdict import Mode
 
@@ -63,16 +63,9 @@ def make_report(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> Report
 
 def _check(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> None:
     """Raise SpecError that names what changed since the run: a report would speak of other rules or worlds."""
-    found, config = domain_digests(domain, rulebook), run.config
-    changed = []
-    if found.rulebook != config.rulebook_digest:
-        changed.append(f"the rulebook {rulebook.name}")
-    if found.tasks != config.tasks_digest:
-        changed.append("tasks.yaml")
-    changed += sorted(
-        name for name in {*found.worlds, *config.worlds} if found.worlds.get(name) != config.worlds.get(name)
-    )
-    if changed:
+    config = run.config
+    then = DomainDigests(rulebook=config.rulebook_digest, tasks=config.tasks_digest, worlds=config.worlds)
+    if changed := domain_digests(domain, rulebook).changed_from(then):
         more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
         names = f"{', '.join(changed[:MAX_NAMED])}{more}"
         where = f"in {domain.folder}: {names}; expected what the run was made with (--specs)"

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from verilora.verify.certificate import (
     check_signer,
     read_certificate,
 )
-from verilora.verify.digests import domain_digests
+from verilora.verify.digests import DomainDigests, domain_digests
 from verilora.verify.interval import clopper_pearson
 from verilora.verify.issue import certified_prompts, counts_of, issue_certificate
 from verilora.verify.signature import read_private_key, read_public_key
@@ -95,6 +96,33 @@ def test_it_holds_the_counts_of_the_verdicts_and_reads_back(adapter: Path, drivi
     assert certificate.rulebook_digest == driving.rulebook().digest
     assert set(certificate.adapter) == {"adapter_config.json", "adapter_model.safetensors"}
     assert certificate.versions["torch"]
+
+
+def test_what_changed_while_answers_were_judged_is_not_certified(
+    adapter: Path, driving: Domain, tmp_path: Path
+) -> None:
+    moved = replace(driving, folder=shutil.copytree(driving.folder, tmp_path / "driving"))
+    book = moved.rulebook()
+    verifier = Verifier(moved, book, Settings(witnesses=False))
+    verdicts = [verifier.verify_text(AFTER_LOOPING, moved.task(TASK))]
+
+    def issue_with(digests: DomainDigests) -> Certificate:
+        return issue_certificate(
+            adapter,
+            domain=moved,
+            rulebook=book,
+            settings=verifier.settings,
+            base=BASE,
+            sampling=SAMPLING,
+            verdicts=verdicts,
+            digests=digests,
+        )
+
+    before = domain_digests(moved, book)
+    assert issue_with(before).tasks_digest == before.tasks
+    (moved.folder / "tasks.yaml").open("a").write("# other tasks\n")
+    with pytest.raises(SpecError, match=r"changed after answers were judged, so nothing was certified: tasks\.yaml"):
+        issue_with(before)
 
 
 def test_what_is_kept_by_observation_only_does_not_count(driving: Domain, tmp_path: Path) -> None:
