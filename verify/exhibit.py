@@ -18,6 +18,10 @@ from .judged import JudgedMoment, JudgedRun, Judgement
 from .render import MAX_MOMENTS
 from .run_directory import EVALUATION, RunDirectory
 
+GATES = {
+    "goal": "The first movement is the one that the task asks for.",
+    "progress": "The controller never comes to rest for good.",
+}
 MAX_WIDTH = 560
 """How wide a drawing, in pixels, may stand beside its text."""
 
@@ -77,15 +81,19 @@ class Exhibitor:
             drawing = ""
         verdict = answer.verdict
         gates = [
-            (f"gate {gate.name}", gate.formula) for gate in verdict.gates if gate.status in ("violated", "unknown")
+            (f"gate {gate.name}", self.meaning(gate.name, gate.formula))
+            for gate in verdict.gates
+            if gate.status in ("violated", "unknown")
         ]
         rules = [rule.rule_id for rule in verdict.judged if rule.status in ("violated", "unknown")]
         broken = (*gates, *((name, self.meaning(name)) for name in rules)) if verdict.valid else ()
         return Exhibit(text=answer.text, verdict=verdict, drawing=drawing, broken=tuple(broken))
 
-    def meaning(self, name: str) -> str:
-        """Return a rule in English."""
-        return self.rules[name].english if name in self.rules else ""
+    def meaning(self, name: str, formula: str = "") -> str:
+        """Return a rule or a gate in English, a gate with its formula."""
+        if name in self.rules:
+            return self.rules[name].english
+        return f"{GATES[name]} ({formula})" if name in GATES else formula
 
     def course(self, violation: Violation) -> Course | None:
         """Return the witness of a violation, None if there is none; raises SpecError for a rule that is not judged."""

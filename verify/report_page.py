@@ -156,7 +156,7 @@ def _shown(report: Report) -> dict[str, Any]:
 
 def _violation(violation: Violation, exhibitor: Exhibitor, report: Report) -> tuple[Violation, str, Course | None, str]:
     gates = {gate.name: gate.formula for gate in violation.verdict.gates}
-    meaning = exhibitor.meaning(violation.rule) or gates.get(violation.rule, "")
+    meaning = exhibitor.meaning(violation.rule, gates.get(violation.rule, ""))
     gif = violation.replay.gif if violation.replay else None
     replay = f"data:image/gif;base64,{base64.b64encode(report.run.replay(gif)).decode()}" if gif else ""
     return violation, meaning, exhibitor.course(violation), replay
