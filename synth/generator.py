@@ -83,9 +83,7 @@ class Generator:
 
     def render(self, conversation: Conversation) -> str:
         """Return a conversation as the text that the model continues."""
-        text: str = self.tokenizer.apply_chat_template(
-            list(conversation), tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
+        text: str = self.tokenizer.apply_chat_template(list(conversation), tokenize=False, add_generation_prompt=True)
         return text
 
     def sample(self, conversations: Sequence[Conversation], sampling: Sampling, seed: int) -> list[Completion]:

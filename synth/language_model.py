@@ -34,6 +34,9 @@ def load_tokenizer(folder: Path) -> Any:
         tokenizer.add_special_tokens({"pad_token": _spare_token(tokenizer)})
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_TEMPLATE
+    elif "enable_thinking" in tokenizer.chat_template:
+        # A model that can think aloud first (Qwen3) answers at once, in training and afterwards.
+        tokenizer.chat_template = "{%- set enable_thinking = false %}" + tokenizer.chat_template
     tokenizer.padding_side = "left"
     return tokenizer
 

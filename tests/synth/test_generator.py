@@ -133,6 +133,18 @@ def test_prompts_without_a_chat_template_are_plain_text_and_a_token_for_padding_
     assert len(generator.sample(QUESTIONS, SHORT, 0)) == 3
 
 
+def test_a_model_that_can_think_aloud_answers_at_once(tmp_path: Path, texts: list[str]) -> None:
+    tokenizer = tiny_tokenizer(texts)
+    tokenizer.chat_template += (
+        "{% if add_generation_prompt and enable_thinking is defined and enable_thinking is false %}(no thought)"
+        "{% endif %}"
+    )
+    generator = Generator(save_tiny_model(tmp_path, tokenizer, "qwen3"))
+    assert generator.render(QUESTIONS[0]) == "<|user|>Turn left<|end|><|assistant|>(no thought)"
+    trained_on = generator.tokenizer.apply_chat_template(list(QUESTIONS[0]), tokenize=False, add_generation_prompt=True)
+    assert trained_on == generator.render(QUESTIONS[0])
+
+
 def test_an_adapter_changes_the_text_as_peft_changes_it(tmp_path: Path, chat_model: Path) -> None:
     base = Generator(chat_model)
     adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model, scale=0.5)
