@@ -17,8 +17,8 @@ PAD = "<|pad|>"
 # For a tokenizer without a chat template. It ends a prompt with a line end, which no tokenizer joins with a number.
 PLAIN_TEMPLATE = (
     "{% if bos_token is defined and bos_token %}{{ bos_token }}{% endif %}"
-    "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ message['content'] + eos_token + '\n' }}"
-    "{% else %}{{ message['content'] + '\n\nSteps:\n' }}{% endif %}{% endfor %}"
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ message['content'] + eos_token }}"
+    "{% else %}{{ ('' if loop.first else '\n') + message['content'] + '\n\nSteps:\n' }}{% endif %}{% endfor %}"
 )
 
 

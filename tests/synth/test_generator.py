@@ -123,6 +123,8 @@ def test_prompts_without_a_chat_template_are_plain_text_and_a_token_for_padding_
     generator = Generator(plain_model)
     conversation = (*QUESTIONS[0], {"role": "assistant", "content": "1. stop"}, *QUESTIONS[2])
     assert generator.render(conversation) == f"Turn left\n\nSteps:\n1. stop{END}\nGo\n\nSteps:\n"
+    answered = generator.tokenizer.apply_chat_template(list(conversation[:2]), tokenize=False)
+    assert answered == f"Turn left\n\nSteps:\n1. stop{END}"
     assert generator.prompt_style is PromptStyle.FULL
     assert generator.tokenizer.pad_token == PAD
     assert generator.tokenizer.pad_token_id != generator.tokenizer.eos_token_id
