@@ -308,6 +308,7 @@ def attention_decode_kernel(
     table_stride,
     scale,
     window,
+    num_tiles,
     NUM_KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
     ROWS: tl.constexpr,
@@ -320,7 +321,6 @@ def attention_decode_kernel(
     HAS_RANKS: tl.constexpr,
     HAS_SCORES: tl.constexpr,
     SPLIT_LEN: tl.constexpr,
-    NUM_TILES: tl.constexpr,
     BLOCK: tl.constexpr,
     STAGES: tl.constexpr,
 ):
@@ -346,7 +346,7 @@ def attention_decode_kernel(
     o_dim = tl.arange(0, HALF)
     o_word = tl.arange(0, WORDS)
     i_query = (i_row * NUM_KV_HEADS + i_head) * GROUP
-    i_tiles = (i_row * NUM_KV_HEADS + i_head) * (NUM_TILES + 1)
+    i_tiles = (i_row * NUM_KV_HEADS + i_head) * (num_tiles + 1)
     p_q = q + (i_query + o_group)[:, None] * (2 * HALF)
     b_max = tl.full([ROWS], float("-inf"), tl.float32)
     b_sum = tl.zeros([ROWS], tl.float32)
@@ -371,7 +371,7 @@ def attention_decode_kernel(
             b_p, b_max, shrink = attended(b_s, b_max)
             b_sum = tl.sum(b_p, 1)
             if HAS_SCORES:
-                export(exported, exported_max, i_tiles + NUM_TILES, b_p, b_max, GROUP, ROWS, 32, BLOCK)
+                export(exported, exported_max, i_tiles + num_tiles, b_p, b_max, GROUP, ROWS, 32, BLOCK)
             v_low = tl.load(ring_values + o_ring, mask=m_slot[:, None], other=0.0)
             v_high = tl.load(ring_values + HALF + o_ring, mask=m_slot[:, None], other=0.0)
             b_low = tl.dot(b_p.to(ring_type), v_low, input_precision="ieee") * (1.0 / UNIT_LOW)
@@ -481,7 +481,7 @@ def attention_decode_kernel(
         tl.debug_barrier()
         add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                          table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles,
-                         NUM_TILES, b_lse, GROUP, ROWS, HAS_RING, BLOCK)  # fmt: skip
+                         num_tiles, b_lse, GROUP, ROWS, HAS_RING, BLOCK)  # fmt: skip
 
 
 @triton.jit
@@ -502,6 +502,7 @@ def attention_combine_kernel(
     ring_scores_stride,
     table_stride,
     window,
+    num_tiles,
     num_splits,
     NUM_KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
@@ -510,7 +511,6 @@ def attention_combine_kernel(
     HAS_RING: tl.constexpr,
     HAS_SCORES: tl.constexpr,
     SPLIT_LEN: tl.constexpr,
-    NUM_TILES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Program i combines query head i of the group, and adds the scores of split i."""
@@ -559,10 +559,10 @@ def attention_combine_kernel(
                 b_p, group_max, shrink = attended(tl.load(p_part, mask=m_split, other=float("-inf")), group_max)
                 group_sum = group_sum * shrink + tl.sum(b_p, 1)
             b_lse = tl.where(m_group, group_max + tl.log2(group_sum), 0.0)
-            i_tiles = (i_row * NUM_KV_HEADS + i_head) * (NUM_TILES + 1)
+            i_tiles = (i_row * NUM_KV_HEADS + i_head) * (num_tiles + 1)
             add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                              table_stride, ring_table, begin, start, end, ring_len, i_part, i_head, i_row, i_tiles,
-                             NUM_TILES, b_lse, GROUP, ROWS, HAS_RING, BLOCK)  # fmt: skip
+                             num_tiles, b_lse, GROUP, ROWS, HAS_RING, BLOCK)  # fmt: skip
 
 
 def launch_attention_decode(
@@ -622,7 +622,7 @@ def launch_attention_decode(
         "HAS_RING": ring is not None,
         "HAS_SCORES": has_scores,
         "SPLIT_LEN": split_len,
-        "NUM_TILES": num_tiles,
+        "num_tiles": num_tiles,
         "BLOCK": block,
     }
     keys, values = (plane if is_full else plane.view(torch.uint16) for plane in (pages.keys, pages.values))

@@ -1,0 +1,446 @@
+"""Causal attention of chunks of new tokens, each over its cached prefix, in any format of `kv_pages`, and over itself.
+
+Semantics, for row b with tokens t = starts[b] .. starts[b + 1] at positions prefix_lens[b] + (t - starts[b]):
+    context = the first prefix_lens[b] slots of the row's pages, then keys and values of the row's own tokens
+    out[t] = softmax(scale * q[t] @ context_keys) @ context_values, over position(t) - window < j <= position(t)
+    lse[t] = log(sum(exp(..)))
+
+q             [num_tokens, num_heads, head_dim]; keys, values [num_tokens, num_kv_heads, head_dim], one dtype, last dim
+              contiguous, in full precision whatever the cache keeps
+starts        int32 [num_rows + 1]; max_len the longest row (an int: prefill is not captured in graphs)
+table         int32 [num_rows, max_pages] and prefix_lens int32 [num_rows], or no prefix at all
+out           as q, contiguous; lse fp32 [num_tokens, num_heads], natural
+
+`rotate` says that the prefix holds keys turned by the Hadamard matrix: the query is turned for them alone. Every query
+block runs over the same blocks of keys in the same order, so a row's bits do not depend on its batch. Plain prefill
+without a cache could be served by torch's variable-length attention; one path that also reads prefixes and gives lse
+is simpler, and the benchmark shows what it costs.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import triton
+import triton.language as tl
+
+from .attention_decode import (
+    FP8,
+    FULL,
+    INT4,
+    INT8,
+    LOG2_E,
+    attended,
+    code_planes,
+    page_stride,
+    triple_sum,
+    unpacked_meta,
+)
+from .hadamard import hadamard
+from .kv_pages import KVPages, read_pages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """What the rows have cached before: the first `lens[b]` slots of the pages in `table[b]`."""
+
+    pages: KVPages
+    table: torch.Tensor
+    lens: torch.Tensor
+    rotate: bool = False
+
+
+def attention_prefill_reference(
+    q: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    starts: torch.Tensor,
+    *,
+    max_len: int,
+    scale: float,
+    window: int = 0,
+    prefix: Prefix | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the attended values and the log-sum-exp; see the module's semantics. A loop over rows, not over tokens."""
+    out = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
+    lse = torch.full(q.shape[:2], -torch.inf, device=q.device)
+    bounds = starts.tolist()
+    for i, (start, end) in enumerate(pairwise(bounds)):
+        if end > start:
+            own = slice(start, end)
+            before = prefix_of(prefix, i) if prefix else None
+            out[own], lse[own] = attended_row(q[own], keys[own], values[own], before, scale=scale, window=window)
+    return out, lse
+
+
+def prefix_of(prefix: Prefix, i_row: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return one row's cached keys, turned back, and values, [prefix_len, num_kv_heads, head_dim]."""
+    length = int(prefix.lens[i_row])
+    keys, values = (each[0, :, :length].transpose(0, 1) for each in read_pages(prefix.pages, prefix.table[i_row, None]))
+    return hadamard(keys.contiguous()) if prefix.rotate else keys, values
+
+
+def attended_row(
+    q: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    before: tuple[torch.Tensor, torch.Tensor] | None,
+    *,
+    scale: float,
+    window: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return one row's attended values and log-sum-exp."""
+    keys, values = keys.float(), values.float()
+    num_before = 0
+    if before is not None:
+        num_before = len(before[0])
+        keys, values = torch.cat([before[0], keys]), torch.cat([before[1], values])
+    grouped = q.float().reshape(len(q), keys.shape[1], -1, q.shape[2])
+    logits = torch.einsum("thgd,shd->thgs", grouped, keys) * scale
+    logits = logits.masked_fill(~visible(len(q), num_before, window, q.device)[:, None, None], -torch.inf)
+    out = torch.einsum("thgs,shd->thgd", logits.softmax(-1), values)
+    return out.flatten(1, 2).to(q.dtype), torch.logsumexp(logits, -1).flatten(1, 2)
+
+
+def visible(num_new: int, num_before: int, window: int, device: torch.device) -> torch.Tensor:
+    """Return which positions each new token sees, bool [num_new, num_before + num_new]."""
+    o_query = torch.arange(num_before, num_before + num_new, device=device)[:, None]
+    o_key = torch.arange(num_before + num_new, device=device)
+    is_visible = o_key <= o_query
+    return is_visible & (o_key > o_query - window) if window else is_visible
+
+
+@triton.jit
+def own_tile(b_low, b_high, b_max, b_sum, q_low, q_high, p_keys, p_values, keys_stride, values_stride, o_query, o_key,
+             length, scale, window, HALF: tl.constexpr, IS_EDGE: tl.constexpr):  # fmt: skip
+    """Attend to a tile of the row's own tokens; IS_EDGE masks what is not to be seen."""
+    o_dim = tl.arange(0, HALF)
+    m_key = (o_key < length)[:, None]
+    p_keys = p_keys + o_key.to(tl.int64)[:, None] * keys_stride + o_dim[None, :]
+    p_values = p_values + o_key.to(tl.int64)[:, None] * values_stride + o_dim[None, :]
+    if IS_EDGE:
+        k_low, k_high = tl.load(p_keys, mask=m_key, other=0.0), tl.load(p_keys + HALF, mask=m_key, other=0.0)
+    else:
+        k_low, k_high = tl.load(p_keys), tl.load(p_keys + HALF)
+    b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
+    b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee") * scale
+    if IS_EDGE:
+        m_seen = o_key[None, :] <= o_query[:, None]
+        if window > 0:
+            m_seen = m_seen & (o_key[None, :] > o_query[:, None] - window)
+        b_s = tl.where(m_seen, b_s, float("-inf"))
+    b_p, b_max, shrink = attended(b_s, b_max)
+    b_sum = b_sum * shrink + tl.sum(b_p, 1)
+    b_p = b_p.to(q_low.dtype)
+    if IS_EDGE:
+        v_low, v_high = tl.load(p_values, mask=m_key, other=0.0), tl.load(p_values + HALF, mask=m_key, other=0.0)
+    else:
+        v_low, v_high = tl.load(p_values), tl.load(p_values + HALF)
+    b_low = tl.dot(b_p, v_low, b_low * shrink[:, None], input_precision="ieee")
+    b_high = tl.dot(b_p, v_high, b_high * shrink[:, None], input_precision="ieee")
+    return b_low, b_high, b_max, b_sum
+
+
+@triton.jit
+def attention_prefill_kernel(
+    out,
+    lse,
+    q,
+    q_prefix,
+    keys,
+    values,
+    starts,
+    page_keys,
+    page_values,
+    key_meta,
+    value_meta,
+    table,
+    prefix_lens,
+    q_stride,
+    q_head_stride,
+    q_prefix_stride,
+    q_prefix_head_stride,
+    keys_stride,
+    keys_head_stride,
+    values_stride,
+    values_head_stride,
+    page_keys_stride,
+    page_values_stride,
+    meta_stride,
+    table_stride,
+    scale,
+    window,
+    num_heads,
+    GROUP: tl.constexpr,
+    HALF: tl.constexpr,
+    HAS_PREFIX: tl.constexpr,
+    FORMAT: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    PACKED: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    # The last blocks of a row have the most to do: they start first.
+    i_block = tl.num_programs(0) - 1 - tl.program_id(0)
+    i_head, i_row = tl.program_id(1), tl.program_id(2).to(tl.int64)
+    start = tl.load(starts + i_row).to(tl.int64)
+    length = (tl.load(starts + i_row + 1) - start).to(tl.int32)
+    first = i_block * ROWS
+    if first >= length:
+        return
+    i_kv = i_head // GROUP
+    o_query = first + tl.arange(0, ROWS)
+    m_query = (o_query < length)[:, None]
+    o_dim = tl.arange(0, HALF)
+    b_max = tl.full([ROWS], float("-inf"), tl.float32)
+    b_sum = tl.zeros([ROWS], tl.float32)
+    b_low = tl.zeros([ROWS, HALF], tl.float32)
+    b_high = tl.zeros([ROWS, HALF], tl.float32)
+    if HAS_PREFIX:
+        prefix_len = tl.load(prefix_lens + i_row)
+        WIDTH: tl.constexpr = 2 * HALF if FORMAT == FULL else (HALF // 2 if FORMAT == INT4 else HALF)
+        WORDS: tl.constexpr = HALF if FORMAT == FULL else HALF // 2
+        UNIT_LOW: tl.constexpr = 1.0 if FORMAT == FULL else (256.0 if FORMAT == FP8 else 16777216.0)
+        UNIT_HIGH: tl.constexpr = 1048576.0 if FORMAT == INT4 else UNIT_LOW
+        o_word = tl.arange(0, WORDS)
+        p_q = q_prefix + i_head * q_prefix_head_stride + (start + o_query)[:, None] * q_prefix_stride
+        if FORMAT == FULL:
+            q_low = tl.load(p_q + o_dim[None, :], mask=m_query, other=0.0).to(COMPUTE)
+            q_high = tl.load(p_q + HALF + o_dim[None, :], mask=m_query, other=0.0).to(COMPUTE)
+        else:
+            p_q = p_q + 2 * o_word[None, :]
+            q_low_even = tl.load(p_q, mask=m_query, other=0.0).to(COMPUTE)
+            q_low_odd = tl.load(p_q + 1, mask=m_query, other=0.0).to(COMPUTE)
+            q_high_even = tl.load(p_q + HALF, mask=m_query, other=0.0).to(COMPUTE)
+            q_high_odd = tl.load(p_q + HALF + 1, mask=m_query, other=0.0).to(COMPUTE)
+            sum_low = tl.sum(q_low_even.to(tl.float32) + q_low_odd.to(tl.float32), 1) * scale
+            sum_high = tl.sum(q_high_even.to(tl.float32) + q_high_odd.to(tl.float32), 1) * scale
+        min_low = tl.zeros([ROWS], tl.float32)
+        min_high = tl.zeros([ROWS], tl.float32)
+        begin = 0
+        if window > 0:
+            begin = tl.maximum(prefix_len + first - window + 1, 0) // BLOCK * BLOCK
+        for i_slot in tl.range(begin, prefix_len, BLOCK, num_stages=STAGES):
+            o_slot = i_slot + tl.arange(0, BLOCK)
+            m_slot = o_slot < prefix_len
+            i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
+            m_seen = m_slot[None, :] & (o_query[:, None] >= 0)
+            if window > 0:
+                m_seen = m_seen & (o_slot[None, :] > prefix_len + o_query[:, None] - window)
+            o_slot = o_slot % 32
+            p_keys = page_keys + (i_page * page_keys_stride + (i_kv * 32 + o_slot) * WIDTH)[:, None] + o_word[None, :]
+            if FORMAT == FULL:
+                k_low, k_high = tl.load(p_keys), tl.load(p_keys + HALF)
+                b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
+                b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee") * scale
+            else:
+                k_low_even, k_low_odd, k_high_even, k_high_odd = code_planes(
+                    p_keys, p_keys + WORDS, FORMAT, COMPUTE, PACKED
+                )
+                b_s = tl.dot(q_low_even, tl.trans(k_low_even), input_precision="ieee")
+                b_s = tl.dot(q_low_odd, tl.trans(k_low_odd), b_s, input_precision="ieee")
+                if FORMAT == FP8:
+                    b_s = tl.dot(q_high_even, tl.trans(k_high_even), b_s, input_precision="ieee")
+                    b_s = tl.dot(q_high_odd, tl.trans(k_high_odd), b_s, input_precision="ieee") * (scale * UNIT_LOW)
+                else:
+                    b_t = tl.dot(q_high_even, tl.trans(k_high_even), input_precision="ieee")
+                    b_t = tl.dot(q_high_odd, tl.trans(k_high_odd), b_t, input_precision="ieee")
+                    p_meta = i_page * meta_stride + i_kv * 32 + o_slot
+                    k_scale_low, k_min_low, k_scale_high, k_min_high = unpacked_meta(
+                        tl.load(key_meta + p_meta, mask=m_slot, other=0)
+                    )
+                    b_s = b_s * (k_scale_low * (scale * UNIT_LOW))[None, :] + sum_low[:, None] * k_min_low[None, :]
+                    b_s += b_t * (k_scale_high * (scale * UNIT_HIGH))[None, :] + sum_high[:, None] * k_min_high[None, :]
+            b_p, b_max, shrink = attended(tl.where(m_seen, b_s, float("-inf")), b_max)
+            b_low *= shrink[:, None]
+            b_high *= shrink[:, None]
+            if FORMAT < INT8:
+                b_sum = b_sum * shrink + tl.sum(b_p, 1)
+            if FORMAT == FULL:
+                p_values = page_values + (i_page * page_values_stride + (i_kv * 32 + o_slot) * WIDTH)[:, None]
+                p_values = p_values + o_dim[None, :]
+                v_low = tl.load(p_values, mask=m_slot[:, None], other=0.0)
+                v_high = tl.load(p_values + HALF, mask=m_slot[:, None], other=0.0)
+                b_low = tl.dot(b_p.to(COMPUTE), v_low, b_low, input_precision="ieee")
+                b_high = tl.dot(b_p.to(COMPUTE), v_high, b_high, input_precision="ieee")
+            else:
+                o_pair = i_slot + 2 * tl.arange(0, BLOCK // 2)
+                p_page = table + i_row * table_stride + o_pair // 32
+                i_pair_page = tl.load(p_page, mask=o_pair < prefix_len, other=0).to(tl.int64)
+                o_value = i_pair_page * page_values_stride + i_kv * (32 * WIDTH) + (o_pair % 32) // 2
+                o_value = tl.max_contiguous(tl.multiple_of(o_value, 16), 16)
+                p_values = page_values + o_value[None, :] + (o_dim * 16)[:, None]
+                v_low_even, v_low_odd, v_high_even, v_high_odd = code_planes(
+                    p_values, p_values + HALF * 16, FORMAT, COMPUTE, PACKED
+                )
+                if FORMAT == FP8:
+                    p_low = b_p.to(COMPUTE)
+                    p_high = p_low
+                else:
+                    v_scale_low, v_min_low, v_scale_high, v_min_high = unpacked_meta(
+                        tl.load(value_meta + p_meta, mask=m_slot, other=0)
+                    )
+                    p_low = (b_p * v_scale_low[None, :]).to(COMPUTE)
+                    p_high = (b_p * v_scale_high[None, :]).to(COMPUTE)
+                    more = tl.reduce((b_p, b_p * v_min_low[None, :], b_p * v_min_high[None, :]), 1, triple_sum)
+                    b_sum = b_sum * shrink + more[0]
+                    min_low = min_low * shrink + more[1]
+                    min_high = min_high * shrink + more[2]
+                p_low_even, p_low_odd = tl.split(tl.reshape(p_low, [ROWS, BLOCK // 2, 2]))
+                p_high_even, p_high_odd = tl.split(tl.reshape(p_high, [ROWS, BLOCK // 2, 2]))
+                b_low = tl.dot(p_low_even, tl.trans(v_low_even), b_low, input_precision="ieee")
+                b_low = tl.dot(p_low_odd, tl.trans(v_low_odd), b_low, input_precision="ieee")
+                b_high = tl.dot(p_high_even, tl.trans(v_high_even), b_high, input_precision="ieee")
+                b_high = tl.dot(p_high_odd, tl.trans(v_high_odd), b_high, input_precision="ieee")
+        b_low = b_low * UNIT_LOW + min_low[:, None]
+        b_high = b_high * UNIT_HIGH + min_high[:, None]
+    p_q = q + i_head * q_head_stride + (start + o_query)[:, None] * q_stride + o_dim[None, :]
+    q_low = tl.load(p_q, mask=m_query, other=0.0)
+    q_high = tl.load(p_q + HALF, mask=m_query, other=0.0)
+    p_keys = keys + start * keys_stride + i_kv * keys_head_stride
+    p_values = values + start * values_stride + i_kv * values_head_stride
+    begin = 0
+    inner = first // BLOCK * BLOCK
+    if window > 0:
+        begin = tl.maximum(first - window + 1, 0) // BLOCK * BLOCK
+        # Blocks behind the window's edge of the last query are masked, too.
+        inner = tl.minimum(inner, begin)
+    for i_key in tl.range(begin, inner, BLOCK, num_stages=STAGES):
+        b_low, b_high, b_max, b_sum = own_tile(b_low, b_high, b_max, b_sum, q_low, q_high, p_keys, p_values,
+                                               keys_stride, values_stride, o_query, i_key + tl.arange(0, BLOCK),
+                                               length, scale, window, HALF, False)  # fmt: skip
+    for i_key in tl.range(inner, tl.minimum(first + ROWS, length), BLOCK, num_stages=STAGES):
+        b_low, b_high, b_max, b_sum = own_tile(b_low, b_high, b_max, b_sum, q_low, q_high, p_keys, p_values,
+                                               keys_stride, values_stride, o_query, i_key + tl.arange(0, BLOCK),
+                                               length, scale, window, HALF, True)  # fmt: skip
+    o_out = (start + o_query) * num_heads + i_head
+    tl.store(lse + o_out, (b_max + tl.log2(b_sum)) * 0.6931471805599453, mask=o_query < length)
+    p_out = out + o_out[:, None] * (2 * HALF) + o_dim[None, :]
+    tl.store(p_out, (b_low / b_sum[:, None]).to(out.dtype.element_ty), mask=m_query)
+    tl.store(p_out + HALF, (b_high / b_sum[:, None]).to(out.dtype.element_ty), mask=m_query)
+
+
+def launch_attention_prefill(
+    q: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    starts: torch.Tensor,
+    *,
+    max_len: int,
+    scale: float,
+    window: int = 0,
+    prefix: Prefix | None = None,
+    rows: int = 128,
+    block: int = 64,
+    num_warps: int = 8,
+    num_stages: int = 3,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the attended values and the log-sum-exp by the kernel."""
+    check(q, keys, values, starts, prefix)
+    num_tokens, num_heads, head_dim = q.shape
+    out = torch.empty(num_tokens, num_heads, head_dim, dtype=q.dtype, device=q.device)
+    lse = torch.empty(num_tokens, num_heads, dtype=torch.float32, device=q.device)
+    if not num_tokens or max_len <= 0:
+        return out, lse
+    pages = prefix.pages if prefix else None
+    is_full = pages is None or pages.format == "full"
+    page_keys, page_values = (
+        plane if is_full or plane is None else plane.view(torch.uint16)
+        for plane in ((pages.keys, pages.values) if pages else (None, None))
+    )
+    key_meta, value_meta = (
+        meta.view(torch.int64).squeeze(-1) if meta is not None else None
+        for meta in ((pages.key_meta, pages.value_meta) if pages else (None, None))
+    )
+    q_prefix = hadamard_of(q) if prefix and prefix.rotate else q
+    full_compute = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[q.dtype]
+    attention_prefill_kernel[(triton.cdiv(max_len, rows), num_heads, len(starts) - 1)](
+        out=out,
+        lse=lse,
+        q=q,
+        q_prefix=q_prefix,
+        keys=keys,
+        values=values,
+        starts=starts,
+        page_keys=page_keys,
+        page_values=page_values,
+        key_meta=key_meta,
+        value_meta=value_meta,
+        table=prefix.table if prefix else None,
+        prefix_lens=prefix.lens if prefix else None,
+        q_stride=q.stride(0),
+        q_head_stride=q.stride(1),
+        q_prefix_stride=q_prefix.stride(0),
+        q_prefix_head_stride=q_prefix.stride(1),
+        keys_stride=keys.stride(0),
+        keys_head_stride=keys.stride(1),
+        values_stride=values.stride(0),
+        values_head_stride=values.stride(1),
+        page_keys_stride=page_stride(page_keys),
+        page_values_stride=page_stride(page_values),
+        meta_stride=page_stride(key_meta),
+        table_stride=prefix.table.stride(0) if prefix else 0,
+        scale=scale * LOG2_E,
+        window=window,
+        num_heads=num_heads,
+        GROUP=num_heads // keys.shape[1],
+        HALF=head_dim // 2,
+        HAS_PREFIX=prefix is not None,
+        FORMAT=pages.format_id if pages else 0,
+        COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
+        PACKED=q.is_cuda,
+        ROWS=rows,
+        BLOCK=block,
+        STAGES=num_stages,
+        num_warps=num_warps,
+    )
+    return out, lse
+
+
+def hadamard_of(q: torch.Tensor) -> torch.Tensor:
+    """Return the query turned, by the kernel also under the interpreter."""
+    return hadamard(q.contiguous())
+
+
+def check(
+    q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, starts: torch.Tensor, prefix: Prefix | None
+) -> None:
+    """Raise ValueError where the kernel would read what it must not."""
+    num_tokens, num_heads, head_dim = q.shape
+    if keys.shape != values.shape or len(keys) != num_tokens or keys.shape[2] != head_dim or num_heads % keys.shape[1]:
+        raise ValueError(
+            f"keys and values, got {tuple(keys.shape)} and {tuple(values.shape)}, expected to fit the query"
+        )
+    if not q.dtype == keys.dtype == values.dtype or any(each.stride(2) != 1 for each in (q, keys, values)):
+        raise ValueError(f"keys and values, got {keys.dtype} and {values.dtype}, expected contiguous rows of {q.dtype}")
+    if head_dim not in (32, 64, 128):
+        raise ValueError(f"head_dim, got {head_dim}, expected 32, 64 or 128")
+    if prefix is None:
+        return
+    if len(prefix.table) != len(starts) - 1 or prefix.lens.shape != (len(starts) - 1,) or prefix.table.stride(1) != 1:
+        raise ValueError(f"table and lens, got {len(prefix.table)} rows, expected {len(starts) - 1}")
+    if (prefix.pages.num_kv_heads, prefix.pages.head_dim) != tuple(keys.shape[1:]):
+        raise ValueError(
+            f"prefix, got {prefix.pages.num_kv_heads} heads of {prefix.pages.head_dim}, expected the keys'"
+        )
+    if prefix.pages.format == "full" and prefix.pages.keys.dtype != q.dtype:
+        raise ValueError(f"prefix, got {prefix.pages.keys.dtype}, expected {q.dtype}")
+    if prefix.pages.format != "full" and head_dim < 64:
+        raise ValueError(f"head_dim, got {head_dim}, expected 64 or 128 for {prefix.pages.format}")
+
+
+def attention_prefill(
+    q: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    starts: torch.Tensor,
+    *,
+    max_len: int,
+    scale: float,
+    window: int = 0,
+    prefix: Prefix | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the attended values and the log-sum-exp; see the module's semantics."""
+    attend = launch_attention_prefill if q.is_cuda else attention_prefill_reference
+    return attend(q, keys, values, starts, max_len=max_len, scale=scale, window=window, prefix=prefix)

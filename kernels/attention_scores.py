@@ -1,0 +1,231 @@
+"""Accumulate the attention that each cached key got from a chunk of prompt tokens: the second pass of prefill.
+
+Semantics, for row b with queries t = starts[b] .. starts[b + 1], of which the last is at slot context_lens[b] - 1:
+    p[t, j] = exp(scale * q[t] . key[j] - lse[t])  for slots j no later than t (and within its window), else 0
+    scores[j] += sum over t of the mean of p[t, j] over the query group
+of the queries t that are among the last `last` of the row, all if 0
+
+q              [num_tokens, num_heads, head_dim], last dim contiguous, rotated as the keys are
+lse            fp32 [num_tokens, num_heads], natural, from `attention_prefill`
+starts         int32 [num_rows + 1]; table int32 [num_rows, max_pages]; context_lens int32 [num_rows]
+pages          with scores, in any format; they hold the chunk's own keys, too
+
+One program owns a block of keys of one head and runs over all queries that can see it, so scores need no atomics and a
+chunk of a prompt only adds to what earlier chunks gave. Keys are read once, and values not at all (as in MiniKV, Sharma
+et al., 2024).
+"""
+
+from itertools import pairwise
+
+import torch
+import triton
+import triton.language as tl
+
+from .attention_decode import FULL, INT4, INT8, LOG2_E, page_stride, unpacked_meta
+from .attention_prefill import visible
+from .cache_write import fp8_numbers
+from .kv_pages import PAGE_SIZE, KVPages, read_pages
+
+
+def attention_scores_reference(
+    pages: KVPages,
+    q: torch.Tensor,
+    lse: torch.Tensor,
+    starts: torch.Tensor,
+    table: torch.Tensor,
+    context_lens: torch.Tensor,
+    *,
+    scale: float,
+    window: int = 0,
+    last: int = 0,
+) -> None:
+    """Add to the pages' scores; see the module's semantics. A loop over rows, not over tokens."""
+    if pages.scores is None:
+        raise ValueError("pages, got none with scores, expected side planes")
+    bounds = starts.tolist()
+    for i, (start, end) in enumerate(pairwise(bounds)):
+        if end <= start:
+            continue
+        context = int(context_lens[i])
+        keys = read_pages(pages, table[i, None])[0][0, :, :context]
+        grouped = q[start:end].float().reshape(end - start, pages.num_kv_heads, -1, q.shape[2])
+        logits = torch.einsum("thgd,hsd->thgs", grouped, keys) * scale
+        weights = torch.exp(logits - lse[start:end].reshape(*logits.shape[:3], 1))
+        seen = visible(end - start, context - (end - start), window, q.device)
+        weights = weights.masked_fill(~seen[:, None, None], 0.0)[-last if last else 0 :].mean(2).sum(0)
+        o_slot = torch.arange(context, device=q.device)
+        i_page = table[i].long()[o_slot // PAGE_SIZE]
+        pages.scores[i_page, :, o_slot % PAGE_SIZE] += weights.T
+
+
+@triton.jit
+def attention_scores_kernel(
+    scores,
+    q,
+    lse,
+    starts,
+    page_keys,
+    key_meta,
+    table,
+    context_lens,
+    q_stride,
+    q_head_stride,
+    page_keys_stride,
+    meta_stride,
+    scores_stride,
+    table_stride,
+    scale,
+    window,
+    last,
+    num_heads,
+    GROUP: tl.constexpr,
+    HALF: tl.constexpr,
+    FORMAT: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    KEYS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    i_block, i_kv, i_row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    start = tl.load(starts + i_row).to(tl.int64)
+    length = (tl.load(starts + i_row + 1) - start).to(tl.int32)
+    context = tl.load(context_lens + i_row)
+    # Slots are counted from the first query from here on: the prefix has negative ones.
+    before = context - length
+    first = i_block * KEYS
+    if (first >= context) | (length <= 0):
+        return
+    o_slot = first + tl.arange(0, KEYS)
+    m_slot = o_slot < context
+    o_dim = tl.arange(0, HALF)
+    i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
+    o_offset = o_slot % 32
+    WIDTH: tl.constexpr = HALF if FORMAT == INT4 else 2 * HALF
+    p_keys = page_keys + (i_page * page_keys_stride + (i_kv * 32 + o_offset) * WIDTH)[:, None] + o_dim[None, :]
+    if FORMAT == FULL:
+        k_low = tl.load(p_keys, mask=m_slot[:, None], other=0.0)
+        k_high = tl.load(p_keys + HALF, mask=m_slot[:, None], other=0.0)
+    else:
+        codes = tl.load(p_keys, mask=m_slot[:, None], other=0)
+        if FORMAT == INT4:
+            k_low, k_high = (codes & 0xF).to(tl.float32), (codes >> 4).to(tl.float32)
+        else:
+            others = tl.load(p_keys + HALF, mask=m_slot[:, None], other=0)
+            if FORMAT == INT8:
+                k_low, k_high = codes.to(tl.float32), others.to(tl.float32)
+            else:
+                k_low, k_high = fp8_numbers(codes), fp8_numbers(others)
+        if FORMAT >= INT8:
+            p_meta = key_meta + i_page * meta_stride + i_kv * 32 + o_offset
+            scale_low, min_low, scale_high, min_high = unpacked_meta(tl.load(p_meta, mask=m_slot, other=0))
+            k_low = k_low * scale_low[:, None] + min_low[:, None]
+            k_high = k_high * scale_high[:, None] + min_high[:, None]
+        k_low, k_high = k_low.to(COMPUTE), k_high.to(COMPUTE)
+    o_key = o_slot - before
+    b_scores = tl.zeros([KEYS], tl.float32)
+    begin = tl.maximum(first - before, 0)
+    if last > 0:
+        begin = tl.maximum(begin, length - last)
+    end = length
+    if window > 0:
+        end = tl.minimum(length, first - before + KEYS - 1 + window)
+    for i_group in range(GROUP):
+        i_head = i_kv * GROUP + i_group
+        for i_query in tl.range(begin // BLOCK * BLOCK, end, BLOCK, num_stages=STAGES):
+            o_query = i_query + tl.arange(0, BLOCK)
+            m_query = (o_query >= begin) & (o_query < end)
+            p_q = q + i_head * q_head_stride + (start + o_query)[:, None] * q_stride + o_dim[None, :]
+            q_low = tl.load(p_q, mask=m_query[:, None], other=0.0).to(COMPUTE)
+            q_high = tl.load(p_q + HALF, mask=m_query[:, None], other=0.0).to(COMPUTE)
+            b_lse = tl.load(lse + (start + o_query) * num_heads + i_head, mask=m_query, other=float("inf"))
+            b_s = tl.dot(k_low, tl.trans(q_low), input_precision="ieee")
+            b_s = tl.dot(k_high, tl.trans(q_high), b_s, input_precision="ieee")
+            b_p = tl.exp2(b_s * scale - (b_lse * 1.4426950408889634)[None, :])
+            m_seen = o_key[:, None] <= o_query[None, :]
+            if window > 0:
+                m_seen = m_seen & (o_key[:, None] > o_query[None, :] - window)
+            b_scores += tl.sum(tl.where(m_seen, b_p, 0.0), 1)
+    p_scores = scores + i_page * scores_stride + i_kv * 32 + o_offset
+    tl.store(p_scores, tl.load(p_scores, mask=m_slot, other=0.0) + b_scores / GROUP, mask=m_slot)
+
+
+def launch_attention_scores(
+    pages: KVPages,
+    q: torch.Tensor,
+    lse: torch.Tensor,
+    starts: torch.Tensor,
+    table: torch.Tensor,
+    context_lens: torch.Tensor,
+    *,
+    scale: float,
+    window: int = 0,
+    last: int = 0,
+    keys_block: int = 128,
+    block: int = 64,
+    num_warps: int = 8,
+    num_stages: int = 3,
+) -> None:
+    """Add to the pages' scores by the kernel."""
+    num_tokens, num_heads, head_dim = q.shape
+    num_rows = len(starts) - 1
+    if pages.scores is None:
+        raise ValueError("pages, got none with scores, expected side planes")
+    if head_dim != pages.head_dim or num_heads % pages.num_kv_heads or q.stride(2) != 1:
+        raise ValueError(f"q, got {tuple(q.shape)}, expected contiguous rows of {pages.head_dim}")
+    if lse.shape != (num_tokens, num_heads) or not lse.is_contiguous():
+        raise ValueError(f"lse, got {tuple(lse.shape)}, expected contiguous {num_tokens, num_heads}")
+    if len(table) != num_rows or context_lens.shape != (num_rows,) or table.stride(1) != 1:
+        raise ValueError(f"table and context_lens, got {len(table)} rows, expected {num_rows}")
+    is_full = pages.format == "full"
+    if is_full and pages.keys.dtype != q.dtype:
+        raise ValueError(f"pages, got {pages.keys.dtype}, expected {q.dtype}")
+    if not num_tokens:
+        return
+    full_compute = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[q.dtype]
+    key_meta = pages.key_meta.view(torch.int64).squeeze(-1) if pages.key_meta is not None else None
+    grid = (triton.cdiv(table.shape[1] * PAGE_SIZE, keys_block), pages.num_kv_heads, num_rows)
+    attention_scores_kernel[grid](
+        scores=pages.scores,
+        q=q,
+        lse=lse,
+        starts=starts,
+        page_keys=pages.keys,
+        key_meta=key_meta,
+        table=table,
+        context_lens=context_lens,
+        q_stride=q.stride(0),
+        q_head_stride=q.stride(1),
+        page_keys_stride=page_stride(pages.keys),
+        meta_stride=page_stride(key_meta),
+        scores_stride=page_stride(pages.scores),
+        table_stride=table.stride(0),
+        scale=scale * LOG2_E,
+        window=window,
+        last=last,
+        num_heads=num_heads,
+        GROUP=num_heads // pages.num_kv_heads,
+        HALF=head_dim // 2,
+        FORMAT=pages.format_id,
+        COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
+        KEYS=keys_block,
+        BLOCK=block,
+        STAGES=num_stages,
+        num_warps=num_warps,
+    )
+
+
+def attention_scores(
+    pages: KVPages,
+    q: torch.Tensor,
+    lse: torch.Tensor,
+    starts: torch.Tensor,
+    table: torch.Tensor,
+    context_lens: torch.Tensor,
+    *,
+    scale: float,
+    window: int = 0,
+    last: int = 0,
+) -> None:
+    """Add to the pages' scores; see the module's semantics."""
+    add = launch_attention_scores if q.is_cuda else attention_scores_reference
+    add(pages, q, lse, starts, table, context_lens, scale=scale, window=window, last=last)

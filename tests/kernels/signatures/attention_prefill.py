@@ -1,0 +1,92 @@
+"""How prefill attention and its scores are compiled: 8 KV heads of 128, groups of 4, without and with prefixes."""
+
+import triton.language as tl
+
+FORMATS = ("full", "fp8", "int8", "int4")
+PREFIX = ("page_keys", "page_values", "key_meta", "value_meta", "table", "prefix_lens")
+
+
+def attend(format: str, targets: tuple[int, ...], *, has_prefix: bool = True) -> dict[str, object]:
+    is_full, has_meta = format == "full", format in ("int8", "int4")
+    page = "*bf16" if is_full else "*u16"
+    prefix = {"page_keys": page, "page_values": page, "table": "*i32", "prefix_lens": "*i32"}
+    meta = {"key_meta": "*i64", "value_meta": "*i64"} if has_meta else {}
+    signature = {**(prefix if has_prefix else {}), **meta}
+    return {
+        "kernel": "attention_prefill.attention_prefill_kernel",
+        "signature": {
+            "out": "*bf16",
+            "lse": "*fp32",
+            **dict.fromkeys(("q", "q_prefix", "keys", "values"), "*bf16"),
+            "starts": "*i32",
+            **signature,
+            **{
+                f"{name}_stride": "i32:16" for name in ("q", "q_head", "q_prefix", "q_prefix_head", "keys", "keys_head")
+            },
+            **{f"{name}_stride": "i32:16" for name in ("values", "values_head", "page_keys", "page_values", "meta")},
+            "table_stride": "i32:16",
+            "scale": "fp32",
+            "window": "i32",
+            "num_heads": "i32:16",
+        },
+        "constants": {
+            **{name: None for name in PREFIX if name not in signature},
+            "GROUP": 4,
+            "HALF": 64,
+            "HAS_PREFIX": has_prefix,
+            "FORMAT": FORMATS.index(format),
+            "COMPUTE": tl.bfloat16 if is_full else tl.float16,
+            "PACKED": True,
+            "ROWS": 128,
+            "BLOCK": 64,
+            "STAGES": 3,
+        },
+        "options": {"num_warps": 8},
+        "targets": targets,
+        "note": format if has_prefix else "no prefix",
+    }
+
+
+def add_scores(format: str, targets: tuple[int, ...]) -> dict[str, object]:
+    is_full = format == "full"
+    return {
+        "kernel": "attention_scores.attention_scores_kernel",
+        "signature": {
+            "scores": "*fp32",
+            "q": "*bf16",
+            "lse": "*fp32",
+            "starts": "*i32",
+            "page_keys": "*bf16" if is_full else "*u8",
+            **({} if is_full else {"key_meta": "*i64"}),
+            "table": "*i32",
+            "context_lens": "*i32",
+            **{f"{name}_stride": "i32:16" for name in ("q", "q_head", "page_keys", "meta", "scores", "table")},
+            "scale": "fp32",
+            "window": "i32",
+            "last": "i32",
+            "num_heads": "i32:16",
+        },
+        "constants": {
+            **({"key_meta": None} if is_full else {}),
+            "GROUP": 4,
+            "HALF": 64,
+            "FORMAT": FORMATS.index(format),
+            "COMPUTE": tl.bfloat16 if is_full else tl.float16,
+            "KEYS": 128,
+            "BLOCK": 64,
+            "STAGES": 3,
+        },
+        "options": {"num_warps": 8},
+        "targets": targets,
+        "note": format,
+    }
+
+
+ROWS = [
+    attend("full", (80, 90), has_prefix=False),
+    attend("full", (90,)),
+    attend("int8", (90,)),
+    attend("int4", (80, 90)),
+    add_scores("full", (80, 90)),
+    add_scores("int4", (90,)),
+]
