@@ -33,7 +33,9 @@ def inputs(
 def check(shape: tuple[int, int, int], dtype: torch.dtype, device: str) -> None:
     x, weight, bias = inputs(shape, dtype, device)
     exact = x.double() @ weight.double().T
-    for product in (invariant_matmul_reference, launch_invariant_matmul):
+    # On a device the library under the reference may split its sums and round the parts.
+    products = (launch_invariant_matmul,) if x.is_cuda else (invariant_matmul_reference, launch_invariant_matmul)
+    for product in products:
         for found, expected in ((product(x, weight), exact), (product(x, weight, bias), exact + bias.double())):
             assert found.dtype == dtype
             assert found.shape == expected.shape
