@@ -20,7 +20,7 @@ from .config import TrainConfig
 from .record_file import Record
 from .run_files import RunFiles
 from .sampling import derived_seed
-from .trainer import StepReport, first_model, learning_rate, save_adapter, train_on
+from .trainer import NO_CHECKPOINTING, StepReport, first_model, learning_rate, save_adapter, train_on
 
 
 class _Trainer(CompleteCheckpoints, DPOTrainer):
@@ -68,8 +68,7 @@ def _arguments(config: TrainConfig, folder: Path, rate: float) -> DPOConfig:
         seed=derived_seed(config.seed, "dpo") % 2**31,
         use_cpu=is_cpu,
         bf16=not is_cpu,
-        # None, because TRL's default is True and transformers has renamed it.
-        gradient_checkpointing=None,
+        **NO_CHECKPOINTING,
         learning_rate=rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.1,

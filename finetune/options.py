@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..verify.verdict import Mode
@@ -40,6 +41,23 @@ def resolve(options: Mapping[str, Any]) -> TrainConfig:
         evaluation=EvaluationConfig(drive_seconds=options["drive_seconds"]),
         **{name: options[name] for name in NAMED_ALIKE},
     )
+
+
+def named(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings of a run under the names and in the form that the options of the command line have."""
+    optimiser = config.optimiser
+    return {
+        **{name: getattr(config, name) for name in (*NAMED_ALIKE, "task", "world")},
+        "specs": Path(config.specs),
+        "learning_rate": optimiser.learning_rate,
+        "beta": optimiser.beta,
+        "epochs": optimiser.epochs,
+        "loss_type": [
+            f"{name}:{weight:g}" for name, weight in zip(optimiser.loss_type, optimiser.loss_weights, strict=True)
+        ],
+        "shuffle_verdicts": config.pairs.shuffle,
+        "drive_seconds": config.evaluation.drive_seconds,
+    }
 
 
 def _losses(texts: Sequence[str]) -> dict[str, Any]:

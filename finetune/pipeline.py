@@ -13,6 +13,7 @@ from rich.console import Console
 from ..specs.domain import Domain
 from ..specs.rulebook import Rulebook
 from ..verify.certificate import BaseDigests, CertifiedSampling
+from ..verify.digests import DomainDigests
 from ..verify.issue import issue_certificate
 from ..verify.replay_search import ReplaySearch
 from ..verify.report import build_report
@@ -61,9 +62,9 @@ class Pipeline:
 
     def execute(self) -> None:
         """Do what is not done yet; raises SpecError for what cannot be trained."""
-        self._begin()
         with self.times.stage("worlds"):
             check_tasks(self.domain, self.rulebook, self.out.print)
+        self._begin()
         judge = Judge(Verifier(self.domain, self.rulebook, self.config.settings), self.run.verdicts, self._processes)
         responder = Responder(self.config, self.domain, self.models, judge, self.out, self.times)
         before = evaluate(self.run, responder, "before", None)
@@ -165,6 +166,11 @@ class Pipeline:
                 for answer in _held_out(after)
             ],
             key=self.key,
+            digests=DomainDigests(
+                rulebook=self.provenance["rulebook_digest"],
+                tasks=self.provenance["tasks_digest"],
+                worlds=self.provenance["worlds"],
+            ),
         )
 
 

@@ -23,4 +23,5 @@ class StageTimes:
         begin = time.perf_counter()
         self._out.print(f"stage: {name}", style="bold")
         yield
+        self._file.path.parent.mkdir(parents=True, exist_ok=True)
         self._file.append([{"stage": name, "seconds": round(time.perf_counter() - begin, 3)}])

@@ -10,6 +10,7 @@ from ..specs.domain import Domain, load_domain
 from ..specs.errors import SpecError
 from ..verify.render import console
 from .config import TrainConfig
+from .options import named
 from .pipeline import Pipeline
 from .run_files import RunFiles
 
@@ -36,12 +37,10 @@ def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int
         config = TrainConfig.from_json(content)
     except (ValueError, KeyError, TypeError) as error:
         raise SpecError(run.config_path, f"not the configuration of a run: {error}") from None
-    for name, value in asked.items():
-        if value != getattr(config, name):
-            raise SpecError(
-                run.config_path,
-                f"a run goes on with its own settings: {name} is {getattr(config, name)!s}, got {value!s}",
-            )
+    for name, value in named(config).items():
+        if name in asked and asked[name] != value:
+            message = f"a run goes on with its own settings: {name} is {value!s}, got {asked[name]!s}"
+            raise SpecError(run.config_path, message)
     return _train(load_domain(Path(config.specs), config.task), config, run, key)
 
 

@@ -14,6 +14,8 @@ from .run_files import RunFiles
 SMALL = 20_000_000
 # For adapters of models below and above that many parameters.
 SMALL_LEARNING_RATE, LEARNING_RATE = 1e-3, 5e-5
+# Activations are kept: TRL's default is to compute them twice. None, because transformers has renamed the setting.
+NO_CHECKPOINTING: dict[str, Any] = {"gradient_checkpointing": None}
 
 
 class StepReport(TrainerCallback):
@@ -54,5 +56,5 @@ def train_on(trainer: Any, folder: Path) -> None:
 def save_adapter(model: Any, folder: Path) -> None:
     """Write an adapter in PEFT's format; the folder is complete or does not exist."""
     unfinished = folder.with_name(folder.name + ".unfinished")
-    model.save_pretrained(str(unfinished), selected_adapters=["default"])
+    model.save_pretrained(str(unfinished), selected_adapters=["default"], save_embedding_layers=False)
     unfinished.rename(folder)

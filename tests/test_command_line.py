@@ -232,13 +232,6 @@ def test_a_domain_without_driving_needs_no_code() -> None:
     assert (code, json.loads(out)[0]["all_kept"]) == (0, True)
 
 
-def test_train_answers_what_exists_of_the_job_and_names_the_rest() -> None:
-    code, out, _ = verilora("train", "--task", "driving", "--rulebook", "no-right-on-red")
-    assert code == 0
-    assert out.count("yes, for example") == 15
-    assert "No adapter was trained" in out
-
-
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["verify", "--help"], ["verify", "--for", TASK, "-"], ["rules", "--help"]]
 )

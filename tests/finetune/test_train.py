@@ -1,0 +1,175 @@
+"""Whole runs, on a domain and a base model small enough to train in seconds, through the real command line."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from verilora.finetune.record_file import RecordFile
+from verilora.synth.generator import Generator
+
+DATA = Path(__file__).parents[1] / "data"
+BASE = DATA / "greenhouse-base"
+FILES = (
+    "config.json", "samples.jsonl", "verdicts.jsonl", "pairs.jsonl", "training.jsonl", "eval.json", "report.html",
+    "report.json", "junit.xml", "adapter/adapter_model.safetensors", "adapter/adapter_config.json",
+    "adapter/certificate.json",
+)  # fmt: skip
+Completed = subprocess.CompletedProcess[str]
+
+
+def command(out: Path, *options: str, specs: Path = DATA, model: Path = BASE) -> list[str]:
+    fixed = ["--task", "greenhouse", "--specs", str(specs), "--model", str(model), "--world", "abstract"]
+    fixed += ["--samples", "32", "--epochs", "6", "--learning-rate", "3e-3"]
+    return [sys.executable, "-m", "verilora", "train", *fixed, "--out", str(out), *options]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+
+
+def run(words: list[str], before: Callable[[], None] | None = None) -> Completed:
+    return subprocess.run(words, env=environment(), capture_output=True, text=True, check=False, preexec_fn=before)
+
+
+def resume(out: Path, *options: str) -> Completed:
+    return run([sys.executable, "-m", "verilora", "train", "--resume", str(out), *options])
+
+
+def weights(out: Path) -> bytes:
+    return (out / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    done = run(command(out))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_a_run_leaves_its_files(finished: Path) -> None:
+    assert [name for name in FILES if not (finished / name).is_file()] == []
+    pairs = RecordFile(finished / "pairs.jsonl").read()
+    assert len(pairs) > 10
+    assert all(pair["chosen_rank"] > pair["rejected_rank"] for pair in pairs)
+    curve = RecordFile(finished / "training.jsonl").read()
+    assert curve[0]["margin"] == pytest.approx(0, abs=0.05)
+    assert max(row["margin"] for row in curve) > 1
+
+
+def test_training_raises_compliance_on_what_it_saw(finished: Path) -> None:
+    train = json.loads((finished / "eval.json").read_text())["splits"]["train"]
+    assert train["after"]["compliance"]["mean"] > train["before"]["compliance"]["mean"]
+
+
+def test_the_adapter_changes_the_model_and_loads_with_peft(finished: Path) -> None:
+    tensors = load_file(finished / "adapter" / "adapter_model.safetensors")
+    assert any(name.endswith("lora_B.weight") and tensor.abs().sum() > 0 for name, tensor in tensors.items())
+    Generator(BASE, adapter=finished / "adapter")
+
+
+def test_a_finished_run_has_nothing_to_do(finished: Path) -> None:
+    before = {name: (finished / name).read_bytes() for name in FILES[:6]}
+    adapter = weights(finished)
+    done = resume(finished)
+    assert done.returncode == 0, done.stderr
+    assert {name: (finished / name).read_bytes() for name in FILES[:6]} == before
+    assert weights(finished) == adapter
+
+
+def test_a_directory_in_use_is_refused(finished: Path) -> None:
+    done = run(command(finished))
+    assert done.returncode == 2
+    assert "is not empty: expected a new directory, or --resume" in done.stderr
+
+
+def test_other_settings_are_refused_on_resuming(finished: Path) -> None:
+    done = resume(finished, "--seed", "7")
+    assert done.returncode == 2
+    assert "a run goes on with its own settings: seed is 0, got 7" in done.stderr
+
+
+def test_a_rulebook_that_changed_is_refused(finished: Path, tmp_path: Path) -> None:
+    specs, out = tmp_path / "specs", tmp_path / "run"
+    shutil.copytree(DATA / "greenhouse", specs / "greenhouse")
+    shutil.copytree(finished, out)
+    config = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps({**config, "specs": str(specs)}))
+    book = specs / "greenhouse" / "rulebooks" / "default.yaml"
+    book.write_text(book.read_text().replace("weight: 2", "weight: 3"))
+    done = resume(out)
+    assert done.returncode == 2
+    assert "has changed since it began: rulebook_digest: was " in done.stderr
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    done = resume(tmp_path)
+    assert done.returncode == 2
+    assert "not a run directory: expected a config.json in it" in done.stderr
+
+
+def test_a_model_that_knows_nothing_leaves_no_adapter(tmp_path: Path) -> None:
+    """Random weights: nothing parses, so there is no pair."""
+    import torch
+
+    model = tmp_path / "random"
+    shutil.copytree(BASE, model)
+    generator = Generator(BASE)
+    torch.manual_seed(0)
+    for parameter in generator.model.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    generator.model.save_pretrained(str(model))
+    done = run(command(tmp_path / "run", model=model))
+    assert done.returncode == 2
+    assert "no pair: of 128 answers no two to one task are 0.1 apart" in done.stderr
+    assert not (tmp_path / "run" / "adapter").exists()
+
+
+def test_a_full_disk_stops_a_stage_and_loses_nothing(finished: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the end of the disk: the samples do not fit."""
+    out = tmp_path / "run"
+    done = run(command(out), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)))
+    assert done.returncode == 2
+    assert "File too large; `train --resume" in done.stderr
+    assert resume(out).returncode == 0
+    assert weights(out) == weights(finished)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_ten_times_ends_with_the_same_adapter(finished: Path, tmp_path: Path) -> None:
+    """Killed at random moments of all stages, then resumed to the end."""
+    rng = random.Random(0)
+    out = tmp_path / "run"
+    words = command(out)
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-m", "verilora", "train", "--help"], env=environment(), capture_output=True)
+    startup = time.monotonic() - begin
+    num_kills = 0
+    while num_kills < 10:
+        process = subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            process.wait(timeout=rng.uniform(startup, startup + 30))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            num_kills += 1
+        else:
+            # It ended before the kill came: once more from the beginning.
+            assert process.returncode == 0, process.stderr and process.stderr.read()
+            assert weights(out) == weights(finished)
+            shutil.rmtree(out)
+        resuming = (out / "config.json").exists()
+        words = [sys.executable, "-m", "verilora", "train", "--resume", str(out)] if resuming else command(out)
+    assert run(words).returncode == 0
+    assert weights(out) == weights(finished)
