@@ -35,7 +35,7 @@ def make_pairs(responses: Sequence[Judged], mode: Mode, config: PairConfig, seed
     """Return the pairs of all tasks: another rank, at least the margin apart, equivalent controllers merged.
 
     At most `config.per_task` of a task, drawn at random among its best chosen responses; the wordings of the task take
-    turns. None of a task whose responses all rank alike.
+    turns, and of equivalent responses any text may speak. None of a task whose responses all rank alike.
     """
     by_task: dict[str, list[Judged]] = {}
     for response in responses:
@@ -52,15 +52,22 @@ def make_pairs(responses: Sequence[Judged], mode: Mode, config: PairConfig, seed
 
 def _of_task(judged: Sequence[Judged], mode: Mode, config: PairConfig, rng: random.Random) -> list[Pair]:
     wordings = list(dict.fromkeys(response.sample.wording for response in judged))
-    distinct = list({(entry.judgement.behaviour, entry.judgement.rank): entry for entry in judged}.values())
-    ordered = list(_ordered(distinct, mode, config))
+    alike: dict[tuple[str, tuple[float, ...]], list[Judged]] = {}
+    for entry in judged:
+        alike.setdefault((entry.judgement.behaviour, entry.judgement.rank), []).append(entry)
+    ordered = list(_ordered([group[0] for group in alike.values()], mode, config))
     rng.shuffle(ordered)
+
+    def text(entry: Judged) -> str:
+        """Return one of the texts that say the same."""
+        return rng.choice(alike[entry.judgement.behaviour, entry.judgement.rank]).sample.text
+
     return [
         Pair(
             task_id=better.sample.task_id,
             wording=wordings[position % len(wordings)],
-            chosen=better.sample.text,
-            rejected=worse.sample.text,
+            chosen=text(better),
+            rejected=text(worse),
             chosen_rank=better.judgement.rank,
             rejected_rank=worse.judgement.rank,
         )
