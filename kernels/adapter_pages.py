@@ -46,45 +46,43 @@ def layout_of(weights: Weights, pages: PageLayout, num_layers: int) -> AdapterLa
 
 def pack(layout: AdapterLayout, weights: Weights) -> torch.Tensor:
     """Return the pages of an adapter, in pinned memory if a GPU is there; padding is zero."""
-    pages, pin = layout.pages, torch.cuda.is_available()
-    packed = torch.zeros(layout.num_pages, pages.page_bytes, dtype=torch.uint8, pin_memory=pin)
-    tiles = packed.view(pages.dtype).view(-1, pages.tile_width)
-    for (layer, name), (down, up) in weights.items():
-        width_in, width_out = layout.widths[name]
-        if down.shape != (layout.rank, width_in) or up.shape != (width_out, layout.rank):
+    page_bytes, pin = layout.pages.page_bytes, torch.cuda.is_available()
+    packed = torch.zeros(layout.num_pages, page_bytes, dtype=torch.uint8, pin_memory=pin)
+    stacks = stacks_of(layout, packed)
+    for (layer, name), pair in weights.items():
+        expected = tuple((layout.rank, width) for width in layout.widths[name])
+        rows = pair[0], pair[1].T
+        if tuple(map(tuple, (half.shape for half in rows))) != expected:
             raise ValueError(
-                f"layer {layer} {name}, got {tuple(down.shape)} and {tuple(up.shape)},"
-                f" expected {(layout.rank, width_in)} and {(width_out, layout.rank)}"
+                f"layer {layer} {name}, got {tuple(pair[0].shape)} and {tuple(pair[1].shape)}, expected"
+                f" {expected[0]} and {expected[1][::-1]}"
             )
-        for first, rows in zip(layout.first_tiles(layer, name), (down, up.T), strict=True):
-            _write_rows(tiles[first:], rows, pages.tile_width)
+        for cuts, half in zip(layout.cuts(layer, name), rows, strict=True):
+            padded = torch.nn.functional.pad(half, (0, -half.shape[1] % layout.pages.tile_width)).contiguous()
+            tiles = padded.view(layout.rank, -1, layout.pages.tile_width).transpose(0, 1)
+            for (block, _, _), stack in zip(layout.blocks, stacks, strict=True):
+                stack[cuts, : block.stop - block.start].copy_(tiles[:, block])
     return packed
-
-
-def _write_rows(tiles: torch.Tensor, rows: torch.Tensor, tile_width: int) -> None:
-    rank, width = rows.shape
-    whole = width // tile_width
-    cuts = rows[:, : whole * tile_width].reshape(rank, whole, tile_width).transpose(0, 1)
-    tiles[: whole * rank].view(whole, rank, tile_width).copy_(cuts)
-    if width % tile_width:
-        tiles[whole * rank : (whole + 1) * rank, : width % tile_width].copy_(rows[:, whole * tile_width :])
 
 
 def unpack(layout: AdapterLayout, packed: torch.Tensor) -> dict[tuple[int, str], tuple[torch.Tensor, torch.Tensor]]:
     """Return the weights that the pages hold, as copies."""
-    tiles = packed.contiguous().view(layout.pages.dtype).view(-1, layout.pages.tile_width)
+    stacks = stacks_of(layout, packed.contiguous())
     weights = {}
     for layer in range(layout.num_layers):
         for name, widths in layout.widths.items():
             down, up = (
-                _read_rows(tiles[first:], layout, width)
-                for first, width in zip(layout.first_tiles(layer, name), widths, strict=True)
+                torch.cat([stack[cuts] for stack in stacks], 1)[:, : layout.rank].transpose(0, 1).flatten(1)[:, :width]
+                for cuts, width in zip(layout.cuts(layer, name), widths, strict=True)
             )
             weights[layer, name] = down.contiguous(), up.T.contiguous()
     return weights
 
 
-def _read_rows(tiles: torch.Tensor, layout: AdapterLayout, width: int) -> torch.Tensor:
-    num_cuts = layout.pages.num_cuts(width)
-    cuts = tiles[: num_cuts * layout.rank].view(num_cuts, layout.rank, layout.pages.tile_width)
-    return cuts.transpose(0, 1).reshape(layout.rank, -1)[:, :width]
+def stacks_of(layout: AdapterLayout, packed: torch.Tensor) -> list[torch.Tensor]:
+    """Return each block's pages as a view [num_cuts, rows of a stack, tile_width]."""
+    tiles = packed.view(layout.pages.dtype).view(len(packed), -1, layout.pages.tile_width)
+    return [
+        tiles[pages].flatten(0, 1)[: layout.num_cuts * num_rows].view(layout.num_cuts, num_rows, -1)
+        for _, num_rows, pages in layout.blocks
+    ]

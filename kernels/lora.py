@@ -11,9 +11,9 @@ items       int32 [num_items, ITEM_WIDTH] of `lora_batch`; an item of rank 0 wri
 memory      `AdapterMemory`: the pool, the page tables and the measures of both
 
 Two launches: *shrink* writes x @ A.T of each fixed length of the wide dimension (a split) as fp32 partial sums,
-*expand* adds them up in order, multiplies by B and adds into the output. No atomics: a row's bits depend on the row,
-its adapter and its phase. Work follows the items that are there: grids have room for all, and a program without work
-ends at once.
+*expand* adds them up in order, multiplies by B and adds into the output; in prefill a third in between adds up, so that
+expand reads a sum once for each of its columns. No atomics: a row's bits depend on the row, its adapter and its phase.
+Work follows the items that are there: grids have room for all, and a program without work ends at once.
 
 The phase is the request's: in "decode" an item is one row, and both kernels are matrix-vector products that stream the
 weights (one row reads no weight twice, so tensor cores have nothing to win); in "prefill" an item has up to
@@ -28,30 +28,42 @@ import torch
 import triton
 import triton.language as tl
 
-from .lora_batch import END_ROW, FIRST_ROW, ITEM_WIDTH, LAYER_TILES, OFFSETS, PREFILL_BLOCK, RANK, SCALE, SLOT
-from .page_layout import PROJECTIONS, PageLayout
+from .lora_batch import (
+    BLOCK_PAGES,
+    END_ROW,
+    FIRST_ROW,
+    ITEM_WIDTH,
+    LAYER_CUTS,
+    OFFSETS,
+    PREFILL_BLOCK,
+    RANK,
+    SCALE,
+    SLOT,
+)
+from .page_layout import BLOCK_ROWS, PROJECTIONS, PageLayout
 
 Phase = Literal["prefill", "decode"]
 
-# Lengths of the wide dimension whose products are summed apart. They shape the result's bits: never chosen by size.
-DECODE_SPLIT = 512
-PREFILL_SPLIT = 2048
-PREFILL_STEP = 128
-# Rows of A or B that a program takes at a time.
-BLOCK_R = 16
-SHRINK_DECODE = {"BLOCK_R": BLOCK_R, "num_warps": 4}
-EXPAND_DECODE = {"BLOCK_R": BLOCK_R, "num_warps": 1}
-SHRINK_PREFILL = {"BLOCK_M": PREFILL_BLOCK, "BLOCK_R": BLOCK_R, "num_warps": 4, "num_stages": 3}
-EXPAND_PREFILL = {"BLOCK_M": PREFILL_BLOCK, "BLOCK_R": BLOCK_R, "num_warps": 8, "num_stages": 1}
+# How the wide dimension is cut into splits, whose products are summed apart. They shape the result's bits, so they
+# follow the width alone, never the batch.
+DECODE_SPLITS, DECODE_SHORTEST = 16, 256
+PREFILL_SPLIT, PREFILL_STEP = 2048, 128
+SHRINK_DECODE = {"num_warps": 4, "STAGES": 1}
+EXPAND_DECODE = {"num_warps": 1, "STAGES": 1}
+EARLY_SHRINK = True
+SHRINK_PREFILL = {"ROWS": 64, "num_warps": 8, "num_stages": 3}
+EXPAND_PREFILL = {"num_warps": 8, "num_stages": 1}
 
 FIRST_ROW_ = tl.constexpr(FIRST_ROW)
 END_ROW_ = tl.constexpr(END_ROW)
 SLOT_ = tl.constexpr(SLOT)
 RANK_ = tl.constexpr(RANK)
 SCALE_ = tl.constexpr(SCALE)
-LAYER_TILES_ = tl.constexpr(LAYER_TILES)
+LAYER_CUTS_ = tl.constexpr(LAYER_CUTS)
+BLOCK_PAGES_ = tl.constexpr(BLOCK_PAGES)
 OFFSETS_ = tl.constexpr(OFFSETS)
 ITEM_WIDTH_ = tl.constexpr(ITEM_WIDTH)
+BLOCK_R = tl.constexpr(BLOCK_ROWS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +85,17 @@ class AdapterMemory:
                 f"page_table, got {self.page_table.dtype} with {self.page_table.ndim} axes, expected int32, 2"
             )
 
-    def rows(self, slot: int, first_cut: int, rank: int, width: int) -> torch.Tensor:
-        """Return the rows [rank, width] whose cuts start at `first_cut`, gathered from the adapter's pages."""
-        num_cuts = self.pages.num_cuts(width)
-        tile = torch.arange(first_cut * rank, (first_cut + num_cuts) * rank, device=self.pool.device)
-        page = self.page_table[slot, tile // self.pages.tiles_per_page].long()
-        tiles = self.pool.view(self.pages.dtype).view(-1, self.pages.tiles_per_page, self.pages.tile_width)
-        cuts = tiles[page, tile % self.pages.tiles_per_page].view(num_cuts, rank, self.pages.tile_width)
-        return cuts.transpose(0, 1).reshape(rank, -1)[:, :width]
+    def rows(self, record: list[int], first_cut: int, width: int) -> torch.Tensor:
+        """Return an adapter's rows [rank, width] whose cuts start at `first_cut`, gathered from its pages."""
+        per_page, tile_width = self.pages.tiles_per_page, self.pages.tile_width
+        tiles = self.pool.view(self.pages.dtype).view(-1, per_page, tile_width)
+        cuts = torch.arange(first_cut, first_cut + self.pages.num_cuts(width), device=self.pool.device)
+        row = torch.arange(record[RANK], device=self.pool.device)[:, None]
+        block, within = row // BLOCK_ROWS, row % BLOCK_ROWS
+        is_short = record[RANK] - block * BLOCK_ROWS <= BLOCK_ROWS // 2
+        tile = cuts * torch.where(is_short, BLOCK_ROWS // 2, BLOCK_ROWS) + within
+        page = self.page_table[record[SLOT], block * record[BLOCK_PAGES] + tile // per_page].long()
+        return tiles[page, tile % per_page].flatten(1)[:, :width]
 
 
 def sgmv_reference(
@@ -108,26 +123,19 @@ def sgmv_reference(
             offset = numbers[OFFSETS + PROJECTIONS.index(name)]
             if offset < 0:
                 continue
-            cut = layer * numbers[LAYER_TILES] + offset
-            down = memory.rows(one, cut, numbers[RANK], x.shape[1]).float()
-            up = memory.rows(one, cut + memory.pages.num_cuts(x.shape[1]), numbers[RANK], width).float()
+            cut = layer * numbers[LAYER_CUTS] + offset
+            down = memory.rows(numbers, cut, x.shape[1]).float()
+            up = memory.rows(numbers, cut + memory.pages.num_cuts(x.shape[1]), width).float()
             added = scale * ((inputs @ down.T) @ up)
             output[rows, columns] = (output[rows, columns].float() + added).to(output.dtype)
 
 
 @triton.jit
-def tile_pointers(
-    pool, p_table, cut, rank, i_rank, o_block, BLOCK_R: tl.constexpr, TILE: tl.constexpr, PAGE_TILES: tl.constexpr
-):
-    """Where the tiles of rows `i_rank + o_block` of one cut or several begin: BLOCK_R tiles lie in one page or two."""
-    tile = cut * rank + i_rank
-    last_tile = tile + tl.minimum(BLOCK_R, rank - i_rank) - 1
-    page = tl.load(p_table + tile // PAGE_TILES).to(tl.int64)
-    to_next = tl.load(p_table + last_tile // PAGE_TILES).to(tl.int64) - page - 1
-    o_tile = tile % PAGE_TILES + o_block
-    # A product rather than a choice: the compiler then knows that tiles are aligned.
-    in_next = (o_tile // PAGE_TILES) * (to_next * (PAGE_TILES * TILE))
-    return pool + page * (PAGE_TILES * TILE) + o_tile * TILE + in_next
+def stack_pointer(pool, p_table, cut, i_rank, rank, block_pages, TILE: tl.constexpr, PAGE_TILES: tl.constexpr):
+    """Where the stack of a cut begins that holds row `i_rank`, a multiple of BLOCK_R."""
+    tile = cut * tl.where(rank - i_rank <= BLOCK_R // 2, BLOCK_R // 2, BLOCK_R)
+    page = tl.load(p_table + i_rank // BLOCK_R * block_pages + tile // PAGE_TILES).to(tl.int64)
+    return pool + page * (PAGE_TILES * TILE) + tile % PAGE_TILES * TILE
 
 
 @triton.jit(do_not_specialize=["layer", "projection", "stride_table"])
@@ -147,38 +155,41 @@ def shrink_decode_kernel(
     SPLIT: tl.constexpr,
     TILE: tl.constexpr,
     PAGE_TILES: tl.constexpr,
-    MAX_RANK: tl.constexpr,
-    BLOCK_R: tl.constexpr,
+    ROOM: tl.constexpr,
+    STAGES: tl.constexpr,
     EARLY: tl.constexpr,
 ):
     if EARLY:
+        # First what came before must be there, for expand, which may start now, reads the base output.
+        tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     i_split, i_slice = tl.program_id(0), tl.program_id(1)
     p_item = items + tl.program_id(2) * ITEM_WIDTH_
     row = tl.load(p_item + FIRST_ROW_).to(tl.int64)
     slot = tl.load(p_item + SLOT_).to(tl.int64)
     rank = tl.load(p_item + RANK_)
+    block_pages = tl.load(p_item + BLOCK_PAGES_)
     offset = tl.load(p_item + OFFSETS_ + projection + i_slice)
-    first_cut = layer * tl.load(p_item + LAYER_TILES_) + offset
+    first_cut = layer * tl.load(p_item + LAYER_CUTS_) + offset
     if (rank > 0) & (offset >= 0):
         p_table = page_table + slot * stride_table
-        p_partial = partial + ((row * NUM_SLICES + i_slice) * NUM_SPLITS + i_split) * MAX_RANK
+        p_partial = partial + ((row * NUM_SLICES + i_slice) * NUM_SPLITS + i_split) * ROOM
         o_block = tl.arange(0, BLOCK_R)
         o_cut = tl.arange(0, SPLIT // TILE)
         o_tile = tl.arange(0, TILE)
         # Behind the end nothing is read but the page of the last cut.
-        cut = first_cut + tl.minimum(i_split * (SPLIT // TILE) + o_cut, (WIDTH - 1) // TILE)[None, :]
+        cut = first_cut + tl.minimum(i_split * (SPLIT // TILE) + o_cut, (WIDTH - 1) // TILE)
         o_in = i_split * SPLIT + o_cut[:, None] * TILE + o_tile[None, :]
+        o_stack = o_block[:, None, None] * TILE + o_tile[None, None, :]
         inputs = tl.load(x + row * stride_x + o_in, mask=o_in < WIDTH, other=0.0).to(tl.float32)[None, :, :]
         m_in = (o_in < WIDTH)[None, :, :]
-        for i_rank in range(0, rank, BLOCK_R):
-            o_rank = i_rank + o_block
-            m_rank = o_rank < rank
-            p_tiles = tile_pointers(pool, p_table, cut, rank, i_rank, o_block[:, None], BLOCK_R, TILE, PAGE_TILES)
-            p_weights = p_tiles[:, :, None] + o_tile[None, None, :]
-            weights = tl.load(p_weights, mask=m_rank[:, None, None] & m_in, other=0.0)
+        for i_rank in tl.range(0, rank, BLOCK_R, num_stages=STAGES):
+            p_stacks = stack_pointer(pool, p_table, cut, i_rank, rank, block_pages, TILE, PAGE_TILES)
+            m_stack = (i_rank + o_block < rank)[:, None, None] & m_in
+            weights = tl.load(p_stacks[None, :, None] + o_stack, mask=m_stack, other=0.0)
             product = tl.sum(tl.sum(weights.to(tl.float32) * inputs, axis=2), axis=1)
-            tl.store(p_partial + o_rank, product, mask=m_rank)
+            # Behind the rank this writes zeros, so that expand may read whole blocks.
+            tl.store(p_partial + i_rank + o_block, product)
 
 
 @triton.jit
@@ -196,11 +207,11 @@ def slice_of(i_tile, WIDTH_0: tl.constexpr, WIDTH_1: tl.constexpr, WIDTH_2: tl.c
 
 
 @triton.jit
-def summed_splits(p_partial, o_rank, m_rank, NUM_SPLITS: tl.constexpr, BLOCK_S: tl.constexpr, MAX_RANK: tl.constexpr):
+def summed_splits(p_partial, o_rank, NUM_SPLITS: tl.constexpr, BLOCK_S: tl.constexpr, ROOM: tl.constexpr):
     """The product with A of rows `o_rank`, added up over the splits."""
     o_split = tl.arange(0, BLOCK_S)
-    m_split = (o_split < NUM_SPLITS)[:, None] & m_rank[None, :]
-    return tl.sum(tl.load(p_partial + o_split[:, None] * MAX_RANK + o_rank[None, :], mask=m_split, other=0.0), axis=0)
+    p_splits = p_partial + o_split[:, None] * ROOM + o_rank[None, :]
+    return tl.sum(tl.load(p_splits, mask=(o_split < NUM_SPLITS)[:, None], other=0.0), axis=0)
 
 
 @triton.jit(do_not_specialize=["layer", "projection", "stride_table"])
@@ -223,8 +234,8 @@ def expand_decode_kernel(
     BLOCK_S: tl.constexpr,
     TILE: tl.constexpr,
     PAGE_TILES: tl.constexpr,
-    MAX_RANK: tl.constexpr,
-    BLOCK_R: tl.constexpr,
+    ROOM: tl.constexpr,
+    STAGES: tl.constexpr,
     EARLY: tl.constexpr,
 ):
     i_slice, i_cut, first_column, width = slice_of(tl.program_id(0), WIDTH_0, WIDTH_1, WIDTH_2, TILE)
@@ -233,32 +244,74 @@ def expand_decode_kernel(
     slot = tl.load(p_item + SLOT_).to(tl.int64)
     rank = tl.load(p_item + RANK_)
     scale = tl.load(p_item + SCALE_).to(tl.float32, bitcast=True)
+    block_pages = tl.load(p_item + BLOCK_PAGES_)
     offset = tl.load(p_item + OFFSETS_ + projection + i_slice)
-    cut = layer * tl.load(p_item + LAYER_TILES_) + offset + (WIDTH_IN + TILE - 1) // TILE + i_cut
+    cut = layer * tl.load(p_item + LAYER_CUTS_) + offset + (WIDTH_IN + TILE - 1) // TILE + i_cut
     if (rank > 0) & (offset >= 0):
         p_table = page_table + slot * stride_table
-        p_partial = partial + (row * NUM_SLICES + i_slice) * NUM_SPLITS * MAX_RANK
+        p_partial = partial + (row * NUM_SLICES + i_slice) * NUM_SPLITS * ROOM
+        o_block = tl.arange(0, BLOCK_R)
         o_tile = tl.arange(0, TILE)
+        o_stack = o_block[:, None] * TILE + o_tile[None, :]
         m_out = i_cut * TILE + o_tile < width
         p_out = output + row * stride_output + first_column + i_cut * TILE + o_tile
-        o_block = tl.arange(0, BLOCK_R)
-        m_rank = o_block < rank
-        p_tiles = tile_pointers(pool, p_table, cut, rank, 0, o_block, BLOCK_R, TILE, PAGE_TILES)
-        weights = tl.load(p_tiles[:, None] + o_tile[None, :], mask=m_rank[:, None] & m_out[None, :], other=0.0)
+        p_stack = stack_pointer(pool, p_table, cut, 0, rank, block_pages, TILE, PAGE_TILES)
+        weights = tl.load(p_stack + o_stack, mask=(o_block < rank)[:, None] & m_out[None, :], other=0.0)
         base = tl.load(p_out, mask=m_out)
         # All that was read so far does not depend on shrink.
         if EARLY:
             tl.extra.cuda.gdc_wait()
-        shrunk = summed_splits(p_partial, o_block, m_rank, NUM_SPLITS, BLOCK_S, MAX_RANK)
+        shrunk = summed_splits(p_partial, o_block, NUM_SPLITS, BLOCK_S, ROOM)
         product = tl.sum(weights.to(tl.float32) * shrunk[:, None], axis=0)
-        for i_rank in range(BLOCK_R, rank, BLOCK_R):
-            o_rank = i_rank + o_block
-            m_rank = o_rank < rank
-            p_tiles = tile_pointers(pool, p_table, cut, rank, i_rank, o_block, BLOCK_R, TILE, PAGE_TILES)
-            weights = tl.load(p_tiles[:, None] + o_tile[None, :], mask=m_rank[:, None] & m_out[None, :], other=0.0)
-            shrunk = summed_splits(p_partial, o_rank, m_rank, NUM_SPLITS, BLOCK_S, MAX_RANK)
+        for i_rank in tl.range(BLOCK_R, rank, BLOCK_R, num_stages=STAGES):
+            p_stack = stack_pointer(pool, p_table, cut, i_rank, rank, block_pages, TILE, PAGE_TILES)
+            m_stack = (i_rank + o_block < rank)[:, None] & m_out[None, :]
+            weights = tl.load(p_stack + o_stack, mask=m_stack, other=0.0)
+            shrunk = summed_splits(p_partial, i_rank + o_block, NUM_SPLITS, BLOCK_S, ROOM)
             product += tl.sum(weights.to(tl.float32) * shrunk[:, None], axis=0)
         tl.store(p_out, (base.to(tl.float32) + scale * product).to(base.dtype), mask=m_out)
+
+
+@triton.jit
+def shrink_rows(
+    p_x,
+    p_partial,
+    pool,
+    p_table,
+    first_cut,
+    rank,
+    block_pages,
+    start,
+    num_steps,
+    m_row,
+    WIDTH: tl.constexpr,
+    TILE: tl.constexpr,
+    PAGE_TILES: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    """Write the products of a chunk with ROWS rows of A at a time, over one split."""
+    o_rows = tl.arange(0, ROWS)
+    o_step = tl.arange(0, BLOCK_K)
+    for i_rank in range(0, rank, ROWS):
+        o_rank = i_rank + o_rows
+        # Rows behind the rank are not there: their pages are those of the last block.
+        i_block = tl.minimum(o_rank, rank - 1) // BLOCK_R * BLOCK_R
+        product = tl.zeros([BLOCK_M, ROWS], dtype=tl.float32)
+        for i_step in range(0, num_steps):
+            i_in = i_step * BLOCK_K
+            # A product with a constant, as the compiler can see that addresses are aligned.
+            column = i_step % (TILE // BLOCK_K) * BLOCK_K
+            m_in = start + i_in + o_step < WIDTH
+            inputs = tl.load(p_x + (i_in + o_step)[None, :], mask=m_row[:, None] & m_in[None, :], other=0.0)
+            cut = first_cut + i_in // TILE
+            p_stacks = stack_pointer(pool, p_table, cut, i_block, rank, block_pages, TILE, PAGE_TILES)
+            p_tiles = p_stacks + o_rows % BLOCK_R * TILE
+            p_weights = p_tiles[None, :] + (column + o_step)[:, None]
+            weights = tl.load(p_weights, mask=m_in[:, None] & (o_rank < rank)[None, :], other=0.0)
+            product = tl.dot(inputs, weights, product, input_precision="ieee")
+        tl.store(p_partial + o_rank[None, :], product, mask=m_row[:, None] & (o_rank < rank)[None, :])
 
 
 @triton.jit(do_not_specialize=["layer", "projection", "stride_table"])
@@ -278,47 +331,100 @@ def shrink_prefill_kernel(
     SPLIT: tl.constexpr,
     TILE: tl.constexpr,
     PAGE_TILES: tl.constexpr,
-    MAX_RANK: tl.constexpr,
+    ROOM: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    BLOCK_R: tl.constexpr,
+    ROWS: tl.constexpr,
 ):
     i_split, i_slice = tl.program_id(0), tl.program_id(1)
     p_item = items + tl.program_id(2) * ITEM_WIDTH_
     slot = tl.load(p_item + SLOT_).to(tl.int64)
     rank = tl.load(p_item + RANK_)
+    block_pages = tl.load(p_item + BLOCK_PAGES_)
     offset = tl.load(p_item + OFFSETS_ + projection + i_slice)
-    first_cut = layer * tl.load(p_item + LAYER_TILES_) + offset
+    first_cut = layer * tl.load(p_item + LAYER_CUTS_) + offset
     o_row = tl.load(p_item + FIRST_ROW_) + tl.arange(0, BLOCK_M)
     m_row = o_row < tl.load(p_item + END_ROW_)
     if (rank > 0) & (offset >= 0):
         p_table = page_table + slot * stride_table
-        p_x = x + o_row.to(tl.int64)[:, None] * stride_x
-        p_partial = partial + ((o_row.to(tl.int64) * NUM_SLICES + i_slice) * NUM_SPLITS + i_split)[:, None] * MAX_RANK
-        o_block = tl.arange(0, BLOCK_R)
-        o_step = tl.arange(0, BLOCK_K)
-        end = tl.minimum(i_split * SPLIT + SPLIT, WIDTH)
-        for i_rank in range(0, rank, BLOCK_R):
-            o_rank = i_rank + o_block
-            m_rank = o_rank < rank
-            product = tl.zeros([BLOCK_M, BLOCK_R], dtype=tl.float32)
-            for i_in in range(i_split * SPLIT, end, BLOCK_K):
-                o_in = i_in + o_step
-                m_in = o_in < WIDTH
-                inputs = tl.load(p_x + o_in[None, :], mask=m_row[:, None] & m_in[None, :], other=0.0)
-                p_tiles = tile_pointers(
-                    pool, p_table, first_cut + i_in // TILE, rank, i_rank, o_block, BLOCK_R, TILE, PAGE_TILES
-                )
-                p_weights = p_tiles[None, :] + (i_in % TILE + o_step)[:, None]
-                weights = tl.load(p_weights, mask=m_in[:, None] & m_rank[None, :], other=0.0)
-                product = tl.dot(inputs, weights, product, input_precision="ieee")
-            tl.store(p_partial + o_rank[None, :], product, mask=m_row[:, None] & m_rank[None, :])
+        start = i_split * SPLIT
+        num_steps = tl.cdiv(tl.minimum(SPLIT, WIDTH - start), BLOCK_K)
+        first_cut += start // TILE
+        p_x = x + o_row.to(tl.int64)[:, None] * stride_x + start
+        p_partial = partial + ((o_row.to(tl.int64) * NUM_SLICES + i_slice) * NUM_SPLITS + i_split)[:, None] * ROOM
+        # More rows at a time read x less often; fewer waste less on a small rank.
+        if rank <= BLOCK_R:
+            shrink_rows(
+                p_x,
+                p_partial,
+                pool,
+                p_table,
+                first_cut,
+                rank,
+                block_pages,
+                start,
+                num_steps,
+                m_row,
+                WIDTH,
+                TILE,
+                PAGE_TILES,
+                BLOCK_M,
+                BLOCK_K,
+                BLOCK_R,
+            )
+        else:
+            shrink_rows(
+                p_x,
+                p_partial,
+                pool,
+                p_table,
+                first_cut,
+                rank,
+                block_pages,
+                start,
+                num_steps,
+                m_row,
+                WIDTH,
+                TILE,
+                PAGE_TILES,
+                BLOCK_M,
+                BLOCK_K,
+                ROWS,
+            )
+
+
+@triton.jit(do_not_specialize=["projection"])
+def sum_splits_kernel(
+    partial,
+    shrunk,
+    items,
+    projection,
+    NUM_SLICES: tl.constexpr,
+    NUM_SPLITS: tl.constexpr,
+    ROOM: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+):
+    i_rank, i_slice = tl.program_id(0) * BLOCK_R, tl.program_id(1)
+    p_item = items + tl.program_id(2) * ITEM_WIDTH_
+    rank = tl.load(p_item + RANK_)
+    offset = tl.load(p_item + OFFSETS_ + projection + i_slice)
+    o_row = tl.load(p_item + FIRST_ROW_) + tl.arange(0, BLOCK_M)
+    m_row = o_row < tl.load(p_item + END_ROW_)
+    if (rank > i_rank) & (offset >= 0):
+        o_slice = o_row.to(tl.int64) * NUM_SLICES + i_slice
+        o_rank = i_rank + tl.arange(0, BLOCK_R)
+        m_block = m_row[:, None] & (o_rank < rank)[None, :]
+        p_partial = partial + (o_slice * NUM_SPLITS * ROOM)[:, None] + o_rank[None, :]
+        total = tl.load(p_partial, mask=m_block, other=0.0)
+        for i_split in tl.static_range(1, NUM_SPLITS):
+            total += tl.load(p_partial + i_split * ROOM, mask=m_block, other=0.0)
+        tl.store(shrunk + (o_slice * ROOM)[:, None] + o_rank[None, :], total, mask=m_block)
 
 
 @triton.jit(do_not_specialize=["layer", "projection", "stride_table"])
 def expand_prefill_kernel(
     output,
-    partial,
+    shrunk,
     pool,
     page_table,
     items,
@@ -331,39 +437,35 @@ def expand_prefill_kernel(
     WIDTH_1: tl.constexpr,
     WIDTH_2: tl.constexpr,
     NUM_SLICES: tl.constexpr,
-    NUM_SPLITS: tl.constexpr,
     TILE: tl.constexpr,
     PAGE_TILES: tl.constexpr,
-    MAX_RANK: tl.constexpr,
+    ROOM: tl.constexpr,
     BLOCK_M: tl.constexpr,
-    BLOCK_R: tl.constexpr,
 ):
     i_slice, i_cut, first_column, width = slice_of(tl.program_id(0), WIDTH_0, WIDTH_1, WIDTH_2, TILE)
     p_item = items + tl.program_id(1) * ITEM_WIDTH_
     slot = tl.load(p_item + SLOT_).to(tl.int64)
     rank = tl.load(p_item + RANK_)
     scale = tl.load(p_item + SCALE_).to(tl.float32, bitcast=True)
+    block_pages = tl.load(p_item + BLOCK_PAGES_)
     offset = tl.load(p_item + OFFSETS_ + projection + i_slice)
-    cut = layer * tl.load(p_item + LAYER_TILES_) + offset + (WIDTH_IN + TILE - 1) // TILE + i_cut
+    cut = layer * tl.load(p_item + LAYER_CUTS_) + offset + (WIDTH_IN + TILE - 1) // TILE + i_cut
     o_row = tl.load(p_item + FIRST_ROW_) + tl.arange(0, BLOCK_M)
     m_row = o_row < tl.load(p_item + END_ROW_)
     if (rank > 0) & (offset >= 0):
         p_table = page_table + slot * stride_table
-        p_partial = partial + ((o_row.to(tl.int64) * NUM_SLICES + i_slice) * NUM_SPLITS)[:, None] * MAX_RANK
+        p_shrunk = shrunk + ((o_row.to(tl.int64) * NUM_SLICES + i_slice) * ROOM)[:, None]
         o_block = tl.arange(0, BLOCK_R)
         o_tile = tl.arange(0, TILE)
+        o_stack = o_block[:, None] * TILE + o_tile[None, :]
         m_out = i_cut * TILE + o_tile < width
         product = tl.zeros([BLOCK_M, TILE], dtype=tl.float32)
         for i_rank in range(0, rank, BLOCK_R):
-            o_rank = i_rank + o_block
-            m_rank = o_rank < rank
-            m_shrunk = m_row[:, None] & m_rank[None, :]
-            shrunk = tl.zeros([BLOCK_M, BLOCK_R], dtype=tl.float32)
-            for i_split in tl.static_range(NUM_SPLITS):
-                shrunk += tl.load(p_partial + i_split * MAX_RANK + o_rank[None, :], mask=m_shrunk, other=0.0)
-            p_tiles = tile_pointers(pool, p_table, cut, rank, i_rank, o_block, BLOCK_R, TILE, PAGE_TILES)
-            weights = tl.load(p_tiles[:, None] + o_tile[None, :], mask=m_rank[:, None] & m_out[None, :], other=0.0)
-            product = tl.dot(shrunk.to(weights.dtype), weights, product, input_precision="ieee")
+            m_rank = i_rank + o_block < rank
+            inner = tl.load(p_shrunk + (i_rank + o_block)[None, :], mask=m_row[:, None] & m_rank[None, :], other=0.0)
+            p_stack = stack_pointer(pool, p_table, cut, i_rank, rank, block_pages, TILE, PAGE_TILES)
+            weights = tl.load(p_stack + o_stack, mask=m_rank[:, None] & m_out[None, :], other=0.0)
+            product = tl.dot(inner.to(weights.dtype), weights, product, input_precision="ieee")
         p_out = output + o_row.to(tl.int64)[:, None] * stride_output + (first_column + i_cut * TILE + o_tile)[None, :]
         m_block = m_row[:, None] & m_out[None, :]
         base = tl.load(p_out, mask=m_block)
@@ -388,48 +490,67 @@ def launch_sgmv(
 ) -> None:
     """Add each item's adapter into the output with the two kernels of the phase."""
     check(output, x, items, memory, projections, widths)
-    num_slices, pages = len(projections), memory.pages
-    split = DECODE_SPLIT if phase == "decode" else PREFILL_SPLIT
+    num_slices, pages, first = len(projections), memory.pages, PROJECTIONS.index(projections[0])
+    split = split_length(x.shape[1], pages.tile_width, phase)
     num_splits = triton.cdiv(x.shape[1], split)
-    partial = torch.empty(len(x), num_slices, num_splits, memory.max_rank, dtype=torch.float32, device=x.device)
-    early = can_start_early(x.device)
+    room = triton.cdiv(memory.max_rank, BLOCK_ROWS) * BLOCK_ROWS
+    partial = torch.empty(len(x), num_slices, num_splits, room, dtype=torch.float32, device=x.device)
     common = {
-        "partial": partial,
         "pool": memory.pool.view(pages.dtype),
         "page_table": memory.page_table,
         "items": items,
         "layer": layer,
-        "projection": PROJECTIONS.index(projections[0]),
+        "projection": first,
         "stride_table": memory.page_table.stride(0),
         "NUM_SLICES": num_slices,
-        "NUM_SPLITS": num_splits,
         "TILE": pages.tile_width,
         "PAGE_TILES": pages.tiles_per_page,
-        "MAX_RANK": memory.max_rank,
+        "ROOM": room,
     }
     width_0, width_1, width_2 = (*widths, 0, 0)[:3]
-    shrink = {**common, "x": x, "stride_x": x.stride(0), "WIDTH": x.shape[1], "SPLIT": split}
-    expand = {
-        **common,
-        "output": output,
-        "stride_output": output.stride(0),
-        "WIDTH_IN": x.shape[1],
-        "WIDTH_0": width_0,
-        "WIDTH_1": width_1,
-        "WIDTH_2": width_2,
-    }
+    columns = {"WIDTH_IN": x.shape[1], "WIDTH_0": width_0, "WIDTH_1": width_1, "WIDTH_2": width_2}
+    shrink = {**common, "x": x, "partial": partial, "stride_x": x.stride(0), "WIDTH": x.shape[1], "SPLIT": split}
+    expand = {**common, **columns, "output": output, "stride_output": output.stride(0)}
     shrink_grid = (num_splits, num_slices, len(items))
     expand_grid = (sum(map(pages.num_cuts, widths)), len(items))
     if phase == "decode":
-        shrink_decode_kernel[shrink_grid](**shrink, **SHRINK_DECODE, EARLY=early)
+        early = can_start_early(x.device)
+        shared = {"NUM_SPLITS": num_splits, "EARLY": early}
         # Without the option a GPU that cannot start a kernel early is not asked to.
-        options = {**EXPAND_DECODE, "launch_pdl": True} if early else EXPAND_DECODE
+        shrink_options, expand_options = SHRINK_DECODE, EXPAND_DECODE
+        if early:
+            shrink_options, expand_options = (
+                {"launch_pdl": EARLY_SHRINK, **shrink_options},
+                {"launch_pdl": True, **expand_options},
+            )
         block_s = triton.next_power_of_2(num_splits)
-        expand_decode_kernel[expand_grid](**expand, **options, BLOCK_S=block_s, EARLY=early)
-    else:
-        block_k = min(pages.tile_width, PREFILL_STEP)
-        shrink_prefill_kernel[shrink_grid](**shrink, **SHRINK_PREFILL, BLOCK_K=block_k)
-        expand_prefill_kernel[expand_grid](**expand, **EXPAND_PREFILL)
+        shrink_decode_kernel[shrink_grid](**shrink, **shrink_options, **shared)
+        expand_decode_kernel[expand_grid](**expand, **expand_options, **shared, BLOCK_S=block_s, partial=partial)
+        return
+    chunk = {"BLOCK_M": PREFILL_BLOCK}
+    block_k = min(pages.tile_width, PREFILL_STEP)
+    shrink_prefill_kernel[shrink_grid](**shrink, **chunk, **SHRINK_PREFILL, NUM_SPLITS=num_splits, BLOCK_K=block_k)
+    shrunk = partial
+    if num_splits > 1:
+        shrunk = torch.empty(len(x), num_slices, room, dtype=torch.float32, device=x.device)
+        sum_splits_kernel[room // BLOCK_ROWS, num_slices, len(items)](
+            partial=partial,
+            shrunk=shrunk,
+            items=items,
+            projection=first,
+            NUM_SLICES=num_slices,
+            NUM_SPLITS=num_splits,
+            ROOM=room,
+            **chunk,
+        )
+    expand_prefill_kernel[expand_grid](**expand, **chunk, **EXPAND_PREFILL, shrunk=shrunk)
+
+
+def split_length(width: int, tile_width: int, phase: Phase) -> int:
+    """Return how many numbers of the wide dimension are summed at a time."""
+    if phase == "prefill":
+        return PREFILL_SPLIT
+    return max(DECODE_SHORTEST, tile_width, int(triton.next_power_of_2(triton.cdiv(width, DECODE_SPLITS))))
 
 
 def check(
@@ -456,8 +577,6 @@ def check(
         )
     if x.stride(1) != 1 or output.stride(1) != 1:
         raise ValueError(f"strides, got x {x.stride()} and output {output.stride()}, expected contiguous rows")
-    if memory.pages.tiles_per_page < BLOCK_R:
-        raise ValueError(f"tiles in a page, got {memory.pages.tiles_per_page}, expected at least {BLOCK_R}")
     if items.dtype != torch.int32 or items.shape[1:] != (ITEM_WIDTH,) or not items.is_contiguous():
         raise ValueError(f"items, got {items.dtype} {tuple(items.shape)}, expected contiguous int32 [n, {ITEM_WIDTH}]")
 

@@ -2,7 +2,7 @@
 
 An adapter that is loaded has a *record*, a row of int32 in a table that is written when it is loaded:
 
-    slot | rank | scale (the bits of an fp32) | cuts of a layer | offset of each projection, -1 where it has none
+    slot | rank | scale (the bits of an fp32) | cuts of a layer | pages of a block | offset of each projection, or -1
 
 Once a step the records are gathered into *items*, each some rows that take one adapter: what the kernels of all layers
 then need of an item stands in one cache line. In decode item i is row i; in prefill an item is a chunk of at most
@@ -17,13 +17,13 @@ from .page_layout import AdapterLayout
 
 PREFILL_BLOCK = 64
 ITEM_WIDTH = 16
-FIRST_ROW, END_ROW, SLOT, RANK, SCALE, LAYER_TILES, OFFSETS = range(7)
+FIRST_ROW, END_ROW, SLOT, RANK, SCALE, LAYER_CUTS, BLOCK_PAGES, OFFSETS = range(8)
 
 
 def record(layout: AdapterLayout, slot: int, scale: float) -> list[int]:
     """Return the record of an adapter whose page table is row `slot`; `scale` multiplies what it adds."""
     bits = struct.unpack("i", struct.pack("f", scale))[0]
-    numbers = [0, 0, slot, layout.rank, bits, layout.layer_tiles, *layout.offsets]
+    numbers = [0, 0, slot, layout.rank, bits, layout.layer_cuts, layout.block_pages, *layout.offsets]
     return numbers + [0] * (ITEM_WIDTH - len(numbers))
 
 

@@ -3,14 +3,17 @@
 The pool is one uint8 tensor [num_pages, page_bytes]; what a page holds is the business of whoever has its id. A KV
 block of one layer is one page, so `page_bytes` follows the model: `kv_page_bytes` of `kv_pages`.
 
-An adapter is a sequence of *tiles*: `tile_width` consecutive numbers of one row of A [rank, in] or of B transposed
-[rank, out]. Rows are cut along their wide dimension, and the rank rows of one cut stand together:
+An adapter's weights are rows: those of A [rank, in] and of B transposed [rank, out]. Rows are cut along their wide
+dimension into *tiles* of `tile_width` numbers, and taken in blocks of 16 (the last of 8, if no more than 8 are left). A
+block's tiles of one cut stand together, a *stack*. Each block has pages of its own, in which its stacks follow each
+other:
 
-    tile(row j of cut c) = (layer * layer_tiles + offset(projection) + c) * rank + j
+    cut = layer * layer_cuts + offset(projection) + number of the cut, those of A first and then those of B
+    page of the stack = block * block_pages + cut * rows // tiles_per_page, behind cut * rows % tiles_per_page tiles
 
-with the cuts of A first and then those of B, projection by projection, layer by layer. Tile i lies in the adapter's
-page number i // tiles_per_page. A page holds a whole number of tiles, so nothing straddles a page, any rank packs
-without gaps, and only the adapter's last page is partly empty. Offsets count cuts, so they do not depend on the rank.
+so no stack straddles a page, and a program finds 16 rows of a cut behind one page id. What is wasted is the end of each
+block's last page, and rows that fill up a rank that is no multiple of 8; those are never read. Offsets count cuts, so
+they do not depend on the rank.
 """
 
 from collections.abc import Mapping
@@ -20,6 +23,7 @@ from math import ceil
 import torch
 
 PROJECTIONS = ("q", "k", "v", "o", "gate", "up", "down")
+BLOCK_ROWS = 16
 
 
 def tile_width_for(*widths: int) -> int:
@@ -38,8 +42,10 @@ class PageLayout:
     def __post_init__(self) -> None:
         if self.tile_width < 16 or self.tile_width & (self.tile_width - 1):
             raise ValueError(f"tile_width, got {self.tile_width}, expected a power of two of at least 16")
-        if self.page_bytes <= 0 or self.page_bytes % self.tile_bytes:
-            raise ValueError(f"page_bytes, got {self.page_bytes}, expected a multiple of the tile's {self.tile_bytes}")
+        if self.page_bytes <= 0 or self.page_bytes % (BLOCK_ROWS * self.tile_bytes):
+            raise ValueError(
+                f"page_bytes, got {self.page_bytes}, expected a multiple of {BLOCK_ROWS} tiles of {self.tile_bytes}"
+            )
 
     @property
     def tile_bytes(self) -> int:
@@ -63,7 +69,7 @@ class AdapterLayout:
     widths: Mapping[str, tuple[int, int]]
     # Cuts before each of PROJECTIONS within a layer, -1 where the adapter lacks it.
     offsets: tuple[int, ...] = field(init=False)
-    layer_tiles: int = field(init=False)
+    layer_cuts: int = field(init=False)
 
     def __post_init__(self) -> None:
         unknown = set(self.widths) - set(PROJECTIONS)
@@ -76,15 +82,31 @@ class AdapterLayout:
             offsets.append(cuts if name in self.widths else -1)
             cuts += sum(self.pages.num_cuts(width) for width in self.widths.get(name, ()))
         object.__setattr__(self, "offsets", tuple(offsets))
-        object.__setattr__(self, "layer_tiles", cuts)
+        object.__setattr__(self, "layer_cuts", cuts)
 
     @property
-    def num_tiles(self) -> int:
-        return self.num_layers * self.layer_tiles * self.rank
+    def num_cuts(self) -> int:
+        return self.num_layers * self.layer_cuts
+
+    @property
+    def block_pages(self) -> int:
+        """Pages of a block of 16 rows."""
+        return ceil(self.num_cuts * BLOCK_ROWS / self.pages.tiles_per_page)
+
+    @property
+    def blocks(self) -> list[tuple[slice, int, slice]]:
+        """The rank rows of each block, how many rows its stacks have, and its pages."""
+        blocks = []
+        for first in range(0, self.rank, BLOCK_ROWS):
+            num_rows = BLOCK_ROWS if self.rank - first > BLOCK_ROWS // 2 else BLOCK_ROWS // 2
+            page = first // BLOCK_ROWS * self.block_pages
+            num_pages = ceil(self.num_cuts * num_rows / self.pages.tiles_per_page)
+            blocks.append((slice(first, min(first + BLOCK_ROWS, self.rank)), num_rows, slice(page, page + num_pages)))
+        return blocks
 
     @property
     def num_pages(self) -> int:
-        return ceil(self.num_tiles / self.pages.tiles_per_page)
+        return int(self.blocks[-1][2].stop)
 
     @property
     def weight_bytes(self) -> int:
@@ -92,9 +114,10 @@ class AdapterLayout:
         numbers = sum(sum(both) for both in self.widths.values()) * self.rank * self.num_layers
         return numbers * self.pages.dtype.itemsize
 
-    def first_tiles(self, layer: int, name: str) -> tuple[int, int]:
-        """Return the first tile of A and of B."""
+    def cuts(self, layer: int, name: str) -> tuple[slice, slice]:
+        """Return the cuts of A and of B."""
         if name not in self.widths or not 0 <= layer < self.num_layers:
             raise ValueError(f"weights, got layer {layer} {name!r}, expected one that the adapter has")
-        cut = layer * self.layer_tiles + self.offsets[PROJECTIONS.index(name)]
-        return cut * self.rank, (cut + self.pages.num_cuts(self.widths[name][0])) * self.rank
+        first = layer * self.layer_cuts + self.offsets[PROJECTIONS.index(name)]
+        middle, end = (first + sum(map(self.pages.num_cuts, self.widths[name][:n])) for n in (1, 2))
+        return slice(first, middle), slice(middle, end)

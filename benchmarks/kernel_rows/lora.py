@@ -62,11 +62,8 @@ class Registered:
     def dense(self, slot: int, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return A [rank, in] and B transposed [rank, out] of an adapter, each in one piece."""
         layout, (width_in, width_out) = self.layouts[slot], self.widths[name]
-        down, up = (first // layout.rank for first in layout.first_tiles(0, name))
-        return (
-            self.memory.rows(slot, down, layout.rank, width_in).contiguous(),
-            self.memory.rows(slot, up, layout.rank, width_out).contiguous(),
-        )
+        (down, up), numbers = layout.cuts(0, name), record(layout, slot, 2.0)
+        return self.memory.rows(numbers, down.start, width_in), self.memory.rows(numbers, up.start, width_out)
 
 
 def items_for(adapters: Registered, lengths: Sequence[int], phase: Phase) -> torch.Tensor:

@@ -12,6 +12,7 @@ PAGE_BYTES = 64 * 1024
 def within_device() -> Case:
     source, target = torch.randint(0, 255, (2, 2048, PAGE_BYTES), dtype=torch.uint8, device="cuda")
     source_ids, target_ids = (torch.randperm(2048, device="cuda")[:1024].int() for _ in range(2))
+    rows = target_ids.long()
 
     def error() -> float:
         expected = target.clone()
@@ -24,7 +25,7 @@ def within_device() -> Case:
         error=error,
         tolerance=0.0,
         num_bytes=2 * 1024 * PAGE_BYTES,
-        baselines={"index": lambda: target.index_copy_(0, target_ids, source[source_ids])},
+        baselines={"index": lambda: target.index_copy_(0, rows, source[source_ids])},
     )
 
 

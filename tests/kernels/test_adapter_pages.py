@@ -23,7 +23,7 @@ WIDTHS = st.dictionaries(
 def test_weights_come_back_bit_by_bit(
     dtype: torch.dtype, rank: int, num_layers: int, widths: dict[str, tuple[int, int]], tile: int
 ) -> None:
-    pages = PageLayout(page_bytes=4096, tile_width=tile, dtype=dtype)
+    pages = PageLayout(page_bytes=16384, tile_width=tile, dtype=dtype)
     layout = AdapterLayout(pages=pages, rank=rank, num_layers=num_layers, widths=widths)
     weights = random_weights(layout, torch.Generator().manual_seed(rank))
     packed = pack(layout, weights)
@@ -52,7 +52,7 @@ def test_a_peft_adapter_comes_back_as_it_was() -> None:
     state = peft.get_peft_model_state_dict(peft.get_peft_model(model, lora))
     weights = read_peft(state)
     assert len(weights) == 14
-    layout = layout_of(weights, PageLayout(page_bytes=4096, tile_width=32, dtype=torch.float32), 2)
+    layout = layout_of(weights, PageLayout(page_bytes=16384, tile_width=32, dtype=torch.float32), 2)
     assert (layout.rank, layout.widths["k"], layout.widths["down"]) == (12, (64, 32), (96, 64))
     found = unpack(layout, pack(layout, weights))
     prefix = "base_model.model.model.layers.1.mlp.down_proj"
@@ -78,7 +78,7 @@ def test_other_weights_are_refused(state: dict[str, torch.Tensor], message: str)
 
 
 def test_weights_of_other_shapes_are_refused() -> None:
-    layout = AdapterLayout(pages=PageLayout(page_bytes=4096), rank=2, num_layers=1, widths={"q": (8, 4)})
+    layout = AdapterLayout(pages=PageLayout(page_bytes=16384), rank=2, num_layers=1, widths={"q": (8, 4)})
     with pytest.raises(ValueError, match=r"layer 0 q, got \(2, 8\) and \(2, 4\)"):
         pack(layout, {(0, "q"): (torch.zeros(2, 8), torch.zeros(2, 4))})
     mixed = {(0, "q"): (torch.zeros(2, 8), torch.zeros(4, 2)), (1, "q"): (torch.zeros(3, 8), torch.zeros(4, 3))}

@@ -70,7 +70,7 @@ def widths_of(adapters: Adapters, projections: tuple[str, ...]) -> tuple[int, ..
 
 @pytest.fixture(params=[torch.float32, torch.float16], ids=["fp32", "fp16"])
 def adapters(request: pytest.FixtureRequest) -> Adapters:
-    pages = PageLayout(page_bytes=2048 * request.param.itemsize, tile_width=128, dtype=request.param)
+    pages = PageLayout(page_bytes=4096 * request.param.itemsize, tile_width=128, dtype=request.param)
     return Adapters(pages, ODD_RANKS, ODD, lacking={1: {"k", "gate"}, 2: {"o"}})
 
 
@@ -160,11 +160,11 @@ def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -
 
 
 def test_memory_of_another_page_size_is_refused() -> None:
-    pool, table = torch.zeros(2, 4096, dtype=torch.uint8), torch.zeros(1, 2, dtype=torch.int32)
+    pool, table = torch.zeros(2, 8192, dtype=torch.uint8), torch.zeros(1, 2, dtype=torch.int32)
     with pytest.raises(ValueError, match="pool, got"):
-        AdapterMemory(pool=pool, page_table=table, pages=PageLayout(page_bytes=8192), max_rank=8)
+        AdapterMemory(pool=pool, page_table=table, pages=PageLayout(page_bytes=16384), max_rank=8)
     with pytest.raises(ValueError, match="page_table, got"):
-        AdapterMemory(pool=pool, page_table=table[0], pages=PageLayout(page_bytes=4096), max_rank=8)
+        AdapterMemory(pool=pool, page_table=table[0], pages=PageLayout(page_bytes=8192), max_rank=8)
 
 
 # On a GPU: real shapes.

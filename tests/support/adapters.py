@@ -50,10 +50,11 @@ class Adapters:
         records = empty_records(len(ranks), "cpu")
         for slot, (layout, weights) in enumerate(zip(layouts, self.weights, strict=True)):
             table[slot, : layout.num_pages], free = free[: layout.num_pages], free[layout.num_pages :]
-            packed = pack(layout, weights).view(-1, pages.tile_bytes)
-            # What pads the last page must not be read.
-            packed[layout.num_tiles :] = 255
-            pool[table[slot, : layout.num_pages].long()] = packed.view(-1, pages.page_bytes)
+            packed = pack(layout, weights).view(pages.dtype)
+            # What pads ranks and pages must not be read.
+            ones = {place: tuple(torch.ones_like(half) for half in pair) for place, pair in weights.items()}
+            packed[pack(layout, ones).view(pages.dtype) == 0] = float("nan")
+            pool[table[slot, : layout.num_pages].long()] = packed.view(torch.uint8)
             records[slot] = torch.tensor(record(layout, slot, self.scales[slot]), dtype=torch.int32)
         self.records = records.to(device)
         self.memory = AdapterMemory(pool=pool.to(device), page_table=table.to(device), pages=pages, max_rank=max(ranks))

@@ -2,56 +2,69 @@
 
 from typing import Any
 
-DECODE_SPLIT, PREFILL_SPLIT = 512, 2048
-POINTERS = {"partial": "*fp32", "pool": "*bf16", "page_table": "*i32", "items": "*i32"}
+ADAPTERS = {"pool": "*bf16", "page_table": "*i32", "items": "*i32"}
 NUMBERS = {"layer": "i32", "projection": "i32", "stride_table": "i32"}
-PAGES = {"TILE": 256, "PAGE_TILES": 256, "MAX_RANK": 64}
-QKV = {"WIDTH_0": 4096, "WIDTH_1": 1024, "WIDTH_2": 1024}
-DOWN = {"WIDTH_0": 4096, "WIDTH_1": 0, "WIDTH_2": 0}
+PAGES = {"TILE": 256, "PAGE_TILES": 256, "ROOM": 64}
+QKV = {"WIDTH_IN": 4096, "WIDTH_0": 4096, "WIDTH_1": 1024, "WIDTH_2": 1024, "NUM_SLICES": 3}
+DOWN = {"WIDTH_IN": 14336, "WIDTH_0": 4096, "WIDTH_1": 0, "WIDTH_2": 0, "NUM_SLICES": 1}
+SHRINK = {**ADAPTERS, **NUMBERS, "partial": "*fp32", "x": "*bf16", "stride_x": "i32:16"}
+EXPAND = {**ADAPTERS, **NUMBERS, "output": "*bf16", "stride_output": "i32:16"}
 
 
-def shrink(phase: str, width: int, num_slices: int, **more: Any) -> dict[str, Any]:
-    split = DECODE_SPLIT if phase == "decode" else PREFILL_SPLIT
-    constants = {"WIDTH": width, "NUM_SLICES": num_slices, "NUM_SPLITS": -(-width // split), "SPLIT": split}
-    return {
-        "kernel": f"lora.shrink_{phase}_kernel",
-        "signature": {**POINTERS, **NUMBERS, "x": "*bf16", "stride_x": "i32:16"},
-        "constants": {**PAGES, **constants, **more.pop("constants")},
-        "note": f"in {width}",
-        **more,
-    }
-
-
-def expand(phase: str, width: int, widths: dict[str, int], num_slices: int, **more: Any) -> dict[str, Any]:
-    num_splits = -(-width // (DECODE_SPLIT if phase == "decode" else PREFILL_SPLIT))
-    constants = {"WIDTH_IN": width, "NUM_SLICES": num_slices, "NUM_SPLITS": num_splits, **widths}
-    return {
-        "kernel": f"lora.expand_{phase}_kernel",
-        "signature": {**POINTERS, **NUMBERS, "output": "*bf16", "stride_output": "i32:16"},
-        "constants": {**PAGES, **constants, **more.pop("constants")},
-        "note": f"in {width}",
-        **more,
-    }
-
-
-def decode(early: bool, targets: tuple[int, ...]) -> list[dict[str, Any]]:
+def decode(early: bool, columns: dict[str, int], split: int, targets: tuple[int, ...]) -> list[dict[str, Any]]:
     """An early start of expand needs sm_90."""
-    constants = {"BLOCK_R": 16, "EARLY": early}
-    warps, one_warp = {"num_warps": 4}, {"num_warps": 1}
+    width, num_slices = columns["WIDTH_IN"], columns["NUM_SLICES"]
+    rest = {**PAGES, "NUM_SPLITS": -(-width // split), "STAGES": 1, "EARLY": early}
+    shared = {"targets": targets, "note": f"in {width}"}
     return [
-        shrink("decode", 4096, 3, constants=constants, options=warps, targets=targets),
-        shrink("decode", 14336, 1, constants=constants, options=warps, targets=targets),
-        expand("decode", 4096, QKV, 3, constants={**constants, "BLOCK_S": 8}, options=one_warp, targets=targets),
-        expand("decode", 14336, DOWN, 1, constants={**constants, "BLOCK_S": 32}, options=one_warp, targets=targets),
+        {
+            "kernel": "lora.shrink_decode_kernel",
+            "signature": SHRINK,
+            "constants": {**rest, "WIDTH": width, "NUM_SLICES": num_slices, "SPLIT": split},
+            "options": {"num_warps": 4},
+            **shared,
+        },
+        {
+            "kernel": "lora.expand_decode_kernel",
+            "signature": {**EXPAND, "partial": "*fp32"},
+            "constants": {**rest, **columns, "BLOCK_S": 16},
+            "options": {"num_warps": 1},
+            **shared,
+        },
     ]
 
 
-BLOCKS = {"BLOCK_M": 64, "BLOCK_R": 16}
-SHRINK_OPTIONS, EXPAND_OPTIONS = {"num_warps": 4, "num_stages": 3}, {"num_warps": 8, "num_stages": 1}
+def prefill(columns: dict[str, int], targets: tuple[int, ...]) -> list[dict[str, Any]]:
+    width, num_slices = columns["WIDTH_IN"], columns["NUM_SLICES"]
+    splits = {"NUM_SPLITS": -(-width // 2048), "NUM_SLICES": num_slices, "BLOCK_M": 64}
+    shared = {"targets": targets, "note": f"in {width}"}
+    return [
+        {
+            "kernel": "lora.shrink_prefill_kernel",
+            "signature": SHRINK,
+            "constants": {**PAGES, **splits, "WIDTH": width, "SPLIT": 2048, "BLOCK_K": 128, "ROWS": 64},
+            "options": {"num_warps": 8, "num_stages": 3},
+            **shared,
+        },
+        {
+            "kernel": "lora.sum_splits_kernel",
+            "signature": {"partial": "*fp32", "shrunk": "*fp32", "items": "*i32", "projection": "i32"},
+            "constants": {**splits, "ROOM": 64},
+            **shared,
+        },
+        {
+            "kernel": "lora.expand_prefill_kernel",
+            "signature": {**EXPAND, "shrunk": "*fp32"},
+            "constants": {**PAGES, **columns, "BLOCK_M": 64},
+            "options": {"num_warps": 8, "num_stages": 1},
+            **shared,
+        },
+    ]
+
+
 ROWS = [
-    *decode(True, (90,)),
-    *decode(False, (80,)),
-    shrink("prefill", 4096, 3, constants={**BLOCKS, "BLOCK_K": 128}, options=SHRINK_OPTIONS),
-    expand("prefill", 4096, QKV, 3, constants=BLOCKS, options=EXPAND_OPTIONS),
-    expand("prefill", 14336, DOWN, 1, constants=BLOCKS, options=EXPAND_OPTIONS, targets=(90,)),
+    *decode(True, QKV, 256, (90,)),
+    *decode(True, DOWN, 1024, (90,)),
+    *decode(False, QKV, 256, (80,)),
+    *prefill(QKV, (80, 90)),
 ]
