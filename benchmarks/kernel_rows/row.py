@@ -12,7 +12,8 @@ class Case:
 
     `run` synchronises with nothing and writes in place or returns its result: it is captured in a CUDA graph, as the
     `baselines` are. `error` runs it once and returns its relative error against a reference in fp32 or better; above
-    `tolerance` no time is reported. `num_bytes` counts each input read once and each output written once.
+    `tolerance` no time is reported. `num_bytes` counts each input read once and each output written once; `host_bytes`
+    what goes to or from the host.
     """
 
     run: Work
@@ -20,6 +21,7 @@ class Case:
     tolerance: float
     num_bytes: float
     num_flops: float = 0.0
+    host_bytes: float = 0.0
     baselines: Mapping[str, Work] = field(default_factory=dict)
 
 

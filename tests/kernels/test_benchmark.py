@@ -29,7 +29,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def measured(benchmark: ModuleType, error: float) -> object:
     case = benchmark.Case(run=list, error=lambda: error, tolerance=0.1, num_bytes=3e6, num_flops=1e6)
     row = benchmark.Row(name="row", make=lambda: case)
-    return benchmark.measure(row, Stopwatch(), benchmark.Ceilings(copy_bytes=3e12, matmul_flops=1e13))
+    return benchmark.measure(row, Stopwatch(), benchmark.Ceilings(copy_bytes=3e12, matmul_flops=1e13, host_bytes=1e9))
 
 
 @pytest.mark.parametrize("error", [0.2, float("nan")])
