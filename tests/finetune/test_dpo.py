@@ -1,0 +1,101 @@
+"""Adapters of every supported architecture are trained by the real trainers, from random checkpoints or the tiny base."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from verilora.finetune.config import GrpoConfig, OptimiserConfig, TrainConfig
+from verilora.finetune.dpo import train_dpo
+from verilora.finetune.grpo import train_grpo
+from verilora.finetune.judge import Judge
+from verilora.finetune.run_files import RunFiles
+from verilora.specs.domain import Domain
+from verilora.synth.generator import Generator
+from verilora.verify.verifier import Verifier
+from verilora.verify.world import WorldKind
+
+from tiny_models import save_tiny_model, tiny_tokenizer
+
+GOOD = "1. wait until dry soil and no empty tank then open valve\n2. hold"
+BAD = "1. open valve\n2. go to step 1"
+DATA = Path(__file__).parents[1] / "data"
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def configuration(model: Path, **changes: object) -> TrainConfig:
+    optimiser = OptimiserConfig(epochs=2, batch_size=2, learning_rate=1e-2, save_steps=1)
+    config = TrainConfig(task="greenhouse", specs=str(DATA), rulebook="default", world=WorldKind.ABSTRACT)
+    return replace(config, model=str(model), optimiser=optimiser, **changes)
+
+
+def begin(path: Path, config: TrainConfig) -> RunFiles:
+    run = RunFiles(path)
+    run.write_config(config.to_json())
+    wording = "Water the plants in the glasshouse"
+    run.pairs.write([{"round": 1, "wording": wording, "chosen": GOOD, "rejected": BAD}] * 4)
+    return run
+
+
+def weights(run: RunFiles) -> dict[str, torch.Tensor]:
+    return load_file(run.round_adapter(1) / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("chat", [True, False], ids=["chat template", "plain text"])
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+def test_dpo_trains_an_adapter_of_any_model(tmp_path: Path, architecture: str, chat: bool, greenhouse: Domain) -> None:
+    model = save_tiny_model(tmp_path / "model", tiny_tokenizer([GOOD, BAD], chat=chat), architecture)
+    config = configuration(model)
+    run = begin(tmp_path / "run", config)
+    train_dpo(run, config, 1)
+    assert any(tensor.abs().sum() > 0 for name, tensor in weights(run).items() if "lora_B" in name)
+    assert not any("embed" in name or "lm_head" in name for name in weights(run))
+    curve = run.training.read()
+    assert [row["step"] for row in curve] == [1, 2, 3, 4]
+    assert curve[-1]["margin"] > curve[0]["margin"] == pytest.approx(0, abs=1e-4)
+    Generator(model, adapter=run.round_adapter(1))
+
+
+def test_dpo_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
+    config = configuration(DATA / "greenhouse-base")
+    whole, stopped = begin(tmp_path / "whole", config), begin(tmp_path / "stopped", config)
+    train_dpo(whole, config, 1)
+
+    def stop(step: int) -> None:
+        if step == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train_dpo(stopped, config, 1, stop)
+    assert not stopped.round_adapter(1).exists()
+    train_dpo(stopped, config, 1)
+    expected, found = weights(whole), weights(stopped)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+    assert [row["loss"] for row in stopped.training.read()] == [row["loss"] for row in whole.training.read()]
+
+
+def test_grpo_learns_from_the_verifiers_reward(tmp_path: Path, greenhouse: Domain) -> None:
+    grpo = GrpoConfig(num_steps=3, group_size=4, batch_size=8)
+    config = configuration(DATA / "greenhouse-base", grpo=grpo, max_new_tokens=60)
+    run = begin(tmp_path / "run", config)
+    judge = Judge(Verifier(greenhouse, greenhouse.rulebook(), config.settings), run.verdicts, 1)
+    train_grpo(run, config, 1, judge, lambda step: None)
+    curve = run.training.read()
+    assert [row["step"] for row in curve] == [1, 2, 3]
+    assert all(0 <= row["reward"] <= 1 for row in curve)
+    assert any(tensor.abs().sum() > 0 for name, tensor in weights(run).items() if "lora_B" in name)

@@ -1,0 +1,56 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from verilora.finetune.config import Algorithm, Budget, TrainConfig
+from verilora.finetune.options import named, resolve
+from verilora.verify.verdict import Mode
+from verilora.verify.world import WorldKind
+
+DEFAULTS: dict[str, Any] = {
+    "task": "driving", "specs": Path("specs"), "rulebook": "default", "model": None, "samples": 16, "rounds": 1,
+    "world": None, "mode": Mode.GATED, "algorithm": Algorithm.DPO, "seed": 0, "device": "cpu", "temperature": 1.0,
+    "constrained": False, "learning_rate": None, "beta": 0.4, "loss_type": None, "epochs": 3.0,
+    "baselines": Budget.SHORT, "shuffle_verdicts": False, "drive_seconds": 110.0, "processes": None,
+}  # fmt: skip
+
+
+def test_paper_mode_counts_rules_in_the_universal_world() -> None:
+    config = resolve({**DEFAULTS, "mode": Mode.PAPER})
+    assert (config.world, config.pairs.margin) == (WorldKind.UNIVERSAL, 1.0)
+    assert resolve(DEFAULTS).world is WorldKind.SIMULATED
+
+
+def test_losses_go_to_trl_as_they_are() -> None:
+    optimiser = resolve({**DEFAULTS, "loss_type": ["ipo", "sft:2.5"]}).optimiser
+    assert (optimiser.loss_type, optimiser.loss_weights) == (("ipo", "sft"), (1.0, 2.5))
+    with pytest.raises(ValueError, match="expected LOSS or LOSS:WEIGHT with a number, got 'sft:much'"):
+        resolve({**DEFAULTS, "loss_type": ["sft:much"]})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("samples", 0, "samples: expected more than 0, got 0"),
+        ("temperature", -1.0, "temperature: expected more than 0"),
+        ("epochs", 0.0, "epochs: expected more than 0"),
+        ("beta", -0.1, "beta: expected more than 0"),
+    ],
+)
+def test_values_that_cannot_be_are_named(option: str, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        resolve({**DEFAULTS, option: value})
+
+
+def test_a_run_remembers_its_options() -> None:
+    config = TrainConfig.from_json(resolve({**DEFAULTS, "seed": 5, "loss_type": ["ipo"]}).to_json())
+    remembered = named(config)
+    assert (remembered["seed"], remembered["loss_type"], remembered["specs"]) == (5, ["ipo:1"], Path("specs"))
+    assert {**DEFAULTS, **remembered}.keys() == DEFAULTS.keys()
+
+
+def test_a_configuration_that_is_none_is_named() -> None:
+    content = resolve(DEFAULTS).to_json()
+    with pytest.raises(ValueError, match=r"optimiser\.epochs: Input should be a valid number"):
+        TrainConfig.from_json({**content, "optimiser": {**content["optimiser"], "epochs": "many"}})
