@@ -1,6 +1,6 @@
 """Microseconds of each kernel on one GPU, against torch, with the fraction of the roofline.
 
-    python benchmarks/kernels.py [--only TEXT] [--json FILE] [--commit ID]
+    python benchmarks/kernels.py [--only TEXT ...] [--json FILE] [--commit ID]
 
 A row's correctness check comes first; a red row reports no time, and the exit code is 1. Times are those of a node in a
 CUDA graph with the L2 cache flushed before it: a graph of several (flush, work) pairs less the same graph without the
@@ -14,7 +14,7 @@ import json
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -51,17 +51,18 @@ class Result:
     """What a row showed; times in microseconds."""
 
     name: str
-    error: float
-    tolerance: float
-    num_bytes: float
-    num_flops: float
-    floor_us: float
+    error: float = float("inf")
+    tolerance: float = 0.0
+    num_bytes: float = 0.0
+    num_flops: float = 0.0
+    floor_us: float = 0.0
     p20: float | None = None
     p50: float | None = None
     p80: float | None = None
     roofline: float | None = None
     target_us: float | None = None
     baselines: dict[str, float] | None = None
+    failure: str | None = None
 
     @property
     def is_green(self) -> bool:
@@ -146,16 +147,15 @@ def measure(row: Row, stopwatch: Stopwatch, limits: Ceilings) -> Result:
         return facts
     p20, p50, p80 = stopwatch.time_us(case.run)
     baselines = {name: stopwatch.time_us(work)[1] for name, work in case.baselines.items()}
-    return Result(
-        **{
-            **asdict(facts),
-            "p20": p20,
-            "p50": p50,
-            "p80": p80,
-            "roofline": facts.floor_us / p50,
-            "baselines": baselines,
-        }
-    )
+    return replace(facts, p20=p20, p50=p50, p80=p80, roofline=facts.floor_us / p50, baselines=baselines)
+
+
+def measure_or_fail(row: Row, stopwatch: Stopwatch, limits: Ceilings) -> Result:
+    """Return the row's result, red with the reason if it raised, so that the other rows are still measured."""
+    try:
+        return measure(row, stopwatch, limits)
+    except Exception as error:
+        return Result(name=row.name, failure=f"{type(error).__name__}: {error}")
 
 
 def machine(limits: Ceilings, commit: str) -> dict[str, object]:
@@ -198,28 +198,26 @@ def render(results: list[Result], facts: dict[str, object]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="measure the rows whose name contains this")
+    parser.add_argument("--only", action="append", default=[], help="measure the rows whose name contains this")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--commit", default=head_commit(), help="the commit to name, where git cannot tell")
     arguments = parser.parse_args()
+    rows = [row for row in all_rows() if any(text in row.name for text in arguments.only or [""])]
+    if not rows:
+        sys.exit(f"--only, got {arguments.only}, expected parts of rows' names")
     if not torch.cuda.is_available():
         sys.exit("kernels are timed on an NVIDIA GPU; none is here")
     limits, stopwatch = ceilings(), Stopwatch()
-    results = []
-    for row in all_rows():
-        if arguments.only in row.name:
-            results.append(measure(row, stopwatch, limits))
-            print(f"{row.name}: {results[-1].p50 or 'red'}", file=sys.stderr, flush=True)
-            torch.cuda.empty_cache()
-    if not results:
-        sys.exit(f"--only, got {arguments.only!r}, expected a part of a row's name")
-    facts = machine(limits, arguments.commit)
+    facts, results = machine(limits, arguments.commit), []
+    for row in rows:
+        results.append(measure_or_fail(row, stopwatch, limits))
+        print(f"{row.name}: {results[-1].p50 or results[-1].failure or 'red'}", file=sys.stderr, flush=True)
+        torch.cuda.empty_cache()
+        if arguments.json:
+            found = {"machine": facts, "rows": [asdict(result) for result in results]}
+            arguments.json.write_text(json.dumps(found, indent=2) + "\n")
     Console(width=200).print(render(results, facts))
-    if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"machine": facts, "rows": [asdict(found) for found in results]}, indent=2)
-        )
-    sys.exit(0 if all(found.is_green for found in results) else 1)
+    sys.exit(0 if all(result.is_green for result in results) else 1)
 
 
 if __name__ == "__main__":

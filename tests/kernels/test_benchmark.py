@@ -46,6 +46,14 @@ def test_a_green_row_has_times_and_its_share_of_the_roofline(benchmark: ModuleTy
     assert result.roofline == pytest.approx(0.5)
 
 
+def test_a_row_that_raises_is_red_and_says_why(benchmark: ModuleType) -> None:
+    def make() -> object:
+        raise ValueError("no such shape")
+
+    result = benchmark.measure_or_fail(benchmark.Row(name="row", make=make), Stopwatch(), None)
+    assert (result.is_green, result.p50, result.failure) == (False, None, "ValueError: no such shape")
+
+
 def test_every_row_has_a_name_of_its_own(benchmark: ModuleType) -> None:
     names = [row.name for row in benchmark.all_rows()]
     assert names
