@@ -24,12 +24,13 @@ rescaled by the program itself if a row is one split, by a second kernel otherwi
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 
-from .kv_pages import PAGE_SIZE, KVPages, read_pages, read_plane
+from .kv_pages import PAGE_SIZE, KVFormat, KVPages, read_pages, read_plane
 
 LOG2_E = 1.4426950408889634
 SPLIT_LEN = 1024
@@ -41,6 +42,23 @@ INT4 = tl.constexpr(3)
 EXPORT_SCALE = tl.constexpr(32768.0)
 # Splits are combined in chunks of this many, whatever the capacity, so that the order of the sums never changes.
 CHUNK = tl.constexpr(16)
+
+
+class Config(NamedTuple):
+    """How many slots a tile has, and what a program is given; measured, see docs/kernels.md."""
+
+    block: int
+    num_warps: int
+    num_stages: int
+
+
+CONFIGS: dict[KVFormat, Config] = {
+    "full": Config(64, 4, 3),
+    "fp8": Config(64, 2, 3),
+    "int8": Config(64, 2, 3),
+    "int4": Config(64, 2, 3),
+}
+RANKS_CONFIG = Config(32, 4, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,64 +235,82 @@ def code_planes(p_low, p_high, FORMAT: tl.constexpr, COMPUTE: tl.constexpr, PACK
 
 
 @triton.jit
-def attended(b_s, b_max):
-    """Return exp2(s - new max), the new max, and the factor by which what was summed before shrinks."""
-    new_max = tl.maximum(b_max, tl.max(b_s, 1))
-    # Of a row that has seen no live slot yet.
-    base = tl.where(new_max == float("-inf"), 0.0, new_max)
-    return tl.exp2(b_s - base[:, None]), new_max, tl.exp2(b_max - base)
-
-
-@triton.jit
 def triple_sum(a, b, c, x, y, z):
     return a + x, b + y, c + z
 
 
 @triton.jit
-def export(exported, exported_max, i_tile, b_p, b_max, GROUP: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-           BLOCK: tl.constexpr):  # fmt: skip
-    """Write a tile's exp(s - max), of COLUMNS slots, and its max to tile i_tile."""
-    o_group = tl.arange(0, ROWS)
-    m_group = o_group < GROUP
-    p_tile = exported + (i_tile * GROUP + o_group)[:, None] * BLOCK + tl.arange(0, COLUMNS)[None, :]
-    tl.store(p_tile, (b_p * EXPORT_SCALE).to(exported.dtype.element_ty), mask=m_group[:, None])
-    tl.store(exported_max + i_tile * GROUP + o_group, b_max, mask=m_group)
+def safe(b_max):
+    """Return the max to subtract: 0 of queries that have seen no live slot yet."""
+    return tl.where(b_max == float("-inf"), 0.0, b_max)
 
 
 @triton.jit
-def add_tile_scores(p_scores, m_slot, exported, exported_max, i_tile, b_lse, GROUP: tl.constexpr, ROWS: tl.constexpr,
-                    COLUMNS: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
-    """Add the group's mean of p to the scores of a tile; b_lse in powers of two."""
-    o_group = tl.arange(0, ROWS)
-    m_group = o_group < GROUP
-    p_tile = exported + (i_tile * GROUP + o_group)[:, None] * BLOCK + tl.arange(0, COLUMNS)[None, :]
-    b_p = tl.load(p_tile, mask=m_group[:, None], other=0.0).to(tl.float32)
-    b_max = tl.load(exported_max + i_tile * GROUP + o_group, mask=m_group, other=float("-inf"))
-    rescale = tl.where(m_group, tl.exp2(b_max - b_lse), 0.0) / (EXPORT_SCALE * GROUP)
+def export(p_exported, b_p, GROUP: tl.constexpr, QUERIES: tl.constexpr, SLOTS: tl.constexpr):
+    """Write exp(s - max) of SLOTS slots, the group's side by side."""
+    o_group = tl.arange(0, QUERIES)
+    p_exported = p_exported + (tl.arange(0, SLOTS) * GROUP)[:, None] + o_group[None, :]
+    tl.store(p_exported, (b_p * EXPORT_SCALE).to(p_exported.dtype.element_ty), mask=(o_group < GROUP)[None, :])
+
+
+@triton.jit
+def add_scores_of(p_scores, m_slot, p_exported, p_max, b_lse, GROUP: tl.constexpr, QUERIES: tl.constexpr):
+    """Add the group's mean of p to scores, from what slots exported and the max they did it with."""
+    o_group = tl.arange(0, QUERIES)
+    m_both = m_slot[:, None] & (o_group < GROUP)[None, :]
+    b_p = tl.load(p_exported[:, None] + o_group[None, :], mask=m_both, other=0.0).to(tl.float32)
+    b_max = tl.load(p_max[:, None] + o_group[None, :], mask=m_both, other=float("-inf"))
+    b_p = b_p * tl.exp2(b_max - b_lse[None, :])
     b_scores = tl.load(p_scores, mask=m_slot, other=0.0)
-    tl.store(p_scores, b_scores + tl.sum(b_p * rescale[:, None], 0), mask=m_slot)
+    tl.store(p_scores, b_scores + tl.sum(b_p, 1) * (1.0 / (EXPORT_SCALE * GROUP)), mask=m_slot)
 
 
 @triton.jit
 def add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                      table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles, num_tiles,
-                     b_lse, GROUP: tl.constexpr, ROWS: tl.constexpr, HAS_RING: tl.constexpr,
-                     BLOCK: tl.constexpr):  # fmt: skip
+                     b_lse, GROUP: tl.constexpr, QUERIES: tl.constexpr, IS_PAIRED: tl.constexpr,
+                     HAS_RING: tl.constexpr, BLOCK: tl.constexpr, SCORE_BLOCK: tl.constexpr):  # fmt: skip
     """Add the scores of a split's slots from what it exported; split 0 has the ring."""
-    for i_slot in tl.range(start, end, BLOCK):
-        o_slot = i_slot + tl.arange(0, BLOCK)
+    for i_slot in tl.range(start, end, SCORE_BLOCK):
+        o_slot = i_slot + tl.arange(0, SCORE_BLOCK)
         m_slot = (o_slot >= begin) & (o_slot < end)
         i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
+        i_tile = i_tiles + o_slot // BLOCK
+        # Where slots go in pairs, a tile's even ones were exported before its odd ones.
+        o_tile = o_slot % BLOCK
+        if IS_PAIRED:
+            o_tile = (o_tile % 2) * (BLOCK // 2) + o_tile // 2
         p_scores = scores + i_page * scores_stride + i_head * 32 + o_slot % 32
-        add_tile_scores(p_scores, m_slot, exported, exported_max, i_tiles + i_slot // BLOCK, b_lse, GROUP, ROWS, BLOCK,
-                        BLOCK)  # fmt: skip
+        add_scores_of(p_scores, m_slot, exported + (i_tile * BLOCK + o_tile) * GROUP, exported_max + i_tile * GROUP,
+                      b_lse, GROUP, QUERIES)  # fmt: skip
     if HAS_RING:  # noqa: SIM102 (a constant, then a value)
         if i_split == 0:
             o_slot = tl.arange(0, 32)
             i_page = tl.maximum(tl.load(ring_table + i_row), 0).to(tl.int64)
             p_scores = ring_scores + i_page * ring_scores_stride + i_head * 32 + o_slot
-            add_tile_scores(p_scores, o_slot < ring_len, exported, exported_max, i_tiles + num_tiles, b_lse, GROUP,
-                            ROWS, 32, BLOCK)  # fmt: skip
+            i_tile = i_tiles + num_tiles + tl.zeros([32], tl.int64)
+            add_scores_of(p_scores, o_slot < ring_len, exported + (i_tile * BLOCK + o_slot) * GROUP,
+                          exported_max + i_tile * GROUP, b_lse, GROUP, QUERIES)  # fmt: skip
+
+
+@triton.jit
+def coded_logits(p_keys, p_meta, m_slot, q_low_0, q_low_1, q_high_0, q_high_1, sum_low, sum_high, scale,
+                 HALF: tl.constexpr, FORMAT: tl.constexpr, COMPUTE: tl.constexpr, PACKED: tl.constexpr,
+                 UNIT_LOW: tl.constexpr, UNIT_HIGH: tl.constexpr):  # fmt: skip
+    """Return the scaled logits [num_slots, num_queries] of keys kept as codes."""
+    k_low_0, k_low_1, k_high_0, k_high_1 = code_planes(p_keys, p_keys + HALF // 2, FORMAT, COMPUTE, PACKED)
+    b_s = tl.dot(k_low_0, q_low_0, input_precision="ieee")
+    b_s = tl.dot(k_low_1, q_low_1, b_s, input_precision="ieee")
+    if FORMAT == FP8:
+        b_s = tl.dot(k_high_0, q_high_0, b_s, input_precision="ieee")
+        b_s = tl.dot(k_high_1, q_high_1, b_s, input_precision="ieee") * (scale * UNIT_LOW)
+    else:
+        b_t = tl.dot(k_high_0, q_high_0, input_precision="ieee")
+        b_t = tl.dot(k_high_1, q_high_1, b_t, input_precision="ieee")
+        scale_low, min_low, scale_high, min_high = unpacked_meta(tl.load(p_meta, mask=m_slot, other=0))
+        b_s = b_s * (scale_low * (scale * UNIT_LOW))[:, None] + min_low[:, None] * sum_low[None, :]
+        b_s += b_t * (scale_high * (scale * UNIT_HIGH))[:, None] + min_high[:, None] * sum_high[None, :]
+    return tl.where(m_slot[:, None], b_s, float("-inf"))
 
 
 @triton.jit
@@ -311,7 +347,7 @@ def attention_decode_kernel(
     num_tiles,
     NUM_KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
-    ROWS: tl.constexpr,
+    QUERIES: tl.constexpr,
     HALF: tl.constexpr,
     FORMAT: tl.constexpr,
     COMPUTE: tl.constexpr,
@@ -321,6 +357,7 @@ def attention_decode_kernel(
     HAS_RANKS: tl.constexpr,
     HAS_SCORES: tl.constexpr,
     SPLIT_LEN: tl.constexpr,
+    SCORE_BLOCK: tl.constexpr,
     BLOCK: tl.constexpr,
     STAGES: tl.constexpr,
 ):
@@ -341,59 +378,63 @@ def attention_decode_kernel(
     # What the operands made of codes are multiplied by.
     UNIT_LOW: tl.constexpr = 1.0 if FORMAT == FULL else (256.0 if FORMAT == FP8 else 16777216.0)
     UNIT_HIGH: tl.constexpr = 1048576.0 if FORMAT == INT4 else UNIT_LOW
-    o_group = tl.arange(0, ROWS)
-    m_group = o_group < GROUP
+    # Blocks of slots or dims by queries: the queries of a group are the narrow side of every product.
+    o_group = tl.arange(0, QUERIES)
+    m_group = (o_group < GROUP)[None, :]
     o_dim = tl.arange(0, HALF)
     o_word = tl.arange(0, WORDS)
     i_query = (i_row * NUM_KV_HEADS + i_head) * GROUP
     i_tiles = (i_row * NUM_KV_HEADS + i_head) * (num_tiles + 1)
-    p_q = q + (i_query + o_group)[:, None] * (2 * HALF)
-    b_max = tl.full([ROWS], float("-inf"), tl.float32)
-    b_sum = tl.zeros([ROWS], tl.float32)
-    min_low = tl.zeros([ROWS], tl.float32)
-    min_high = tl.zeros([ROWS], tl.float32)
-    b_low = tl.zeros([ROWS, HALF], tl.float32)
-    b_high = tl.zeros([ROWS, HALF], tl.float32)
+    p_q = q + ((i_query + o_group) * (2 * HALF))[None, :]
+    b_max = tl.full([QUERIES], float("-inf"), tl.float32)
+    b_sum = tl.zeros([QUERIES], tl.float32)
+    min_low = tl.zeros([QUERIES], tl.float32)
+    min_high = tl.zeros([QUERIES], tl.float32)
+    b_low = tl.zeros([HALF, QUERIES], tl.float32)
+    b_high = tl.zeros([HALF, QUERIES], tl.float32)
     if HAS_RING:  # noqa: SIM102 (a constant, then a value)
         if ring_len > 0:
             ring_type = ring_keys.dtype.element_ty
-            q_low = tl.load(p_q + o_dim[None, :], mask=m_group[:, None], other=0.0).to(ring_type)
-            q_high = tl.load(p_q + HALF + o_dim[None, :], mask=m_group[:, None], other=0.0).to(ring_type)
+            q_low = tl.load(p_q + o_dim[:, None], mask=m_group, other=0.0).to(ring_type)
+            q_high = tl.load(p_q + HALF + o_dim[:, None], mask=m_group, other=0.0).to(ring_type)
             o_slot = tl.arange(0, 32)
-            m_slot = o_slot < ring_len
+            m_slot = (o_slot < ring_len)[:, None]
             o_ring = tl.load(ring_table + i_row).to(tl.int64) * ring_stride + i_head * (64 * HALF)
             o_ring = (o_ring + o_slot * (2 * HALF))[:, None] + o_dim[None, :]
-            k_low = tl.load(ring_keys + o_ring, mask=m_slot[:, None], other=0.0)
-            k_high = tl.load(ring_keys + HALF + o_ring, mask=m_slot[:, None], other=0.0)
-            b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
-            b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee")
-            b_s = tl.where(m_slot[None, :], b_s * scale, float("-inf"))
-            b_p, b_max, shrink = attended(b_s, b_max)
-            b_sum = tl.sum(b_p, 1)
+            k_low = tl.load(ring_keys + o_ring, mask=m_slot, other=0.0)
+            k_high = tl.load(ring_keys + HALF + o_ring, mask=m_slot, other=0.0)
+            b_s = tl.dot(k_low, q_low, input_precision="ieee")
+            b_s = tl.dot(k_high, q_high, b_s, input_precision="ieee") * scale
+            b_s = tl.where(m_slot, b_s, float("-inf"))
+            b_max = tl.max(b_s, 0)
+            b_p = tl.exp2(b_s - b_max[None, :])
+            b_sum = tl.sum(b_p, 0)
             if HAS_SCORES:
-                export(exported, exported_max, i_tiles + num_tiles, b_p, b_max, GROUP, ROWS, 32, BLOCK)
-            v_low = tl.load(ring_values + o_ring, mask=m_slot[:, None], other=0.0)
-            v_high = tl.load(ring_values + HALF + o_ring, mask=m_slot[:, None], other=0.0)
-            b_low = tl.dot(b_p.to(ring_type), v_low, input_precision="ieee") * (1.0 / UNIT_LOW)
-            b_high = tl.dot(b_p.to(ring_type), v_high, input_precision="ieee") * (1.0 / UNIT_HIGH)
+                i_tile = i_tiles + num_tiles
+                export(exported + i_tile * (BLOCK * GROUP), b_p, GROUP, QUERIES, 32)
+                tl.store(exported_max + i_tile * GROUP + o_group, b_max, mask=o_group < GROUP)
+            v_low = tl.load(ring_values + o_ring, mask=m_slot, other=0.0)
+            v_high = tl.load(ring_values + HALF + o_ring, mask=m_slot, other=0.0)
+            b_low = tl.dot(tl.trans(v_low), b_p.to(ring_type), input_precision="ieee") * (1.0 / UNIT_LOW)
+            b_high = tl.dot(tl.trans(v_high), b_p.to(ring_type), input_precision="ieee") * (1.0 / UNIT_HIGH)
     if FORMAT == FULL:
-        q_low = tl.load(p_q + o_dim[None, :], mask=m_group[:, None], other=0.0).to(COMPUTE)
-        q_high = tl.load(p_q + HALF + o_dim[None, :], mask=m_group[:, None], other=0.0).to(COMPUTE)
+        q_low = tl.load(p_q + o_dim[:, None], mask=m_group, other=0.0).to(COMPUTE)
+        q_high = tl.load(p_q + HALF + o_dim[:, None], mask=m_group, other=0.0).to(COMPUTE)
     else:
-        p_q = p_q + 2 * o_word[None, :]
-        q_low_even = tl.load(p_q, mask=m_group[:, None], other=0.0).to(COMPUTE)
-        q_low_odd = tl.load(p_q + 1, mask=m_group[:, None], other=0.0).to(COMPUTE)
-        q_high_even = tl.load(p_q + HALF, mask=m_group[:, None], other=0.0).to(COMPUTE)
-        q_high_odd = tl.load(p_q + HALF + 1, mask=m_group[:, None], other=0.0).to(COMPUTE)
-        sum_low = tl.sum(q_low_even.to(tl.float32) + q_low_odd.to(tl.float32), 1) * scale
-        sum_high = tl.sum(q_high_even.to(tl.float32) + q_high_odd.to(tl.float32), 1) * scale
+        p_q = p_q + 2 * o_word[:, None]
+        q_low_0 = tl.load(p_q, mask=m_group, other=0.0).to(COMPUTE)
+        q_low_1 = tl.load(p_q + 1, mask=m_group, other=0.0).to(COMPUTE)
+        q_high_0 = tl.load(p_q + HALF, mask=m_group, other=0.0).to(COMPUTE)
+        q_high_1 = tl.load(p_q + HALF + 1, mask=m_group, other=0.0).to(COMPUTE)
+        sum_low = tl.sum(q_low_0.to(tl.float32) + q_low_1.to(tl.float32), 0) * scale
+        sum_high = tl.sum(q_high_0.to(tl.float32) + q_high_1.to(tl.float32), 0) * scale
     for i_slot in tl.range(start, end, BLOCK, num_stages=STAGES):
-        o_slot = i_slot + tl.arange(0, BLOCK)
-        m_slot = (o_slot >= begin) & (o_slot < end)
-        i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=o_slot < end, other=0).to(tl.int64)
-        o_slot = o_slot % 32
-        p_keys = keys + (i_page * keys_stride + (i_head * 32 + o_slot) * WIDTH)[:, None] + o_word[None, :]
         if FORMAT == FULL:
+            o_slot = i_slot + tl.arange(0, BLOCK)
+            m_slot = (o_slot >= begin) & (o_slot < end)
+            i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=o_slot < end, other=0).to(tl.int64)
+            o_slot = o_slot % 32
+            p_keys = keys + (i_page * keys_stride + (i_head * 32 + o_slot) * WIDTH)[:, None] + o_dim[None, :]
             k_low, k_high = tl.load(p_keys), tl.load(p_keys + HALF)
             if HAS_RANKS:
                 i_rank = tl.load(ranks + i_page * ranks_stride + i_head * 32 + o_slot, mask=m_slot, other=0)
@@ -402,86 +443,93 @@ def attention_decode_kernel(
                 turned = k_low * b_cos - k_high * b_sin
                 k_high = (k_high * b_cos + k_low * b_sin).to(COMPUTE)
                 k_low = turned.to(COMPUTE)
-            b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
-            b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee") * scale
-        else:
-            k_low_even, k_low_odd, k_high_even, k_high_odd = code_planes(
-                p_keys, p_keys + WORDS, FORMAT, COMPUTE, PACKED
-            )
-            b_s = tl.dot(q_low_even, tl.trans(k_low_even), input_precision="ieee")
-            b_s = tl.dot(q_low_odd, tl.trans(k_low_odd), b_s, input_precision="ieee")
-            if FORMAT == FP8:
-                b_s = tl.dot(q_high_even, tl.trans(k_high_even), b_s, input_precision="ieee")
-                b_s = tl.dot(q_high_odd, tl.trans(k_high_odd), b_s, input_precision="ieee") * (scale * UNIT_LOW)
-            else:
-                b_t = tl.dot(q_high_even, tl.trans(k_high_even), input_precision="ieee")
-                b_t = tl.dot(q_high_odd, tl.trans(k_high_odd), b_t, input_precision="ieee")
-                p_meta = i_page * meta_stride + i_head * 32 + o_slot
-                k_scale_low, k_min_low, k_scale_high, k_min_high = unpacked_meta(
-                    tl.load(key_meta + p_meta, mask=m_slot, other=0)
-                )
-                b_s = b_s * (k_scale_low * (scale * UNIT_LOW))[None, :] + sum_low[:, None] * k_min_low[None, :]
-                b_s += b_t * (k_scale_high * (scale * UNIT_HIGH))[None, :] + sum_high[:, None] * k_min_high[None, :]
-        b_s = tl.where(m_slot[None, :], b_s, float("-inf"))
-        b_p, b_max, shrink = attended(b_s, b_max)
-        if HAS_SCORES:
-            export(exported, exported_max, i_tiles + i_slot // BLOCK, b_p, b_max, GROUP, ROWS, BLOCK, BLOCK)
-        b_low *= shrink[:, None]
-        b_high *= shrink[:, None]
-        if FORMAT < INT8:
-            b_sum = b_sum * shrink + tl.sum(b_p, 1)
-        if FORMAT == FULL:
+            b_s = tl.dot(k_low, q_low, input_precision="ieee")
+            b_s = tl.dot(k_high, q_high, b_s, input_precision="ieee") * scale
+            b_s = tl.where(m_slot[:, None], b_s, float("-inf"))
+            new_max = tl.maximum(b_max, tl.max(b_s, 0))
+            shrink = tl.exp2(b_max - safe(new_max))
+            b_max = new_max
+            b_p = tl.exp2(b_s - safe(b_max)[None, :])
+            b_sum = b_sum * shrink + tl.sum(b_p, 0)
             p_values = values + (i_page * values_stride + (i_head * 32 + o_slot) * WIDTH)[:, None] + o_dim[None, :]
             v_low = tl.load(p_values, mask=m_slot[:, None], other=0.0)
             v_high = tl.load(p_values + HALF, mask=m_slot[:, None], other=0.0)
-            b_low = tl.dot(b_p.to(COMPUTE), v_low, b_low, input_precision="ieee")
-            b_high = tl.dot(b_p.to(COMPUTE), v_high, b_high, input_precision="ieee")
+            if HAS_SCORES:
+                export(exported + (i_tiles + i_slot // BLOCK) * (BLOCK * GROUP), b_p, GROUP, QUERIES, BLOCK)
+            b_low = tl.dot(tl.trans(v_low), b_p.to(COMPUTE), b_low * shrink[None, :], input_precision="ieee")
+            b_high = tl.dot(tl.trans(v_high), b_p.to(COMPUTE), b_high * shrink[None, :], input_precision="ieee")
         else:
-            # A page's row of values is 16 words, one after the other.
+            # Even and odd slots apart, since two slots of a dim share a word of the values.
             o_pair = i_slot + 2 * tl.arange(0, BLOCK // 2)
-            i_pair_page = tl.load(table + i_row * table_stride + o_pair // 32, mask=o_pair < end, other=0).to(tl.int64)
-            o_value = i_pair_page * values_stride + i_head * (16 * WIDTH * 2) + (o_pair % 32) // 2
+            i_page = tl.load(table + i_row * table_stride + o_pair // 32, mask=o_pair < end, other=0).to(tl.int64)
+            m_0, m_1 = (o_pair >= begin) & (o_pair < end), (o_pair + 1 >= begin) & (o_pair + 1 < end)
+            o_slot = i_head * 32 + o_pair % 32
+            p_keys = keys + (i_page * keys_stride + o_slot * WIDTH)[:, None] + o_word[None, :]
+            p_key_meta = key_meta
+            p_value_meta = value_meta
+            if FORMAT >= INT8:
+                p_key_meta = key_meta + i_page * meta_stride + o_slot
+                p_value_meta = value_meta + i_page * meta_stride + o_slot
+            s_0 = coded_logits(p_keys, p_key_meta, m_0, q_low_0, q_low_1, q_high_0, q_high_1, sum_low, sum_high, scale,
+                               HALF, FORMAT, COMPUTE, PACKED, UNIT_LOW, UNIT_HIGH)  # fmt: skip
+            if FORMAT >= INT8:
+                p_key_meta = p_key_meta + 1
+            s_1 = coded_logits(p_keys + WIDTH, p_key_meta, m_1, q_low_0, q_low_1, q_high_0, q_high_1, sum_low, sum_high,
+                               scale, HALF, FORMAT, COMPUTE, PACKED, UNIT_LOW, UNIT_HIGH)  # fmt: skip
+            new_max = tl.maximum(b_max, tl.max(tl.maximum(s_0, s_1), 0))
+            shrink = tl.exp2(b_max - safe(new_max))
+            b_max = new_max
+            p_0, p_1 = tl.exp2(s_0 - safe(b_max)[None, :]), tl.exp2(s_1 - safe(b_max)[None, :])
+            o_value = i_page * values_stride + i_head * (32 * WIDTH) + (o_pair % 32) // 2
             o_value = tl.max_contiguous(tl.multiple_of(o_value, 16), 16)
             p_values = values + o_value[None, :] + (o_dim * 16)[:, None]
-            v_low_even, v_low_odd, v_high_even, v_high_odd = code_planes(
-                p_values, p_values + HALF * 16, FORMAT, COMPUTE, PACKED
-            )
+            v_low_0, v_low_1, v_high_0, v_high_1 = code_planes(p_values, p_values + HALF * 16, FORMAT, COMPUTE, PACKED)
+            if HAS_SCORES:
+                p_exported = exported + (i_tiles + i_slot // BLOCK) * (BLOCK * GROUP)
+                export(p_exported, p_0, GROUP, QUERIES, BLOCK // 2)
+                export(p_exported + (BLOCK // 2) * GROUP, p_1, GROUP, QUERIES, BLOCK // 2)
+            b_low *= shrink[None, :]
+            b_high *= shrink[None, :]
             if FORMAT == FP8:
-                p_low = b_p.to(COMPUTE)
-                p_high = p_low
+                b_sum = b_sum * shrink + tl.sum(p_0 + p_1, 0)
+                b_low = tl.dot(v_low_0, p_0.to(COMPUTE), b_low, input_precision="ieee")
+                b_low = tl.dot(v_low_1, p_1.to(COMPUTE), b_low, input_precision="ieee")
+                b_high = tl.dot(v_high_0, p_0.to(COMPUTE), b_high, input_precision="ieee")
+                b_high = tl.dot(v_high_1, p_1.to(COMPUTE), b_high, input_precision="ieee")
             else:
-                v_scale_low, v_min_low, v_scale_high, v_min_high = unpacked_meta(
-                    tl.load(value_meta + p_meta, mask=m_slot, other=0)
-                )
-                p_low = (b_p * v_scale_low[None, :]).to(COMPUTE)
-                p_high = (b_p * v_scale_high[None, :]).to(COMPUTE)
+                a_low, n_low, a_high, n_high = unpacked_meta(tl.load(p_value_meta, mask=m_0, other=0))
+                b_low = tl.dot(v_low_0, (p_0 * a_low[:, None]).to(COMPUTE), b_low, input_precision="ieee")
+                b_high = tl.dot(v_high_0, (p_0 * a_high[:, None]).to(COMPUTE), b_high, input_precision="ieee")
+                of_low, of_high = p_0 * n_low[:, None], p_0 * n_high[:, None]
+                a_low, n_low, a_high, n_high = unpacked_meta(tl.load(p_value_meta + 1, mask=m_1, other=0))
+                b_low = tl.dot(v_low_1, (p_1 * a_low[:, None]).to(COMPUTE), b_low, input_precision="ieee")
+                b_high = tl.dot(v_high_1, (p_1 * a_high[:, None]).to(COMPUTE), b_high, input_precision="ieee")
                 # One exchange between warps rather than three.
-                more = tl.reduce((b_p, b_p * v_min_low[None, :], b_p * v_min_high[None, :]), 1, triple_sum)
+                more = tl.reduce(
+                    (p_0 + p_1, of_low + p_1 * n_low[:, None], of_high + p_1 * n_high[:, None]), 0, triple_sum
+                )
                 b_sum = b_sum * shrink + more[0]
                 min_low = min_low * shrink + more[1]
                 min_high = min_high * shrink + more[2]
-            p_low_even, p_low_odd = tl.split(tl.reshape(p_low, [ROWS, BLOCK // 2, 2]))
-            p_high_even, p_high_odd = tl.split(tl.reshape(p_high, [ROWS, BLOCK // 2, 2]))
-            b_low = tl.dot(p_low_even, tl.trans(v_low_even), b_low, input_precision="ieee")
-            b_low = tl.dot(p_low_odd, tl.trans(v_low_odd), b_low, input_precision="ieee")
-            b_high = tl.dot(p_high_even, tl.trans(v_high_even), b_high, input_precision="ieee")
-            b_high = tl.dot(p_high_odd, tl.trans(v_high_odd), b_high, input_precision="ieee")
-    b_low = (b_low * UNIT_LOW + min_low[:, None]) / b_sum[:, None]
-    b_high = (b_high * UNIT_HIGH + min_high[:, None]) / b_sum[:, None]
+        if HAS_SCORES:
+            p_max = exported_max + (i_tiles + i_slot // BLOCK) * GROUP + o_group
+            tl.store(p_max, b_max, mask=o_group < GROUP)
+    b_low = (b_low * UNIT_LOW + min_low[None, :]) / b_sum[None, :]
+    b_high = (b_high * UNIT_HIGH + min_high[None, :]) / b_sum[None, :]
     b_lse = b_max + tl.log2(b_sum)
     o_part = i_query + o_group
     if not IS_SINGLE:
         o_part = o_part * tl.num_programs(0) + i_split
-    tl.store(lse + o_part, b_lse * (0.6931471805599453 if IS_SINGLE else 1.0), mask=m_group)
-    p_out = out + o_part[:, None] * (2 * HALF) + o_dim[None, :]
-    tl.store(p_out, b_low.to(out.dtype.element_ty), mask=m_group[:, None])
-    tl.store(p_out + HALF, b_high.to(out.dtype.element_ty), mask=m_group[:, None])
+    tl.store(lse + o_part, b_lse * (0.6931471805599453 if IS_SINGLE else 1.0), mask=o_group < GROUP)
+    p_out = out + (o_part * (2 * HALF))[None, :] + o_dim[:, None]
+    tl.store(p_out, b_low.to(out.dtype.element_ty), mask=m_group)
+    tl.store(p_out + HALF, b_high.to(out.dtype.element_ty), mask=m_group)
     if HAS_SCORES and IS_SINGLE:
         # What other threads of this program exported is read from here on.
         tl.debug_barrier()
         add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                          table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles,
-                         num_tiles, b_lse, GROUP, ROWS, HAS_RING, BLOCK)  # fmt: skip
+                         num_tiles, b_lse, GROUP, QUERIES, FORMAT != FULL, HAS_RING, BLOCK, SCORE_BLOCK)  # fmt: skip
 
 
 @triton.jit
@@ -506,11 +554,13 @@ def attention_combine_kernel(
     num_splits,
     NUM_KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
-    ROWS: tl.constexpr,
+    QUERIES: tl.constexpr,
     HEAD_DIM: tl.constexpr,
+    IS_PAIRED: tl.constexpr,
     HAS_RING: tl.constexpr,
     HAS_SCORES: tl.constexpr,
     SPLIT_LEN: tl.constexpr,
+    SCORE_BLOCK: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Program i combines query head i of the group, and adds the scores of split i."""
@@ -549,20 +599,22 @@ def attention_combine_kernel(
         start = tl.maximum(i_part * SPLIT_LEN, begin // BLOCK * BLOCK)
         end = tl.minimum((i_part + 1) * SPLIT_LEN, length)
         if (start < end) | ((i_part == 0) & (ring_len > 0)):
-            o_group = tl.arange(0, ROWS)
-            m_group = o_group < GROUP
-            group_max = tl.full([ROWS], float("-inf"), tl.float32)
-            group_sum = tl.zeros([ROWS], tl.float32)
+            o_group = tl.arange(0, QUERIES)
+            group_max = tl.full([QUERIES], float("-inf"), tl.float32)
+            group_sum = tl.zeros([QUERIES], tl.float32)
             for i_chunk in range(first, last, CHUNK):
-                m_split = m_group[:, None] & (i_chunk + o_chunk < last)[None, :]
-                p_part = part_lse + (i_query + o_group)[:, None] * num_splits + (i_chunk + o_chunk)[None, :]
-                b_p, group_max, shrink = attended(tl.load(p_part, mask=m_split, other=float("-inf")), group_max)
-                group_sum = group_sum * shrink + tl.sum(b_p, 1)
-            b_lse = tl.where(m_group, group_max + tl.log2(group_sum), 0.0)
+                m_split = (i_chunk + o_chunk < last)[:, None] & (o_group < GROUP)[None, :]
+                p_part = part_lse + ((i_query + o_group) * num_splits)[None, :] + (i_chunk + o_chunk)[:, None]
+                b_part = tl.load(p_part, mask=m_split, other=float("-inf"))
+                new_max = tl.maximum(group_max, tl.max(b_part, 0))
+                group_sum = group_sum * tl.exp2(group_max - safe(new_max))
+                group_sum += tl.sum(tl.exp2(b_part - safe(new_max)[None, :]), 0)
+                group_max = new_max
+            b_lse = tl.where(o_group < GROUP, group_max + tl.log2(group_sum), 0.0)
             i_tiles = (i_row * NUM_KV_HEADS + i_head) * (num_tiles + 1)
             add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                              table_stride, ring_table, begin, start, end, ring_len, i_part, i_head, i_row, i_tiles,
-                             num_tiles, b_lse, GROUP, ROWS, HAS_RING, BLOCK)  # fmt: skip
+                             num_tiles, b_lse, GROUP, QUERIES, IS_PAIRED, HAS_RING, BLOCK, SCORE_BLOCK)  # fmt: skip
 
 
 def launch_attention_decode(
@@ -577,12 +629,13 @@ def launch_attention_decode(
     has_scores: bool = False,
     ranks: CacheRanks | None = None,
     split_len: int = SPLIT_LEN,
-    block: int = 64,
-    num_warps: int = 4,
-    num_stages: int = 3,
+    config: Config | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp by the kernels."""
     check(q, pages, table, lens, ring=ring, has_scores=has_scores, ranks=ranks, window=window)
+    block, num_warps, num_stages = config or (RANKS_CONFIG if ranks else CONFIGS[pages.format])
+    if split_len % block:
+        raise ValueError(f"split_len, got {split_len}, expected a multiple of {block}")
     num_rows, num_heads, head_dim = q.shape
     num_slots = table.shape[1] * PAGE_SIZE
     num_splits = max(triton.cdiv(num_slots, split_len), 1)
@@ -601,7 +654,9 @@ def launch_attention_decode(
     if has_scores:
         export_type = torch.float32 if q.dtype == torch.float32 else torch.float16
         tiles = (num_rows, pages.num_kv_heads, num_tiles + 1, group)
-        exported = torch.empty(*tiles, block, dtype=export_type, device=q.device)
+        exported = torch.empty(
+            num_rows, pages.num_kv_heads, num_tiles + 1, block, group, dtype=export_type, device=q.device
+        )
         exported_max = torch.empty(*tiles, dtype=torch.float32, device=q.device)
     shared = {
         "exported": exported,
@@ -618,11 +673,12 @@ def launch_attention_decode(
         "window": window,
         "NUM_KV_HEADS": pages.num_kv_heads,
         "GROUP": group,
-        "ROWS": max(16, triton.next_power_of_2(group)),
+        "QUERIES": max(8, triton.next_power_of_2(group)),
         "HAS_RING": ring is not None,
         "HAS_SCORES": has_scores,
         "SPLIT_LEN": split_len,
         "num_tiles": num_tiles,
+        "SCORE_BLOCK": min(512, split_len),
         "BLOCK": block,
     }
     keys, values = (plane if is_full else plane.view(torch.uint16) for plane in (pages.keys, pages.values))
@@ -667,6 +723,7 @@ def launch_attention_decode(
             part_lse=part_lse,
             num_splits=num_splits,
             HEAD_DIM=head_dim,
+            IS_PAIRED=not is_full,
             num_warps=4,
             **shared,
         )

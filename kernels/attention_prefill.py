@@ -19,25 +19,28 @@ is simpler, and the benchmark shows what it costs.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 
-from .attention_decode import (
-    FP8,
-    FULL,
-    INT4,
-    INT8,
-    LOG2_E,
-    attended,
-    code_planes,
-    page_stride,
-    triple_sum,
-    unpacked_meta,
-)
+from .attention_decode import FP8, FULL, INT4, INT8, LOG2_E, code_planes, page_stride, safe, triple_sum, unpacked_meta
 from .hadamard import hadamard
 from .kv_pages import KVPages, read_pages
+
+
+class Config(NamedTuple):
+    """How many queries and keys a tile has, and what a program is given; measured, see docs/kernels.md."""
+
+    rows: int
+    block: int
+    num_warps: int
+    num_stages: int
+
+
+CONFIG = Config(64, 64, 4, 3)
+PREFIX_CONFIG = Config(128, 64, 8, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +114,16 @@ def visible(num_new: int, num_before: int, window: int, device: torch.device) ->
 
 
 @triton.jit
+def attended(b_s, b_max):
+    """Return exp2(s - new max), the new max, and the factor by which what was summed before shrinks."""
+    new_max = tl.maximum(b_max, tl.max(b_s, 1))
+    return tl.exp2(b_s - safe(new_max)[:, None]), new_max, tl.exp2(b_max - safe(new_max))
+
+
+@triton.jit
 def own_tile(b_low, b_high, b_max, b_sum, q_low, q_high, p_keys, p_values, keys_stride, values_stride, o_query, o_key,
-             length, scale, window, HALF: tl.constexpr, IS_EDGE: tl.constexpr):  # fmt: skip
+             length, scale, window, HALF: tl.constexpr, HAS_WINDOW: tl.constexpr,
+             IS_EDGE: tl.constexpr):  # fmt: skip
     """Attend to a tile of the row's own tokens; IS_EDGE masks what is not to be seen."""
     o_dim = tl.arange(0, HALF)
     m_key = (o_key < length)[:, None]
@@ -123,13 +134,17 @@ def own_tile(b_low, b_high, b_max, b_sum, q_low, q_high, p_keys, p_values, keys_
     else:
         k_low, k_high = tl.load(p_keys), tl.load(p_keys + HALF)
     b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
-    b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee") * scale
+    b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee")
     if IS_EDGE:
         m_seen = o_key[None, :] <= o_query[:, None]
-        if window > 0:
+        if HAS_WINDOW:
             m_seen = m_seen & (o_key[None, :] > o_query[:, None] - window)
         b_s = tl.where(m_seen, b_s, float("-inf"))
-    b_p, b_max, shrink = attended(b_s, b_max)
+    # The scale goes into the exponent, where it costs nothing.
+    new_max = tl.maximum(b_max, tl.max(b_s, 1) * scale)
+    shrink = tl.exp2(b_max - safe(new_max))
+    b_max = new_max
+    b_p = tl.exp2(b_s * scale - safe(b_max)[:, None])
     b_sum = b_sum * shrink + tl.sum(b_p, 1)
     b_p = b_p.to(q_low.dtype)
     if IS_EDGE:
@@ -177,6 +192,7 @@ def attention_prefill_kernel(
     FORMAT: tl.constexpr,
     COMPUTE: tl.constexpr,
     PACKED: tl.constexpr,
+    HAS_WINDOW: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     STAGES: tl.constexpr,
@@ -219,14 +235,14 @@ def attention_prefill_kernel(
         min_low = tl.zeros([ROWS], tl.float32)
         min_high = tl.zeros([ROWS], tl.float32)
         begin = 0
-        if window > 0:
+        if HAS_WINDOW:
             begin = tl.maximum(prefix_len + first - window + 1, 0) // BLOCK * BLOCK
         for i_slot in tl.range(begin, prefix_len, BLOCK, num_stages=STAGES):
             o_slot = i_slot + tl.arange(0, BLOCK)
             m_slot = o_slot < prefix_len
             i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
             m_seen = m_slot[None, :] & (o_query[:, None] >= 0)
-            if window > 0:
+            if HAS_WINDOW:
                 m_seen = m_seen & (o_slot[None, :] > prefix_len + o_query[:, None] - window)
             o_slot = o_slot % 32
             p_keys = page_keys + (i_page * page_keys_stride + (i_kv * 32 + o_slot) * WIDTH)[:, None] + o_word[None, :]
@@ -302,18 +318,18 @@ def attention_prefill_kernel(
     p_values = values + start * values_stride + i_kv * values_head_stride
     begin = 0
     inner = first // BLOCK * BLOCK
-    if window > 0:
+    if HAS_WINDOW:
         begin = tl.maximum(first - window + 1, 0) // BLOCK * BLOCK
         # Blocks behind the window's edge of the last query are masked, too.
         inner = tl.minimum(inner, begin)
     for i_key in tl.range(begin, inner, BLOCK, num_stages=STAGES):
         b_low, b_high, b_max, b_sum = own_tile(b_low, b_high, b_max, b_sum, q_low, q_high, p_keys, p_values,
                                                keys_stride, values_stride, o_query, i_key + tl.arange(0, BLOCK),
-                                               length, scale, window, HALF, False)  # fmt: skip
+                                               length, scale, window, HALF, HAS_WINDOW, False)  # fmt: skip
     for i_key in tl.range(inner, tl.minimum(first + ROWS, length), BLOCK, num_stages=STAGES):
         b_low, b_high, b_max, b_sum = own_tile(b_low, b_high, b_max, b_sum, q_low, q_high, p_keys, p_values,
                                                keys_stride, values_stride, o_query, i_key + tl.arange(0, BLOCK),
-                                               length, scale, window, HALF, True)  # fmt: skip
+                                               length, scale, window, HALF, HAS_WINDOW, True)  # fmt: skip
     o_out = (start + o_query) * num_heads + i_head
     tl.store(lse + o_out, (b_max + tl.log2(b_sum)) * 0.6931471805599453, mask=o_query < length)
     p_out = out + o_out[:, None] * (2 * HALF) + o_dim[None, :]
@@ -331,13 +347,11 @@ def launch_attention_prefill(
     scale: float,
     window: int = 0,
     prefix: Prefix | None = None,
-    rows: int = 128,
-    block: int = 64,
-    num_warps: int = 8,
-    num_stages: int = 3,
+    config: Config | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp by the kernel."""
     check(q, keys, values, starts, prefix)
+    rows, block, num_warps, num_stages = config or (PREFIX_CONFIG if prefix else CONFIG)
     num_tokens, num_heads, head_dim = q.shape
     out = torch.empty(num_tokens, num_heads, head_dim, dtype=q.dtype, device=q.device)
     lse = torch.empty(num_tokens, num_heads, dtype=torch.float32, device=q.device)
@@ -390,6 +404,7 @@ def launch_attention_prefill(
         FORMAT=pages.format_id if pages else 0,
         COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
         PACKED=q.is_cuda,
+        HAS_WINDOW=window > 0,
         ROWS=rows,
         BLOCK=block,
         STAGES=num_stages,

@@ -16,6 +16,7 @@ et al., 2024).
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import triton
@@ -25,6 +26,18 @@ from .attention_decode import FULL, INT4, INT8, LOG2_E, page_stride, unpacked_me
 from .attention_prefill import visible
 from .cache_write import fp8_numbers
 from .kv_pages import PAGE_SIZE, KVPages, read_pages
+
+
+class Config(NamedTuple):
+    """How many keys and queries a tile has, and what a program is given; measured, see docs/kernels.md."""
+
+    keys: int
+    block: int
+    num_warps: int
+    num_stages: int
+
+
+CONFIG = Config(64, 64, 4, 3)
 
 
 def attention_scores_reference(
@@ -77,11 +90,12 @@ def attention_scores_kernel(
     scale,
     window,
     last,
-    num_heads,
+    num_tokens,
     GROUP: tl.constexpr,
     HALF: tl.constexpr,
     FORMAT: tl.constexpr,
     COMPUTE: tl.constexpr,
+    HAS_WINDOW: tl.constexpr,
     KEYS: tl.constexpr,
     BLOCK: tl.constexpr,
     STAGES: tl.constexpr,
@@ -122,31 +136,54 @@ def attention_scores_kernel(
             k_high = k_high * scale_high[:, None] + min_high[:, None]
         k_low, k_high = k_low.to(COMPUTE), k_high.to(COMPUTE)
     o_key = o_slot - before
-    b_scores = tl.zeros([KEYS], tl.float32)
+    # Summed over queries once, at the end: until then each place of a block of queries has a sum of its own.
+    b_weights = tl.zeros([BLOCK, KEYS], tl.float32)
     begin = tl.maximum(first - before, 0)
     if last > 0:
         begin = tl.maximum(begin, length - last)
     end = length
-    if window > 0:
+    if HAS_WINDOW:
         end = tl.minimum(length, first - before + KEYS - 1 + window)
+    # Queries inner .. whole see all of these keys; the blocks before and after them are masked.
+    edge = begin // BLOCK * BLOCK
+    whole = end // BLOCK * BLOCK
+    inner = tl.minimum(tl.cdiv(tl.maximum(first - before + KEYS - 1, begin), BLOCK) * BLOCK, tl.maximum(whole, edge))
+    if HAS_WINDOW:
+        inner = tl.maximum(whole, edge)
+    whole = tl.maximum(whole, inner)
+    num_before = (inner - edge) // BLOCK
+    num_masked = num_before + tl.cdiv(tl.maximum(end - whole, 0), BLOCK)
+    o_block = tl.arange(0, BLOCK)
     for i_group in range(GROUP):
-        i_head = i_kv * GROUP + i_group
-        for i_query in tl.range(begin // BLOCK * BLOCK, end, BLOCK, num_stages=STAGES):
-            o_query = i_query + tl.arange(0, BLOCK)
+        p_q = q + (i_kv * GROUP + i_group) * q_head_stride + start * q_stride
+        p_lse = lse + (i_kv * GROUP + i_group) * num_tokens.to(tl.int64) + start
+        for i_masked in range(num_masked):
+            i_query = tl.where(i_masked < num_before, edge + i_masked * BLOCK, whole + (i_masked - num_before) * BLOCK)
+            o_query = i_query + o_block
             m_query = (o_query >= begin) & (o_query < end)
-            p_q = q + i_head * q_head_stride + (start + o_query)[:, None] * q_stride + o_dim[None, :]
-            q_low = tl.load(p_q, mask=m_query[:, None], other=0.0).to(COMPUTE)
-            q_high = tl.load(p_q + HALF, mask=m_query[:, None], other=0.0).to(COMPUTE)
-            b_lse = tl.load(lse + (start + o_query) * num_heads + i_head, mask=m_query, other=float("inf"))
-            b_s = tl.dot(k_low, tl.trans(q_low), input_precision="ieee")
-            b_s = tl.dot(k_high, tl.trans(q_high), b_s, input_precision="ieee")
-            b_p = tl.exp2(b_s * scale - (b_lse * 1.4426950408889634)[None, :])
-            m_seen = o_key[:, None] <= o_query[None, :]
-            if window > 0:
-                m_seen = m_seen & (o_key[:, None] > o_query[None, :] - window)
-            b_scores += tl.sum(tl.where(m_seen, b_p, 0.0), 1)
+            p_block = p_q + o_query.to(tl.int64)[:, None] * q_stride + o_dim[None, :]
+            q_low = tl.load(p_block, mask=m_query[:, None], other=0.0).to(COMPUTE)
+            q_high = tl.load(p_block + HALF, mask=m_query[:, None], other=0.0).to(COMPUTE)
+            b_lse = tl.load(p_lse + o_query, mask=m_query, other=float("inf")) * 1.4426950408889634
+            b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
+            b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee")
+            m_seen = o_key[None, :] <= o_query[:, None]
+            if HAS_WINDOW:
+                m_seen = m_seen & (o_key[None, :] > o_query[:, None] - window)
+            b_weights += tl.where(m_seen, tl.exp2(b_s * scale - b_lse[:, None]), 0.0)
+        # Loads that feed no product are not pipelined, so each block's is made while the block before is computed.
+        next_lse = tl.load(p_lse + inner + o_block, mask=inner + o_block < whole, other=float("inf"))
+        for i_query in tl.range(inner, whole, BLOCK, num_stages=STAGES):
+            o_query = i_query + o_block
+            b_lse = next_lse * 1.4426950408889634
+            next_lse = tl.load(p_lse + o_query + BLOCK, mask=o_query + BLOCK < whole, other=float("inf"))
+            p_block = p_q + o_query.to(tl.int64)[:, None] * q_stride + o_dim[None, :]
+            b_s = tl.dot(tl.load(p_block).to(COMPUTE), tl.trans(k_low), input_precision="ieee")
+            b_s = tl.dot(tl.load(p_block + HALF).to(COMPUTE), tl.trans(k_high), b_s, input_precision="ieee")
+            b_weights += tl.exp2(b_s * scale - b_lse[:, None])
     p_scores = scores + i_page * scores_stride + i_kv * 32 + o_offset
-    tl.store(p_scores, tl.load(p_scores, mask=m_slot, other=0.0) + b_scores / GROUP, mask=m_slot)
+    b_scores = tl.load(p_scores, mask=m_slot, other=0.0) + tl.sum(b_weights, 0) / GROUP
+    tl.store(p_scores, b_scores, mask=m_slot)
 
 
 def launch_attention_scores(
@@ -160,20 +197,18 @@ def launch_attention_scores(
     scale: float,
     window: int = 0,
     last: int = 0,
-    keys_block: int = 128,
-    block: int = 64,
-    num_warps: int = 8,
-    num_stages: int = 3,
+    config: Config | None = None,
 ) -> None:
     """Add to the pages' scores by the kernel."""
+    keys_block, block, num_warps, num_stages = config or CONFIG
     num_tokens, num_heads, head_dim = q.shape
     num_rows = len(starts) - 1
     if pages.scores is None:
         raise ValueError("pages, got none with scores, expected side planes")
     if head_dim != pages.head_dim or num_heads % pages.num_kv_heads or q.stride(2) != 1:
         raise ValueError(f"q, got {tuple(q.shape)}, expected contiguous rows of {pages.head_dim}")
-    if lse.shape != (num_tokens, num_heads) or not lse.is_contiguous():
-        raise ValueError(f"lse, got {tuple(lse.shape)}, expected contiguous {num_tokens, num_heads}")
+    if lse.shape != (num_tokens, num_heads):
+        raise ValueError(f"lse, got {tuple(lse.shape)}, expected {num_tokens, num_heads}")
     if len(table) != num_rows or context_lens.shape != (num_rows,) or table.stride(1) != 1:
         raise ValueError(f"table and context_lens, got {len(table)} rows, expected {num_rows}")
     is_full = pages.format == "full"
@@ -187,7 +222,8 @@ def launch_attention_scores(
     attention_scores_kernel[grid](
         scores=pages.scores,
         q=q,
-        lse=lse,
+        # Heads first, so that a block of queries reads one line.
+        lse=lse.T.contiguous(),
         starts=starts,
         page_keys=pages.keys,
         key_meta=key_meta,
@@ -202,11 +238,12 @@ def launch_attention_scores(
         scale=scale * LOG2_E,
         window=window,
         last=last,
-        num_heads=num_heads,
+        num_tokens=num_tokens,
         GROUP=num_heads // pages.num_kv_heads,
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
         COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
+        HAS_WINDOW=window > 0,
         KEYS=keys_block,
         BLOCK=block,
         STAGES=num_stages,

@@ -13,7 +13,7 @@ in rows with lens 0, as it is for padding and for rows that are not due
 
 alpha = 1 is H2O (Zhang et al., 2023), with or without heavy; alpha = 0.5 without `is_log` is Q-Hitter as published
 (Zhang et al., 2024). Ties go to the lower slot. The shapes are those of the capacity, and nothing waits for the host:
-the n-th largest of a row is found bit by bit, in registers, by counting.
+the n-th largest of a row is found two bits at a time, in registers, by counting.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ from .kv_pages import PAGE_SIZE, KVPages, read_plane
 
 MAX_SLOTS = 16384
 EPSILON = tl.constexpr(1e-6)
-NEVER = tl.constexpr(0x7FFFFFFF)
+# Above the bits of 1.0, to which all keys are confined.
+NEVER = tl.constexpr(0x3FFFFFFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,25 +107,36 @@ def chosen_ties(m_more, m_tie, wanted):
 
 
 @triton.jit
+def counts_from(b_key, m_open, threshold, i_step):
+    """Return how many open keys are at least the threshold with its next two bits set to 1, 2 and 3, 20 bits each."""
+    one = 1 << (28 - 2 * i_step)
+    packed = (m_open & (b_key >= threshold + one)).to(tl.int64)
+    packed += (m_open & (b_key >= threshold + 2 * one)).to(tl.int64) << 20
+    packed += (m_open & (b_key >= threshold + 3 * one)).to(tl.int64) << 40
+    return tl.sum(packed, 0)
+
+
+@triton.jit
+def passed(counts, wanted, i_step):
+    """Return what to add to a threshold so that at least the wanted number of keys is still from it on."""
+    steps = ((counts & 0xFFFFF) >= wanted).to(tl.int32) + (((counts >> 20) & 0xFFFFF) >= wanted).to(tl.int32)
+    steps += ((counts >> 40) >= wanted).to(tl.int32)
+    return steps * (1 << (28 - 2 * i_step))
+
+
+@triton.jit
 def largest(b_key, m_open, wanted):
-    """Return a mask of the wanted largest keys, ints from 0, among those open."""
+    """Return a mask of the wanted largest keys, ints from 0 below NEVER, among those open."""
     threshold = 0
-    for i_bit in range(31):
-        higher = threshold | (1 << (30 - i_bit))
-        enough = tl.sum((m_open & (b_key >= higher)).to(tl.int32), 0) >= wanted
-        threshold = tl.where(enough, higher, threshold)
+    for i_step in range(15):
+        threshold += passed(counts_from(b_key, m_open, threshold, i_step), wanted, i_step)
     return chosen_ties(m_open & (b_key > threshold), m_open & (b_key == threshold), wanted)
 
 
 @triton.jit
-def smallest(b_key, wanted):
-    """Return a mask of the wanted smallest keys, ints from 0 below NEVER."""
-    threshold = 0
-    for i_bit in range(31):
-        higher = threshold | (1 << (30 - i_bit))
-        few = tl.sum((b_key < higher).to(tl.int32), 0) < wanted
-        threshold = tl.where(few, higher, threshold)
-    return chosen_ties(b_key < threshold, (b_key == threshold) & (b_key != NEVER), wanted)
+def smallest(b_key, m_open, wanted):
+    """Return a mask of the wanted smallest keys among those open."""
+    return largest(NEVER - b_key, m_open, wanted)
 
 
 @triton.jit
@@ -181,9 +193,9 @@ def eviction_kernel(
     m_heavy = largest(b_attention.to(tl.int32, bitcast=True), m_open, tl.load(heavy + i_row))
     b_combined = alpha * b_attention + (1 - alpha) * b_friendly
     # Numbers from 0 to 1 are ordered as their bits are; 0 is left for empty slots.
-    b_key = tl.where(m_open & (m_heavy == 0), b_combined.to(tl.int32, bitcast=True) + 1, NEVER)
-    b_key = tl.where(m_slot & (b_position < 0), 0, b_key)
-    m_victim = smallest(b_key, COUNT)
+    m_empty = m_slot & (b_position < 0)
+    b_key = tl.where(m_empty, 0, b_combined.to(tl.int32, bitcast=True) + 1)
+    m_victim = smallest(b_key, m_empty | (m_open & (m_heavy == 0)), COUNT)
     place = tl.cumsum(m_victim.to(tl.int32), 0) - 1
     tl.store(p_victims + place, (i_page * 32 + o_slot % 32).to(tl.int32), mask=m_victim)
     none = tl.full([COUNT_BLOCK], -1, tl.int32)

@@ -8,6 +8,7 @@ import torch
 
 from verilora.kernels.attention_decode import (
     CacheRanks,
+    Config,
     Ring,
     attention_decode,
     attention_decode_reference,
@@ -21,10 +22,10 @@ LENS = [97, 1, 0, 33]
 RING_LENS = [32, 0, 5, 0]
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 CASES = [
-    pytest.param(torch.float32, {"split_len": 64, "block": 32}, 0, False, id="splits"),
-    pytest.param(torch.float32, {"split_len": 64, "block": 32}, 40, False, id="splits, window"),
-    pytest.param(torch.float32, {"split_len": 128, "block": 64}, 0, True, id="one split, ring"),
-    pytest.param(torch.float16, {"split_len": 64, "block": 64}, 0, True, id="splits, ring, fp16"),
+    pytest.param(torch.float32, {"split_len": 64, "config": Config(32, 4, 1)}, 0, False, id="splits"),
+    pytest.param(torch.float32, {"split_len": 64, "config": Config(32, 4, 1)}, 40, False, id="splits, window"),
+    pytest.param(torch.float32, {"split_len": 128, "config": Config(64, 4, 1)}, 0, True, id="one split, ring"),
+    pytest.param(torch.float16, {"split_len": 64, "config": Config(64, 4, 1)}, 0, True, id="splits, ring, fp16"),
 ]
 
 
@@ -109,7 +110,7 @@ def check_same(case: Case, tolerance: float, score_tolerance: float, window: int
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(("dtype", "options", "window", "has_ring"), CASES)
 def test_the_kernel_attends_as_its_reference(
-    format: KVFormat, dtype: torch.dtype, options: dict[str, int], window: int, has_ring: bool
+    format: KVFormat, dtype: torch.dtype, options: dict[str, Any], window: int, has_ring: bool
 ) -> None:
     case = make_case(format, dtype, LENS, ring_lens=RING_LENS if has_ring else None)
     check_same(case, TOLERANCE[dtype], 1e-3 if dtype == torch.float16 else 1e-5, window, **options)
@@ -117,7 +118,7 @@ def test_the_kernel_attends_as_its_reference(
 
 @pytest.mark.interpreter
 def test_small_heads_are_served_in_full_precision() -> None:
-    check_same(make_case("full", torch.float32, [40, 0], head_dim=32, group=1), 2e-6, 1e-5, split_len=32, block=32)
+    check_same(make_case("full", torch.float32, [40, 0], head_dim=32, group=1), 2e-6, 1e-5, split_len=64)
 
 
 def test_the_reference_is_softmax_attention() -> None:
@@ -142,7 +143,7 @@ def streaming_case(device: str, dtype: torch.dtype, lens: list[int], head_dim: i
 def test_keys_are_turned_by_their_rank() -> None:
     case, ranks = streaming_case("cpu", torch.float32, LENS, 64)
     check = {"has_scores": False, "ranks": ranks}
-    out, _ = case.run(launch_attention_decode, split_len=64, block=32, **check)
+    out, _ = case.run(launch_attention_decode, split_len=64, **check)
     expected, _ = case.run(attention_decode_reference, **check)
     is_live = case.lens > 0
     assert relative_error(out[is_live], expected[is_live]) < 2e-6
@@ -157,6 +158,8 @@ def test_what_does_not_fit_is_refused() -> None:
     full, bare = make_case("full", torch.float32, [40]).pages, replace(case.pages, scores=None)
     with pytest.raises(ValueError, match="pages, got"):
         launch_attention_decode(case.q.half(), full, case.table, case.lens, scale=1.0)
+    with pytest.raises(ValueError, match="split_len, got 100"):
+        launch_attention_decode(case.q, case.pages, case.table, case.lens, scale=1.0, split_len=100)
     with pytest.raises(ValueError, match="expected side planes"):
         launch_attention_decode(case.q, bare, case.table, case.lens, scale=1.0, has_scores=True)
 
@@ -247,7 +250,8 @@ def test_a_captured_step_replays_with_other_contents(format: KVFormat, split_len
         case.q.normal_()
         case.table.copy_(case.table[order])
         case.lens.copy_((case.lens[order].float() * torch.rand(len(GPU_LENS), device="cuda")).ceil().int())
-        case.ring.lens.copy_(torch.randint(0, 33, (len(GPU_LENS),), device="cuda", dtype=torch.int32))
+        ring_lens = torch.randint(0, 33, (len(GPU_LENS),), device="cuda", dtype=torch.int32)
+        case.ring.lens.copy_(ring_lens.masked_fill(case.ring.table < 0, 0))
         assert case.pages.scores is not None
         case.pages.scores.zero_()
         eager = case.copy()

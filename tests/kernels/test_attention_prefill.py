@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from verilora.kernels.attention_prefill import (
+    Config,
     Prefix,
     attention_prefill,
     attention_prefill_reference,
     launch_attention_prefill,
 )
+from verilora.kernels.attention_scores import Config as ScoresConfig
 from verilora.kernels.attention_scores import attention_scores, attention_scores_reference, launch_attention_scores
 from verilora.kernels.cache_write import cache_write
 from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages
@@ -62,7 +64,7 @@ def check_same(chunks: Chunks, tolerance: float, options: dict[str, Any], **shar
     assert (lse - expected_lse).abs().max() < max(tolerance, 1e-5)
 
 
-SMALL = {"rows": 32, "block": 32, "num_warps": 4}
+SMALL = {"config": Config(32, 32, 4, 1)}
 
 
 @pytest.mark.interpreter
@@ -150,13 +152,13 @@ def check_scores(
 def test_scores_are_those_of_the_reference(format: KVFormat, shared: dict[str, int]) -> None:
     lens, before = [33, 0, 60], [40, 0, 3]
     chunks = make_chunks(lens, 1, 2, 64, torch.float32)
-    check_scores(format, chunks, before, lens, 1e-5, keys_block=32, block=32, num_warps=4, **shared)
+    check_scores(format, chunks, before, lens, 1e-5, config=ScoresConfig(32, 32, 4, 1), **shared)
 
 
 @pytest.mark.interpreter
 def test_scores_in_half_precision() -> None:
     chunks = make_chunks([33], 1, 2, 64, torch.float16)
-    check_scores("full", chunks, [7], [33], 1e-3, keys_block=32, block=32, num_warps=4)
+    check_scores("full", chunks, [7], [33], 1e-3, config=ScoresConfig(32, 32, 4, 1))
 
 
 def test_chunks_add_up_to_the_whole_prompt() -> None:

@@ -2,6 +2,8 @@
 
 import triton.language as tl
 
+from verilora.kernels.attention_decode import CONFIGS, RANKS_CONFIG
+
 FORMATS = ("full", "fp8", "int8", "int4")
 STRIDES = ("keys", "values", "meta", "scores", "ring", "ring_scores", "ranks", "table")
 
@@ -11,6 +13,7 @@ def attend(
 ) -> dict[str, object]:
     """Return a row; `has_side` asks for a ring and scores."""
     is_full, has_meta = format == "full", format in ("int8", "int4")
+    block, num_warps, num_stages = RANKS_CONFIG if has_ranks else CONFIGS[format]
     page = "*bf16" if is_full else "*u16"
     optional = {
         "exported": ("*fp16", has_side),
@@ -46,7 +49,7 @@ def attend(
             **{name: None for name, (_, is_there) in optional.items() if not is_there},
             "NUM_KV_HEADS": 8,
             "GROUP": 4,
-            "ROWS": 16,
+            "QUERIES": 8,
             "HALF": 64,
             "FORMAT": FORMATS.index(format),
             "COMPUTE": tl.bfloat16 if is_full else tl.float16,
@@ -56,10 +59,11 @@ def attend(
             "HAS_RANKS": has_ranks,
             "HAS_SCORES": has_side,
             "SPLIT_LEN": 8192 if is_single else 1024,
-            "BLOCK": 64,
-            "STAGES": 5,
+            "BLOCK": block,
+            "SCORE_BLOCK": 512,
+            "STAGES": num_stages,
         },
-        "options": {"num_warps": 4},
+        "options": {"num_warps": num_warps},
         "targets": targets,
         "note": f"{format}{' one split, ring, scores' if has_side else ''}{' ranks' if has_ranks else ''}",
     }
@@ -90,12 +94,14 @@ COMBINE = {
     "constants": {
         "NUM_KV_HEADS": 8,
         "GROUP": 4,
-        "ROWS": 16,
+        "QUERIES": 8,
         "HEAD_DIM": 128,
+        "IS_PAIRED": True,
         "HAS_RING": True,
         "HAS_SCORES": True,
         "SPLIT_LEN": 1024,
-        "BLOCK": 64,
+        "BLOCK": 128,
+        "SCORE_BLOCK": 512,
     },
     "options": {"num_warps": 4},
     "note": "ring, scores",

@@ -2,6 +2,9 @@
 
 import triton.language as tl
 
+from verilora.kernels.attention_prefill import CONFIG, PREFIX_CONFIG
+from verilora.kernels.attention_scores import CONFIG as SCORES_CONFIG
+
 FORMATS = ("full", "fp8", "int8", "int4")
 PREFIX = ("page_keys", "page_values", "key_meta", "value_meta", "table", "prefix_lens")
 
@@ -9,6 +12,7 @@ PREFIX = ("page_keys", "page_values", "key_meta", "value_meta", "table", "prefix
 def attend(format: str, targets: tuple[int, ...], *, has_prefix: bool = True) -> dict[str, object]:
     is_full, has_meta = format == "full", format in ("int8", "int4")
     page = "*bf16" if is_full else "*u16"
+    rows, block, num_warps, num_stages = PREFIX_CONFIG if has_prefix else CONFIG
     prefix = {"page_keys": page, "page_values": page, "table": "*i32", "prefix_lens": "*i32"}
     meta = {"key_meta": "*i64", "value_meta": "*i64"} if has_meta else {}
     signature = {**(prefix if has_prefix else {}), **meta}
@@ -37,11 +41,12 @@ def attend(format: str, targets: tuple[int, ...], *, has_prefix: bool = True) ->
             "FORMAT": FORMATS.index(format),
             "COMPUTE": tl.bfloat16 if is_full else tl.float16,
             "PACKED": True,
-            "ROWS": 128,
-            "BLOCK": 64,
-            "STAGES": 3,
+            "HAS_WINDOW": False,
+            "ROWS": rows,
+            "BLOCK": block,
+            "STAGES": num_stages,
         },
-        "options": {"num_warps": 8},
+        "options": {"num_warps": num_warps},
         "targets": targets,
         "note": format if has_prefix else "no prefix",
     }
@@ -64,7 +69,7 @@ def add_scores(format: str, targets: tuple[int, ...]) -> dict[str, object]:
             "scale": "fp32",
             "window": "i32",
             "last": "i32",
-            "num_heads": "i32:16",
+            "num_tokens": "i32",
         },
         "constants": {
             **({"key_meta": None} if is_full else {}),
@@ -72,11 +77,12 @@ def add_scores(format: str, targets: tuple[int, ...]) -> dict[str, object]:
             "HALF": 64,
             "FORMAT": FORMATS.index(format),
             "COMPUTE": tl.bfloat16 if is_full else tl.float16,
-            "KEYS": 128,
-            "BLOCK": 64,
-            "STAGES": 3,
+            "HAS_WINDOW": False,
+            "KEYS": SCORES_CONFIG.keys,
+            "BLOCK": SCORES_CONFIG.block,
+            "STAGES": SCORES_CONFIG.num_stages,
         },
-        "options": {"num_warps": 8},
+        "options": {"num_warps": SCORES_CONFIG.num_warps},
         "targets": targets,
         "note": format,
     }

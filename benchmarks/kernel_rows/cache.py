@@ -1,0 +1,169 @@
+"""Rows for writing, quantising, evicting and flushing: 8 KV heads of 128 dims, 32 rows of 1632 slots."""
+
+from collections.abc import Callable
+
+import torch
+
+from verilora.kernels.cache_cut import CutBudget, cut, flush
+from verilora.kernels.cache_write import cache_write, cache_write_reference
+from verilora.kernels.eviction import EvictionRule, eviction, eviction_reference
+from verilora.kernels.hadamard import hadamard, hadamard_reference
+from verilora.kernels.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, read_pages
+from verilora.kernels.kv_quantize import kv_dequantize, kv_quantize, kv_quantize_reference
+
+from kernel_rows.attention import HEAD_DIM, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, distance, make_cache, random
+from kernel_rows.row import Case, Row
+
+NUM_SLOTS = 1632
+RULE = EvictionRule(alpha=0.5, is_log=True, num_pinned=4)
+
+
+def quantize(bits: int, num_tokens: int) -> Callable[[], Case]:
+    def make() -> Case:
+        x = random(num_tokens, NUM_KV_HEADS, HEAD_DIM)
+
+        def error() -> float:
+            found, expected = kv_quantize(x, bits), kv_quantize_reference(x, bits)
+            return distance(kv_dequantize(*found[:2], bits), kv_dequantize(*expected[:2], bits))
+
+        return Case(
+            run=lambda: kv_quantize(x, bits),
+            error=error,
+            tolerance=1e-3,
+            num_bytes=x.numel() * (2 + bits / 8) + 12 * num_tokens * NUM_KV_HEADS,
+        )
+
+    return make
+
+
+def write(format: KVFormat, num_tokens: int, *, rotate: bool) -> Callable[[], Case]:
+    def make() -> Case:
+        keys, values = random(2, num_tokens, NUM_KV_HEADS, HEAD_DIM)
+        slots = torch.randperm(max(num_tokens, PAGE_SIZE), device="cuda")[:num_tokens]
+        pages, expected = (
+            KVPages.allocate(format, -(-max(num_tokens, PAGE_SIZE) // PAGE_SIZE), NUM_KV_HEADS, HEAD_DIM, device="cuda")
+            for _ in range(2)
+        )
+        table = torch.arange(pages.num_pages, device="cuda")[None]
+
+        def error() -> float:
+            cache_write(pages, keys, values, slots, rotate=rotate)
+            cache_write_reference(expected, keys, values, slots, rotate=rotate)
+            pairs = zip(read_pages(pages, table), read_pages(expected, table), strict=True)
+            return max(distance(found, wanted) for found, wanted in pairs)
+
+        return Case(
+            run=lambda: cache_write(pages, keys, values, slots, rotate=rotate),
+            error=error,
+            tolerance=5e-3,
+            num_bytes=4.0 * keys.numel()
+            + kv_page_bytes(format, NUM_KV_HEADS, HEAD_DIM, torch.bfloat16) / PAGE_SIZE * num_tokens,
+        )
+
+    return make
+
+
+def budget_of(num_rows: int) -> dict[str, torch.Tensor]:
+    parts = (("seen", 8192), ("heavy", 573), ("recent", 409))
+    return {name: torch.full((num_rows,), value, device="cuda", dtype=torch.int32) for name, value in parts}
+
+
+def evict(count: int) -> Callable[[], Case]:
+    def make() -> Case:
+        pages, table, lens = make_cache("int4", NUM_ROWS, NUM_SLOTS)
+        pages.scores.uniform_()
+        pages.positions.random_(0, 8192)
+        options = {**budget_of(NUM_ROWS), "rule": RULE, "count": count}
+
+        def error() -> float:
+            found = eviction(pages, table, lens, **options)
+            expected = eviction_reference(pages, table, lens, **options)
+            return float((found != expected).float().mean())
+
+        return Case(
+            run=lambda: eviction(pages, table, lens, **options),
+            error=error,
+            tolerance=0.02,
+            num_bytes=10.0 * NUM_ROWS * NUM_KV_HEADS * NUM_SLOTS,
+        )
+
+    return make
+
+
+def flush_rings() -> Case:
+    target, table, lens = make_cache("int4", NUM_ROWS, NUM_SLOTS)
+    target.positions.random_(4, 7000)
+    ring, ring_table, _ = make_cache("full", NUM_ROWS, PAGE_SIZE)
+    victims = eviction(target, table, lens, **budget_of(NUM_ROWS), rule=RULE, count=PAGE_SIZE)
+    ranges = torch.tensor([[0.5, 2.0, 0.5, 2.0]], device="cuda").expand(NUM_ROWS, 4).contiguous()
+
+    def run() -> object:
+        return flush(ring, ring_table[:, 0], target, victims, error_ranges=ranges)
+
+    def error() -> float:
+        run()
+        expected = read_pages(ring, ring_table)[0]
+        page, offset = victims.long() // PAGE_SIZE, victims.long() % PAGE_SIZE
+        heads = torch.arange(NUM_KV_HEADS, device="cuda")[:, None]
+        keys, _ = read_pages(target, page.reshape(-1, 1))
+        keys = keys.reshape(NUM_ROWS, NUM_KV_HEADS, PAGE_SIZE, NUM_KV_HEADS, PAGE_SIZE, HEAD_DIM)
+        rows = torch.arange(NUM_ROWS, device="cuda")[:, None, None]
+        entry = torch.arange(PAGE_SIZE, device="cuda")
+        return distance(keys[rows, heads, entry, heads, offset], expected)
+
+    slot_bytes = kv_page_bytes("int4", NUM_KV_HEADS, HEAD_DIM, torch.bfloat16, has_side_planes=True) / PAGE_SIZE
+    return Case(
+        run=run,
+        error=error,
+        tolerance=0.1,
+        num_bytes=NUM_ROWS * PAGE_SIZE * (slot_bytes + 512.0 * NUM_KV_HEADS),
+    )
+
+
+def cut_prompt() -> Case:
+    num_tokens, budget = 8192, CutBudget(heavy=573, hitters=655, recent=404)
+    source, table, _ = make_cache("full", 1, num_tokens)
+    source.scores.uniform_()
+    target, target_table, _ = make_cache("int4", 1, budget.total)
+    options = {"num_tokens": num_tokens, "budget": budget, "rule": RULE}
+
+    def run() -> object:
+        return cut(source, table[0], target, target_table[0], **options)
+
+    def error() -> float:
+        source.positions[table[0].long()] = (
+            torch.arange(num_tokens, device="cuda").int().view(-1, 1, PAGE_SIZE).expand(-1, NUM_KV_HEADS, -1)
+        )
+        run()
+        kept = target.positions[target_table[0].long()].transpose(0, 1).flatten(1).long()[:, : budget.total]
+        expected = read_pages(source, table)[0][0].gather(1, kept[..., None].expand(-1, -1, HEAD_DIM))
+        return distance(read_pages(target, target_table)[0][0, :, : budget.total], expected)
+
+    return Case(run=run, error=error, tolerance=0.1, num_bytes=512.0 * NUM_KV_HEADS * (num_tokens + budget.total))
+
+
+def rotate(num_tokens: int) -> Callable[[], Case]:
+    def make() -> Case:
+        x = random(num_tokens, NUM_HEADS, HEAD_DIM)
+        return Case(
+            run=lambda: hadamard(x),
+            error=lambda: distance(hadamard(x), hadamard_reference(x)),
+            tolerance=5e-3,
+            num_bytes=4.0 * x.numel(),
+        )
+
+    return make
+
+
+ROWS = [
+    Row(name="quantise 8192 tokens to int4", make=quantize(4, 8192)),
+    Row(name="quantise 8192 tokens to int8", make=quantize(8, 8192)),
+    Row(name="write 32 tokens, bf16", make=write("full", 32, rotate=False)),
+    Row(name="write 32 tokens, int4, rotated", make=write("int4", 32, rotate=True)),
+    Row(name="write 8192 tokens, int4, rotated", make=write("int4", 8192, rotate=True)),
+    Row(name="rotate the queries of 32 tokens", make=rotate(32)),
+    Row(name="choose 1 victim of 1632, 32 rows", make=evict(1)),
+    Row(name="choose 32 victims of 1632, 32 rows", make=evict(32)),
+    Row(name="flush 32 ring pages", make=flush_rings),
+    Row(name="cut a prompt of 8192 to 20 %", make=cut_prompt),
+]
