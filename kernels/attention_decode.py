@@ -235,11 +235,6 @@ def code_planes(p_low, p_high, FORMAT: tl.constexpr, COMPUTE: tl.constexpr, PACK
 
 
 @triton.jit
-def triple_sum(a, b, c, x, y, z):
-    return a + x, b + y, c + z
-
-
-@triton.jit
 def safe(b_max):
     """Return the max to subtract: 0 of queries that have seen no live slot yet."""
     return tl.where(b_max == float("-inf"), 0.0, b_max)
@@ -254,43 +249,48 @@ def export(p_exported, b_p, GROUP: tl.constexpr, QUERIES: tl.constexpr, SLOTS: t
 
 
 @triton.jit
-def add_scores_of(p_scores, m_slot, p_exported, p_max, b_lse, GROUP: tl.constexpr, QUERIES: tl.constexpr):
-    """Add the group's mean of p to scores, from what slots exported and the max they did it with."""
-    o_group = tl.arange(0, QUERIES)
-    m_both = m_slot[:, None] & (o_group < GROUP)[None, :]
-    b_p = tl.load(p_exported[:, None] + o_group[None, :], mask=m_both, other=0.0).to(tl.float32)
-    b_max = tl.load(p_max[:, None] + o_group[None, :], mask=m_both, other=float("-inf"))
-    b_p = b_p * tl.exp2(b_max - b_lse[None, :])
+def add_tile_scores(p_scores, m_slot, p_exported, p_max, b_lse, GROUP: tl.constexpr, LANES: tl.constexpr,
+                    SLOTS: tl.constexpr):  # fmt: skip
+    """Add the group's mean of p to the scores of a tile, from what it exported and the max it did it with."""
+    o_lane = tl.arange(0, LANES)
+    p_exported = p_exported + (tl.arange(0, SLOTS) * GROUP)[:, None] + o_lane[None, :]
+    if GROUP == LANES:
+        b_p = tl.load(p_exported).to(tl.float32)
+        b_max = tl.load(p_max + o_lane)
+    else:
+        b_p = tl.load(p_exported, mask=(o_lane < GROUP)[None, :], other=0.0).to(tl.float32)
+        b_max = tl.load(p_max + o_lane, mask=o_lane < GROUP, other=float("-inf"))
+    b_share = tl.exp2(b_max - b_lse) * (1.0 / (EXPORT_SCALE * GROUP))
     b_scores = tl.load(p_scores, mask=m_slot, other=0.0)
-    tl.store(p_scores, b_scores + tl.sum(b_p, 1) * (1.0 / (EXPORT_SCALE * GROUP)), mask=m_slot)
+    tl.store(p_scores, b_scores + tl.sum(b_p * b_share[None, :], 1), mask=m_slot)
 
 
 @triton.jit
 def add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                      table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles, num_tiles,
-                     b_lse, GROUP: tl.constexpr, QUERIES: tl.constexpr, IS_PAIRED: tl.constexpr,
-                     HAS_RING: tl.constexpr, BLOCK: tl.constexpr, SCORE_BLOCK: tl.constexpr):  # fmt: skip
+                     b_lse, GROUP: tl.constexpr, LANES: tl.constexpr, IS_PAIRED: tl.constexpr,
+                     HAS_RING: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """Add the scores of a split's slots from what it exported; split 0 has the ring."""
-    for i_slot in tl.range(start, end, SCORE_BLOCK):
-        o_slot = i_slot + tl.arange(0, SCORE_BLOCK)
+    o_tile = tl.arange(0, BLOCK)
+    if IS_PAIRED:
+        # Where slots go in pairs, a tile's even ones were exported before its odd ones.
+        o_tile = (o_tile % (BLOCK // 2)) * 2 + o_tile // (BLOCK // 2)
+    for i_slot in tl.range(start, end, BLOCK, num_stages=3):
+        o_slot = i_slot + o_tile
         m_slot = (o_slot >= begin) & (o_slot < end)
         i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
-        i_tile = i_tiles + o_slot // BLOCK
-        # Where slots go in pairs, a tile's even ones were exported before its odd ones.
-        o_tile = o_slot % BLOCK
-        if IS_PAIRED:
-            o_tile = (o_tile % 2) * (BLOCK // 2) + o_tile // 2
         p_scores = scores + i_page * scores_stride + i_head * 32 + o_slot % 32
-        add_scores_of(p_scores, m_slot, exported + (i_tile * BLOCK + o_tile) * GROUP, exported_max + i_tile * GROUP,
-                      b_lse, GROUP, QUERIES)  # fmt: skip
+        i_tile = i_tiles + i_slot // BLOCK
+        add_tile_scores(p_scores, m_slot, exported + i_tile * (BLOCK * GROUP), exported_max + i_tile * GROUP, b_lse,
+                        GROUP, LANES, BLOCK)  # fmt: skip
     if HAS_RING:  # noqa: SIM102 (a constant, then a value)
-        if i_split == 0:
+        if (i_split == 0) & (ring_len > 0):
             o_slot = tl.arange(0, 32)
-            i_page = tl.maximum(tl.load(ring_table + i_row), 0).to(tl.int64)
+            i_page = tl.load(ring_table + i_row).to(tl.int64)
             p_scores = ring_scores + i_page * ring_scores_stride + i_head * 32 + o_slot
-            i_tile = i_tiles + num_tiles + tl.zeros([32], tl.int64)
-            add_scores_of(p_scores, o_slot < ring_len, exported + (i_tile * BLOCK + o_slot) * GROUP,
-                          exported_max + i_tile * GROUP, b_lse, GROUP, QUERIES)  # fmt: skip
+            i_tile = i_tiles + num_tiles
+            add_tile_scores(p_scores, o_slot < ring_len, exported + i_tile * (BLOCK * GROUP),
+                            exported_max + i_tile * GROUP, b_lse, GROUP, LANES, 32)  # fmt: skip
 
 
 @triton.jit
@@ -348,6 +348,7 @@ def attention_decode_kernel(
     NUM_KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
     QUERIES: tl.constexpr,
+    LANES: tl.constexpr,
     HALF: tl.constexpr,
     FORMAT: tl.constexpr,
     COMPUTE: tl.constexpr,
@@ -357,7 +358,6 @@ def attention_decode_kernel(
     HAS_RANKS: tl.constexpr,
     HAS_SCORES: tl.constexpr,
     SPLIT_LEN: tl.constexpr,
-    SCORE_BLOCK: tl.constexpr,
     BLOCK: tl.constexpr,
     STAGES: tl.constexpr,
 ):
@@ -388,10 +388,13 @@ def attention_decode_kernel(
     p_q = q + ((i_query + o_group) * (2 * HALF))[None, :]
     b_max = tl.full([QUERIES], float("-inf"), tl.float32)
     b_sum = tl.zeros([QUERIES], tl.float32)
-    min_low = tl.zeros([QUERIES], tl.float32)
-    min_high = tl.zeros([QUERIES], tl.float32)
     b_low = tl.zeros([HALF, QUERIES], tl.float32)
     b_high = tl.zeros([HALF, QUERIES], tl.float32)
+    # Summed over slots once, at the end: until then each place of a tile has a sum of its own, and warps need not meet.
+    PLACES: tl.constexpr = BLOCK if FORMAT == FULL else BLOCK // 2
+    place_sums = tl.zeros([PLACES, QUERIES], tl.float32)
+    place_min_low = tl.zeros([PLACES, QUERIES], tl.float32)
+    place_min_high = tl.zeros([PLACES, QUERIES], tl.float32)
     if HAS_RING:  # noqa: SIM102 (a constant, then a value)
         if ring_len > 0:
             ring_type = ring_keys.dtype.element_ty
@@ -450,7 +453,7 @@ def attention_decode_kernel(
             shrink = tl.exp2(b_max - safe(new_max))
             b_max = new_max
             b_p = tl.exp2(b_s - safe(b_max)[None, :])
-            b_sum = b_sum * shrink + tl.sum(b_p, 0)
+            place_sums = place_sums * shrink[None, :] + b_p
             p_values = values + (i_page * values_stride + (i_head * 32 + o_slot) * WIDTH)[:, None] + o_dim[None, :]
             v_low = tl.load(p_values, mask=m_slot[:, None], other=0.0)
             v_high = tl.load(p_values + HALF, mask=m_slot[:, None], other=0.0)
@@ -490,8 +493,8 @@ def attention_decode_kernel(
                 export(p_exported + (BLOCK // 2) * GROUP, p_1, GROUP, QUERIES, BLOCK // 2)
             b_low *= shrink[None, :]
             b_high *= shrink[None, :]
+            place_sums = place_sums * shrink[None, :] + (p_0 + p_1)
             if FORMAT == FP8:
-                b_sum = b_sum * shrink + tl.sum(p_0 + p_1, 0)
                 b_low = tl.dot(v_low_0, p_0.to(COMPUTE), b_low, input_precision="ieee")
                 b_low = tl.dot(v_low_1, p_1.to(COMPUTE), b_low, input_precision="ieee")
                 b_high = tl.dot(v_high_0, p_0.to(COMPUTE), b_high, input_precision="ieee")
@@ -500,22 +503,20 @@ def attention_decode_kernel(
                 a_low, n_low, a_high, n_high = unpacked_meta(tl.load(p_value_meta, mask=m_0, other=0))
                 b_low = tl.dot(v_low_0, (p_0 * a_low[:, None]).to(COMPUTE), b_low, input_precision="ieee")
                 b_high = tl.dot(v_high_0, (p_0 * a_high[:, None]).to(COMPUTE), b_high, input_precision="ieee")
-                of_low, of_high = p_0 * n_low[:, None], p_0 * n_high[:, None]
+                place_min_low = place_min_low * shrink[None, :] + p_0 * n_low[:, None]
+                place_min_high = place_min_high * shrink[None, :] + p_0 * n_high[:, None]
                 a_low, n_low, a_high, n_high = unpacked_meta(tl.load(p_value_meta + 1, mask=m_1, other=0))
                 b_low = tl.dot(v_low_1, (p_1 * a_low[:, None]).to(COMPUTE), b_low, input_precision="ieee")
                 b_high = tl.dot(v_high_1, (p_1 * a_high[:, None]).to(COMPUTE), b_high, input_precision="ieee")
-                # One exchange between warps rather than three.
-                more = tl.reduce(
-                    (p_0 + p_1, of_low + p_1 * n_low[:, None], of_high + p_1 * n_high[:, None]), 0, triple_sum
-                )
-                b_sum = b_sum * shrink + more[0]
-                min_low = min_low * shrink + more[1]
-                min_high = min_high * shrink + more[2]
+                place_min_low += p_1 * n_low[:, None]
+                place_min_high += p_1 * n_high[:, None]
+        b_sum *= shrink
         if HAS_SCORES:
             p_max = exported_max + (i_tiles + i_slot // BLOCK) * GROUP + o_group
             tl.store(p_max, b_max, mask=o_group < GROUP)
-    b_low = (b_low * UNIT_LOW + min_low[None, :]) / b_sum[None, :]
-    b_high = (b_high * UNIT_HIGH + min_high[None, :]) / b_sum[None, :]
+    b_sum += tl.sum(place_sums, 0)
+    b_low = (b_low * UNIT_LOW + tl.sum(place_min_low, 0)[None, :]) / b_sum[None, :]
+    b_high = (b_high * UNIT_HIGH + tl.sum(place_min_high, 0)[None, :]) / b_sum[None, :]
     b_lse = b_max + tl.log2(b_sum)
     o_part = i_query + o_group
     if not IS_SINGLE:
@@ -525,11 +526,13 @@ def attention_decode_kernel(
     tl.store(p_out, b_low.to(out.dtype.element_ty), mask=m_group)
     tl.store(p_out + HALF, b_high.to(out.dtype.element_ty), mask=m_group)
     if HAS_SCORES and IS_SINGLE:
-        # What other threads of this program exported is read from here on.
+        # What other threads of this program wrote is read from here on.
         tl.debug_barrier()
+        o_lane = tl.arange(0, LANES)
+        lane_lse = tl.load(lse + i_query + o_lane, mask=o_lane < GROUP, other=0.0) * 1.4426950408889634
         add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                          table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles,
-                         num_tiles, b_lse, GROUP, QUERIES, FORMAT != FULL, HAS_RING, BLOCK, SCORE_BLOCK)  # fmt: skip
+                         num_tiles, lane_lse, GROUP, LANES, FORMAT != FULL, HAS_RING, BLOCK)  # fmt: skip
 
 
 @triton.jit
@@ -554,13 +557,12 @@ def attention_combine_kernel(
     num_splits,
     NUM_KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
-    QUERIES: tl.constexpr,
+    LANES: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     IS_PAIRED: tl.constexpr,
     HAS_RING: tl.constexpr,
     HAS_SCORES: tl.constexpr,
     SPLIT_LEN: tl.constexpr,
-    SCORE_BLOCK: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Program i combines query head i of the group, and adds the scores of split i."""
@@ -599,22 +601,22 @@ def attention_combine_kernel(
         start = tl.maximum(i_part * SPLIT_LEN, begin // BLOCK * BLOCK)
         end = tl.minimum((i_part + 1) * SPLIT_LEN, length)
         if (start < end) | ((i_part == 0) & (ring_len > 0)):
-            o_group = tl.arange(0, QUERIES)
-            group_max = tl.full([QUERIES], float("-inf"), tl.float32)
-            group_sum = tl.zeros([QUERIES], tl.float32)
+            o_lane = tl.arange(0, LANES)
+            b_max = tl.full([LANES], float("-inf"), tl.float32)
+            b_sum = tl.zeros([LANES], tl.float32)
             for i_chunk in range(first, last, CHUNK):
-                m_split = (i_chunk + o_chunk < last)[:, None] & (o_group < GROUP)[None, :]
-                p_part = part_lse + ((i_query + o_group) * num_splits)[None, :] + (i_chunk + o_chunk)[:, None]
+                m_split = (i_chunk + o_chunk < last)[:, None] & (o_lane < GROUP)[None, :]
+                p_part = part_lse + ((i_query + o_lane) * num_splits)[None, :] + (i_chunk + o_chunk)[:, None]
                 b_part = tl.load(p_part, mask=m_split, other=float("-inf"))
-                new_max = tl.maximum(group_max, tl.max(b_part, 0))
-                group_sum = group_sum * tl.exp2(group_max - safe(new_max))
-                group_sum += tl.sum(tl.exp2(b_part - safe(new_max)[None, :]), 0)
-                group_max = new_max
-            b_lse = tl.where(o_group < GROUP, group_max + tl.log2(group_sum), 0.0)
+                new_max = tl.maximum(b_max, tl.max(b_part, 0))
+                b_sum = b_sum * tl.exp2(b_max - safe(new_max))
+                b_sum += tl.sum(tl.exp2(b_part - safe(new_max)[None, :]), 0)
+                b_max = new_max
+            b_lse = tl.where(o_lane < GROUP, b_max + tl.log2(b_sum), 0.0)
             i_tiles = (i_row * NUM_KV_HEADS + i_head) * (num_tiles + 1)
             add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                              table_stride, ring_table, begin, start, end, ring_len, i_part, i_head, i_row, i_tiles,
-                             num_tiles, b_lse, GROUP, QUERIES, IS_PAIRED, HAS_RING, BLOCK, SCORE_BLOCK)  # fmt: skip
+                             num_tiles, b_lse, GROUP, LANES, IS_PAIRED, HAS_RING, BLOCK)  # fmt: skip
 
 
 def launch_attention_decode(
@@ -673,12 +675,11 @@ def launch_attention_decode(
         "window": window,
         "NUM_KV_HEADS": pages.num_kv_heads,
         "GROUP": group,
-        "QUERIES": max(8, triton.next_power_of_2(group)),
+        "LANES": triton.next_power_of_2(group),
         "HAS_RING": ring is not None,
         "HAS_SCORES": has_scores,
         "SPLIT_LEN": split_len,
         "num_tiles": num_tiles,
-        "SCORE_BLOCK": min(512, split_len),
         "BLOCK": block,
     }
     keys, values = (plane if is_full else plane.view(torch.uint16) for plane in (pages.keys, pages.values))
@@ -704,6 +705,7 @@ def launch_attention_decode(
         ring_stride=page_stride(ring.pages.keys if ring else None),
         ranks_stride=page_stride(ranks.ranks if ranks else None),
         scale=scale * LOG2_E,
+        QUERIES=max(8, triton.next_power_of_2(group)),
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
         COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,

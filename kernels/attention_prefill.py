@@ -25,7 +25,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .attention_decode import FP8, FULL, INT4, INT8, LOG2_E, code_planes, page_stride, safe, triple_sum, unpacked_meta
+from .attention_decode import FP8, FULL, INT4, INT8, LOG2_E, code_planes, page_stride, safe, unpacked_meta
 from .hadamard import hadamard
 from .kv_pages import KVPages, read_pages
 
@@ -111,6 +111,11 @@ def visible(num_new: int, num_before: int, window: int, device: torch.device) ->
     o_key = torch.arange(num_before + num_new, device=device)
     is_visible = o_key <= o_query
     return is_visible & (o_key > o_query - window) if window else is_visible
+
+
+@triton.jit
+def triple_sum(a, b, c, x, y, z):
+    return a + x, b + y, c + z
 
 
 @triton.jit
