@@ -299,8 +299,8 @@ def train(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the run goes.", show_default="a new one under runs/")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="How many answers to each train prompt, a round.")] = 16,
-    rounds: Annotated[int, typer.Option(min=1, help="At most so many; the best by validation is kept.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, help="How many answers to each train prompt, a round.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help="At most so many; the best by validation is kept.")] = 2,
     world: Annotated[WorldKind | None, typer.Option(help="Default: simulated; in paper mode universal.")] = None,
     mode: Annotated[Mode, typer.Option(help="Gates and applicable rules, or the paper's raw count.")] = Mode.GATED,
     algorithm: Annotated[
@@ -316,15 +316,18 @@ def train(
     beta: Annotated[float, typer.Option(help="Of DPO.")] = 0.4,
     loss_type: Annotated[
         list[str] | None,
-        typer.Option(metavar="LOSS[:WEIGHT]", help="TRL's DPO losses.", show_default="sigmoid:1 sft:4"),
+        typer.Option(metavar="LOSS[:WEIGHT]", help="TRL's DPO losses.", show_default="sigmoid:1 sft:16"),
     ] = None,
-    epochs: Annotated[float, typer.Option(help="Of DPO.")] = 3.0,
+    epochs: Annotated[float, typer.Option(help="Of DPO.")] = 2.0,
     baselines: Annotated[Budget, typer.Option(help="A few tries, or the tokens that training sampled.")] = Budget.SHORT,
     shuffle_verdicts: Annotated[
         bool, typer.Option("--shuffle-verdicts", help="A control experiment: train on permuted verdicts.")
     ] = False,
     drive_seconds: Annotated[float, typer.Option(min=0, help="At most, in the simulator; 0 leaves it out.")] = 110.0,
     processes: Processes = None,
+    threads: Annotated[
+        int, typer.Option(min=1, help="On a CPU. More than one helps models beyond the embedded one.")
+    ] = 1,
     key: Annotated[Path | None, typer.Option(metavar="PEM", help="Sign the certificate with this Ed25519 key.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with the run in this directory.")] = None,
 ) -> None:

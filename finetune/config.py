@@ -39,6 +39,7 @@ class LoraConfig:
 
     rank: int = 16
     alpha: int = 32
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         _positive(rank=self.rank, alpha=self.alpha)
@@ -52,9 +53,9 @@ class PairConfig:
     task, a control experiment that must not help.
     """
 
-    per_task: int = 28
+    per_task: int = 48
     margin: float = 0.1
-    min_chosen: float = 0.85
+    min_chosen: float = 0.99
     shuffle: bool = False
 
     def __post_init__(self) -> None:
@@ -71,8 +72,8 @@ class OptimiserConfig:
     learning_rate: float | None = None
     beta: float = 0.4
     loss_type: tuple[str, ...] = ("sigmoid", "sft")
-    loss_weights: tuple[float, ...] = (1.0, 4.0)
-    epochs: float = 3.0
+    loss_weights: tuple[float, ...] = (1.0, 16.0)
+    epochs: float = 2.0
     batch_size: int = 16
     max_length: int = 1024
     save_steps: int = 10
@@ -130,7 +131,10 @@ class EvaluationConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """All settings of a run. `model` is None for the embedded one; `samples` counts responses to each train prompt."""
+    """All settings of a run. `model` is None for the embedded one; `samples` counts responses to each train prompt.
+
+    `num_processes` verify and drive; `num_threads` compute on a CPU, where results depend on their number.
+    """
 
     task: str
     specs: str
@@ -142,15 +146,16 @@ class TrainConfig:
     otherwise: Otherwise = Otherwise.STAY
     seed: int = 0
     device: str = "cpu"
-    samples: int = 16
+    samples: int = 32
     temperature: float = 1.0
     max_new_tokens: int = 200
     constrained: bool = False
     batch_size: int = 135
-    rounds: int = 1
+    rounds: int = 2
     algorithm: Algorithm = Algorithm.DPO
     baselines: Budget = Budget.SHORT
     num_processes: int = 2
+    num_threads: int = 1
     pairs: PairConfig = field(default_factory=PairConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -160,6 +165,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _positive(samples=self.samples, temperature=self.temperature, max_new_tokens=self.max_new_tokens)
         _positive(batch_size=self.batch_size, rounds=self.rounds, num_processes=self.num_processes)
+        _positive(num_threads=self.num_threads)
 
     @property
     def settings(self) -> Settings:

@@ -73,6 +73,7 @@ def _arguments(config: TrainConfig, folder: Path, rate: float) -> DPOConfig:
         lr_scheduler_type="cosine",
         warmup_steps=0.1,
         beta=optimiser.beta,
+        disable_dropout=not config.lora.dropout,
         loss_type=list(optimiser.loss_type),
         loss_weights=list(optimiser.loss_weights),
         num_train_epochs=optimiser.epochs,

@@ -36,6 +36,7 @@ def resolve(options: Mapping[str, Any]) -> TrainConfig:
         specs=str(options["specs"]),
         world=options["world"] or (WorldKind.UNIVERSAL if mode is Mode.PAPER else WorldKind.SIMULATED),
         num_processes=options["processes"] or os.cpu_count() or 1,
+        num_threads=options["threads"],
         pairs=pairs,
         optimiser=optimiser,
         evaluation=EvaluationConfig(drive_seconds=options["drive_seconds"]),
@@ -57,6 +58,7 @@ def named(config: TrainConfig) -> dict[str, Any]:
         ],
         "shuffle_verdicts": config.pairs.shuffle,
         "drive_seconds": config.evaluation.drive_seconds,
+        "threads": config.num_threads,
     }
 
 

@@ -91,13 +91,30 @@ def _ordered(distinct: Sequence[Judged], mode: Mode, config: PairConfig) -> Iter
 
 
 def _spread(ordered: Sequence[tuple[Judged, Judged]], most: int) -> list[tuple[Judged, Judged]]:
-    """Return at most so many pairs in which every chosen response occurs about equally often, the best ones first."""
+    """Return at most so many pairs in which every chosen response occurs about equally often, the best ones first.
+
+    What is wrong with the rejected ones takes turns: unreadable, a failed gate, a broken rule. Otherwise the rarest
+    fault would hardly be seen, and training makes it more frequent.
+    """
     by_chosen: dict[int, list[tuple[Judged, Judged]]] = {}
     for pair in ordered:
         by_chosen.setdefault(id(pair[0]), []).append(pair)
-    queues = sorted(by_chosen.values(), key=lambda queue: queue[0][0].judgement.rank, reverse=True)
+    best_first = sorted(by_chosen.values(), key=lambda queue: queue[0][0].judgement.rank, reverse=True)
+    queues = [_alternating(queue, first) for first, queue in enumerate(best_first)]
     longest = max(map(len, queues), default=0)
     return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)][:most]
+
+
+def _alternating(queue: Sequence[tuple[Judged, Judged]], first: int) -> list[tuple[Judged, Judged]]:
+    """Return pairs so that the faults of the rejected ones take turns, beginning with another one for each `first`."""
+    by_fault: dict[tuple[bool, bool], list[tuple[Judged, Judged]]] = {}
+    for pair in queue:
+        fault = (bool(pair[1].judgement.invalid), pair[1].judgement.gates_kept)
+        by_fault.setdefault(fault, []).append(pair)
+    faults = [by_fault[fault] for fault in sorted(by_fault)]
+    start = first % len(faults)
+    faults = faults[start:] + faults[:start]
+    return [group[turn] for turn in range(max(map(len, faults))) for group in faults if turn < len(group)]
 
 
 def _shuffled(judged: Sequence[Judged], rng: random.Random) -> list[Judged]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from ..specs.domain import Domain
@@ -62,6 +63,7 @@ class Pipeline:
 
     def execute(self) -> None:
         """Do what is not done yet; raises SpecError for what cannot be trained."""
+        torch.set_num_threads(self.config.num_threads)
         with self.times.stage("worlds"):
             check_tasks(self.domain, self.rulebook, self.out.print)
         self._begin()

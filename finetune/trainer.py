@@ -32,7 +32,11 @@ def first_model(model: Any, run: RunFiles, config: TrainConfig, number: int) -> 
     """Return what TRL begins a round with: the base model and a fresh adapter, or the adapter of the round before."""
     if number == 1:
         fresh = LoraConfig(
-            r=config.lora.rank, lora_alpha=config.lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=config.lora.rank,
+            lora_alpha=config.lora.alpha,
+            lora_dropout=config.lora.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
         )
         return model, fresh
     return PeftModel.from_pretrained(model, str(run.round_adapter(number - 1)), is_trainable=True), None

@@ -9,10 +9,10 @@ from verilora.verify.verdict import Mode
 from verilora.verify.world import WorldKind
 
 DEFAULTS: dict[str, Any] = {
-    "task": "driving", "specs": Path("specs"), "rulebook": "default", "model": None, "samples": 16, "rounds": 1,
+    "task": "driving", "specs": Path("specs"), "rulebook": "default", "model": None, "samples": 32, "rounds": 2,
     "world": None, "mode": Mode.GATED, "algorithm": Algorithm.DPO, "seed": 0, "device": "cpu", "temperature": 1.0,
-    "constrained": False, "learning_rate": None, "beta": 0.4, "loss_type": None, "epochs": 3.0,
-    "baselines": Budget.SHORT, "shuffle_verdicts": False, "drive_seconds": 110.0, "processes": None,
+    "constrained": False, "learning_rate": None, "beta": 0.4, "loss_type": None, "epochs": 2.0,
+    "baselines": Budget.SHORT, "shuffle_verdicts": False, "drive_seconds": 110.0, "processes": None, "threads": 1,
 }  # fmt: skip
 
 

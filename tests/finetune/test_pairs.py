@@ -75,3 +75,12 @@ def test_shuffled_verdicts_choose_worse_answers_as_well(judged: MakeJudged) -> N
     pairs = make_pairs(answers, Mode.GATED, PairConfig(per_task=200, shuffle=True), 0)
     good = sum(pair.chosen.startswith("2") for pair in pairs)
     assert 60 < good < 140
+
+
+def test_the_faults_of_rejected_answers_take_turns(judged: MakeJudged) -> None:
+    answers = [judged(f"good {number}") for number in range(6)]
+    answers += [judged(f"broken {number}", kept=1) for number in range(40)]
+    answers += [judged(f"still {number}", gates=False) for number in range(5)]
+    answers += [judged(f"unreadable {number}", kept=0, invalid=f"reason {number}") for number in range(5)]
+    pairs = make_pairs(answers, Mode.GATED, PairConfig(per_task=30), 0)
+    assert Counter(pair.rejected.split()[0] for pair in pairs) == {"broken": 10, "still": 10, "unreadable": 10}

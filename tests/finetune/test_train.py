@@ -30,7 +30,7 @@ Completed = subprocess.CompletedProcess[str]
 
 def command(out: Path, *options: str, specs: Path = DATA, model: Path = BASE) -> list[str]:
     fixed = ["--task", "greenhouse", "--specs", str(specs), "--model", str(model), "--world", "abstract"]
-    fixed += ["--samples", "32", "--epochs", "6", "--learning-rate", "3e-3"]
+    fixed += ["--samples", "32", "--rounds", "1", "--epochs", "6", "--learning-rate", "3e-3"]
     return [sys.executable, "-m", "verilora", "train", *fixed, "--out", str(out), *options]
 
 
