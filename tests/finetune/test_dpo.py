@@ -1,4 +1,4 @@
-"""Adapters of every supported architecture are trained by the real trainers, from random checkpoints or the tiny base."""
+"""Adapters of every supported architecture, trained by the real trainers from random checkpoints or the tiny base."""
 
 from collections.abc import Iterator
 from dataclasses import replace
