@@ -24,7 +24,7 @@ rescaled by the program itself if a row is one split, by a second kernel otherwi
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -52,11 +52,19 @@ class Config(NamedTuple):
     num_stages: int
 
 
+# Many short splits fill the chip, so a program is one warp; of a few long ones each needs more.
 CONFIGS: dict[KVFormat, Config] = {
     "full": Config(64, 4, 3),
-    "fp8": Config(64, 2, 3),
-    "int8": Config(64, 2, 3),
-    "int4": Config(64, 2, 3),
+    "fp8": Config(32, 1, 3),
+    "int8": Config(64, 1, 5),
+    "int4": Config(64, 1, 3),
+}
+LONG_SPLIT = 2048
+LONG_CONFIGS: dict[KVFormat, Config] = {
+    "full": Config(64, 4, 3),
+    "fp8": Config(128, 4, 5),
+    "int8": Config(128, 4, 5),
+    "int4": Config(128, 4, 5),
 }
 RANKS_CONFIG = Config(32, 4, 3)
 
@@ -249,48 +257,51 @@ def export(p_exported, b_p, GROUP: tl.constexpr, QUERIES: tl.constexpr, SLOTS: t
 
 
 @triton.jit
-def add_tile_scores(p_scores, m_slot, p_exported, p_max, b_lse, GROUP: tl.constexpr, LANES: tl.constexpr,
-                    SLOTS: tl.constexpr):  # fmt: skip
-    """Add the group's mean of p to the scores of a tile, from what it exported and the max it did it with."""
+def add_tile_scores(plane, i_page, plane_stride, i_head, o_slot, m_slot, exported, exported_max, i_tile, m_tile, b_lse,
+                    GROUP: tl.constexpr, LANES: tl.constexpr, TILES: tl.constexpr, SLOTS: tl.constexpr,
+                    BLOCK: tl.constexpr):  # fmt: skip
+    """Add the group's mean of p to the scores of tiles, from what they exported and the max they did it with.
+
+    All slots at once: the pass waits for memory, and does so once for each block of tiles.
+    """
     o_lane = tl.arange(0, LANES)
-    p_exported = p_exported + (tl.arange(0, SLOTS) * GROUP)[:, None] + o_lane[None, :]
-    if GROUP == LANES:
-        b_p = tl.load(p_exported).to(tl.float32)
-        b_max = tl.load(p_max + o_lane)
-    else:
-        b_p = tl.load(p_exported, mask=(o_lane < GROUP)[None, :], other=0.0).to(tl.float32)
-        b_max = tl.load(p_max + o_lane, mask=o_lane < GROUP, other=float("-inf"))
-    b_share = tl.exp2(b_max - b_lse) * (1.0 / (EXPORT_SCALE * GROUP))
+    m_lane = (o_lane < GROUP)[None, :] & m_tile[:, None]
+    p_exported = exported + (i_tile * (BLOCK * GROUP))[:, None, None]
+    p_exported = p_exported + (tl.arange(0, SLOTS) * GROUP)[None, :, None] + o_lane[None, None, :]
+    b_p = tl.load(p_exported, mask=m_lane[:, None, :], other=0.0).to(tl.float32)
+    b_max = tl.load(exported_max + (i_tile * GROUP)[:, None] + o_lane[None, :], mask=m_lane, other=float("-inf"))
+    b_share = tl.exp2(b_max - b_lse[None, :]) * (1.0 / (EXPORT_SCALE * GROUP))
+    p_scores = plane + i_page * plane_stride + i_head * 32 + o_slot % 32
     b_scores = tl.load(p_scores, mask=m_slot, other=0.0)
-    tl.store(p_scores, b_scores + tl.sum(b_p * b_share[None, :], 1), mask=m_slot)
+    tl.store(p_scores, b_scores + tl.sum(b_p * b_share[:, None, :], 2), mask=m_slot)
 
 
 @triton.jit
 def add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                      table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles, num_tiles,
-                     b_lse, GROUP: tl.constexpr, LANES: tl.constexpr, IS_PAIRED: tl.constexpr,
+                     b_lse, GROUP: tl.constexpr, LANES: tl.constexpr, TILES: tl.constexpr, IS_PAIRED: tl.constexpr,
                      HAS_RING: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """Add the scores of a split's slots from what it exported; split 0 has the ring."""
-    o_tile = tl.arange(0, BLOCK)
+    o_place = tl.arange(0, BLOCK)
     if IS_PAIRED:
         # Where slots go in pairs, a tile's even ones were exported before its odd ones.
-        o_tile = (o_tile % (BLOCK // 2)) * 2 + o_tile // (BLOCK // 2)
-    for i_slot in tl.range(start, end, BLOCK, num_stages=3):
-        o_slot = i_slot + o_tile
+        o_place = (o_place % (BLOCK // 2)) * 2 + o_place // (BLOCK // 2)
+    o_tile = tl.arange(0, TILES)
+    for i_slot in range(start, end, TILES * BLOCK):
+        o_slot = (i_slot + o_tile * BLOCK)[:, None] + o_place[None, :]
         m_slot = (o_slot >= begin) & (o_slot < end)
         i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
-        p_scores = scores + i_page * scores_stride + i_head * 32 + o_slot % 32
-        i_tile = i_tiles + i_slot // BLOCK
-        add_tile_scores(p_scores, m_slot, exported + i_tile * (BLOCK * GROUP), exported_max + i_tile * GROUP, b_lse,
-                        GROUP, LANES, BLOCK)  # fmt: skip
+        add_tile_scores(scores, i_page, scores_stride, i_head, o_slot, m_slot, exported, exported_max,
+                        i_tiles + i_slot // BLOCK + o_tile, i_slot + o_tile * BLOCK < end, b_lse, GROUP, LANES, TILES,
+                        BLOCK, BLOCK)  # fmt: skip
     if HAS_RING:  # noqa: SIM102 (a constant, then a value)
         if (i_split == 0) & (ring_len > 0):
-            o_slot = tl.arange(0, 32)
-            i_page = tl.load(ring_table + i_row).to(tl.int64)
-            p_scores = ring_scores + i_page * ring_scores_stride + i_head * 32 + o_slot
-            i_tile = i_tiles + num_tiles
-            add_tile_scores(p_scores, o_slot < ring_len, exported + i_tile * (BLOCK * GROUP),
-                            exported_max + i_tile * GROUP, b_lse, GROUP, LANES, 32)  # fmt: skip
+            o_slot = tl.arange(0, 32)[None, :]
+            o_one = tl.arange(0, 1)
+            i_page = tl.load(ring_table + i_row + o_slot * 0).to(tl.int64)
+            add_tile_scores(ring_scores, i_page, ring_scores_stride, i_head, o_slot, o_slot < ring_len, exported,
+                            exported_max, i_tiles + num_tiles + o_one, o_one == 0, b_lse, GROUP, LANES, 1, 32,
+                            BLOCK)  # fmt: skip
 
 
 @triton.jit
@@ -349,6 +360,7 @@ def attention_decode_kernel(
     GROUP: tl.constexpr,
     QUERIES: tl.constexpr,
     LANES: tl.constexpr,
+    TILES: tl.constexpr,
     HALF: tl.constexpr,
     FORMAT: tl.constexpr,
     COMPUTE: tl.constexpr,
@@ -532,7 +544,7 @@ def attention_decode_kernel(
         lane_lse = tl.load(lse + i_query + o_lane, mask=o_lane < GROUP, other=0.0) * 1.4426950408889634
         add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                          table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles,
-                         num_tiles, lane_lse, GROUP, LANES, FORMAT != FULL, HAS_RING, BLOCK)  # fmt: skip
+                         num_tiles, lane_lse, GROUP, LANES, TILES, FORMAT != FULL, HAS_RING, BLOCK)  # fmt: skip
 
 
 @triton.jit
@@ -558,6 +570,7 @@ def attention_combine_kernel(
     NUM_KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
     LANES: tl.constexpr,
+    TILES: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     IS_PAIRED: tl.constexpr,
     HAS_RING: tl.constexpr,
@@ -616,7 +629,7 @@ def attention_combine_kernel(
             i_tiles = (i_row * NUM_KV_HEADS + i_head) * (num_tiles + 1)
             add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                              table_stride, ring_table, begin, start, end, ring_len, i_part, i_head, i_row, i_tiles,
-                             num_tiles, b_lse, GROUP, LANES, IS_PAIRED, HAS_RING, BLOCK)  # fmt: skip
+                             num_tiles, b_lse, GROUP, LANES, TILES, IS_PAIRED, HAS_RING, BLOCK)  # fmt: skip
 
 
 def launch_attention_decode(
@@ -635,9 +648,10 @@ def launch_attention_decode(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp by the kernels."""
     check(q, pages, table, lens, ring=ring, has_scores=has_scores, ranks=ranks, window=window)
-    block, num_warps, num_stages = config or (RANKS_CONFIG if ranks else CONFIGS[pages.format])
-    if split_len % block:
-        raise ValueError(f"split_len, got {split_len}, expected a multiple of {block}")
+    by_format = LONG_CONFIGS if split_len >= LONG_SPLIT else CONFIGS
+    block, num_warps, num_stages = config or (RANKS_CONFIG if ranks else by_format[pages.format])
+    if split_len % block or split_len & (split_len - 1):
+        raise ValueError(f"split_len, got {split_len}, expected a power of two from {block}")
     num_rows, num_heads, head_dim = q.shape
     num_slots = table.shape[1] * PAGE_SIZE
     num_splits = max(triton.cdiv(num_slots, split_len), 1)
@@ -706,6 +720,8 @@ def launch_attention_decode(
         ranks_stride=page_stride(ranks.ranks if ranks else None),
         scale=scale * LOG2_E,
         QUERIES=max(8, triton.next_power_of_2(group)),
+        # Eight slots a thread.
+        TILES=max(1, min(256 * num_warps, split_len) // block),
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
         COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
@@ -724,6 +740,7 @@ def launch_attention_decode(
             part_out=part_out,
             part_lse=part_lse,
             num_splits=num_splits,
+            TILES=max(1, min(1024, split_len) // block),
             HEAD_DIM=head_dim,
             IS_PAIRED=not is_full,
             num_warps=4,
@@ -779,7 +796,14 @@ def attention_decode(
     ring: Ring | None = None,
     has_scores: bool = False,
     ranks: CacheRanks | None = None,
+    split_len: int = SPLIT_LEN,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the attended values and the log-sum-exp; see the module's semantics."""
-    attend = launch_attention_decode if q.is_cuda else attention_decode_reference
-    return attend(q, pages, table, lens, scale=scale, window=window, ring=ring, has_scores=has_scores, ranks=ranks)
+    """Return the attended values and the log-sum-exp; see the module's semantics.
+
+    `split_len` is a power of two that a policy fixes: a row's bits depend on it. Caches with a budget do best with one
+    split.
+    """
+    options: dict[str, Any] = {"scale": scale, "window": window, "ring": ring, "has_scores": has_scores, "ranks": ranks}
+    if not q.is_cuda:
+        return attention_decode_reference(q, pages, table, lens, **options)
+    return launch_attention_decode(q, pages, table, lens, split_len=split_len, **options)

@@ -40,7 +40,7 @@ class Config(NamedTuple):
 
 
 CONFIG = Config(64, 64, 4, 3)
-PREFIX_CONFIG = Config(128, 64, 8, 3)
+PREFIX_CONFIG = Config(64, 64, 4, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

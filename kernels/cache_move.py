@@ -81,12 +81,11 @@ def cache_errors_reference(source: KVPages, slots: torch.Tensor, format: str, *,
 
 @triton.jit
 def loaded_halves(plane, plane_stride, i_slot, m_head, HEADS: tl.constexpr, HALF: tl.constexpr):
-    """Return both halves of all heads' vectors in slots of their own, in fp32."""
+    """Return both halves of all heads' vectors in slots of their own."""
     o_head, o_dim = tl.arange(0, HEADS), tl.arange(0, HALF)
     i_page, o_slot = (tl.maximum(i_slot, 0) // 32).to(tl.int64), tl.maximum(i_slot, 0) % 32
     p_low = plane + (i_page * plane_stride + (o_head * 32 + o_slot) * (2 * HALF))[:, None] + o_dim[None, :]
-    low = tl.load(p_low, mask=m_head[:, None], other=0.0).to(tl.float32)
-    return low, tl.load(p_low + HALF, mask=m_head[:, None], other=0.0).to(tl.float32)
+    return tl.load(p_low, mask=m_head[:, None], other=0.0), tl.load(p_low + HALF, mask=m_head[:, None], other=0.0)
 
 
 @triton.jit
@@ -154,6 +153,8 @@ def cache_move_kernel(
     v_low, v_high = loaded_halves(source_values, source_stride, i_source, m_head, HEADS, HALF)
     if ROTATE:
         k_low, k_high = rotated_halves(k_low, k_high, HALF)
+    k_low, k_high = k_low.to(tl.float32), k_high.to(tl.float32)
+    v_low, v_high = v_low.to(tl.float32), v_high.to(tl.float32)
     if HAS_TARGET:
         k_error, v_error = stored_token(k_low, k_high, v_low, v_high, i_target, m_head, target_keys, target_values,
                                         key_meta, value_meta, target_keys_stride, target_values_stride, meta_stride,
@@ -251,6 +252,8 @@ def launch_cache_move(
             HAS_TARGET=True,
             HAS_SIDE=has_side,
             num_warps=4,
+            # So that codes are those of the reference, to the bit.
+            enable_fp_fusion=False,
         )
     return errors
 
@@ -299,6 +302,7 @@ def launch_cache_errors(source: KVPages, slots: torch.Tensor, format: str, *, ro
             HAS_TARGET=False,
             HAS_SIDE=False,
             num_warps=4,
+            enable_fp_fusion=False,
         )
     return errors
 

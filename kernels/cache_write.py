@@ -236,12 +236,13 @@ def cache_write_kernel(
     o_dim = tl.arange(0, HALF)
     p_key = keys + i_token * keys_token_stride + (o_head * keys_head_stride)[:, None] + o_dim[None, :]
     p_value = values + i_token * values_token_stride + (o_head * values_head_stride)[:, None] + o_dim[None, :]
-    k_low = tl.load(p_key, mask=m_real[:, None], other=0.0).to(tl.float32)
-    k_high = tl.load(p_key + HALF, mask=m_real[:, None], other=0.0).to(tl.float32)
+    k_low = tl.load(p_key, mask=m_real[:, None], other=0.0)
+    k_high = tl.load(p_key + HALF, mask=m_real[:, None], other=0.0)
     v_low = tl.load(p_value, mask=m_real[:, None], other=0.0).to(tl.float32)
     v_high = tl.load(p_value + HALF, mask=m_real[:, None], other=0.0).to(tl.float32)
     if ROTATE:
         k_low, k_high = rotated_halves(k_low, k_high, HALF)
+    k_low, k_high = k_low.to(tl.float32), k_high.to(tl.float32)
     k_error, v_error = stored_token(k_low, k_high, v_low, v_high, i_slot, m_head, page_keys, page_values, key_meta,
                                     value_meta, page_keys_stride, page_values_stride, meta_stride, HEADS, HALF, FORMAT,
                                     BITS)  # fmt: skip
@@ -318,6 +319,8 @@ def launch_cache_write(
         HAS_SIDE=has_side,
         HAS_RANGES=error_ranges is not None,
         num_warps=4,
+        # So that codes are those of the reference, to the bit.
+        enable_fp_fusion=False,
     )
     return errors
 

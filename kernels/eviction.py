@@ -140,8 +140,40 @@ def smallest(b_key, m_open, wanted):
 
 
 @triton.jit
+def attention_range_kernel(
+    ranges,
+    scores,
+    positions,
+    table,
+    lens,
+    seen,
+    side_stride,
+    table_stride,
+    NUM_KV_HEADS: tl.constexpr,
+    IS_LOG: tl.constexpr,
+    SLOTS: tl.constexpr,
+):
+    """Write the least and the largest attention of each head of each row."""
+    i_head, i_row = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    length = tl.load(lens + i_row)
+    if length <= 0:
+        return
+    o_slot = tl.arange(0, SLOTS)
+    m_slot = o_slot < length
+    i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
+    o_side = i_page * side_stride + i_head * 32 + o_slot % 32
+    b_position = tl.load(positions + o_side, mask=m_slot, other=-1)
+    b_scores = tl.load(scores + o_side, mask=m_slot, other=0.0)
+    b_attention = attention_of(b_scores, tl.load(seen + i_row) - b_position, IS_LOG)
+    p_range = ranges + (i_row * NUM_KV_HEADS + i_head) * 2
+    tl.store(p_range, tl.min(tl.where(b_position >= 0, b_attention, float("inf")), 0))
+    tl.store(p_range + 1, tl.max(tl.where(b_position >= 0, b_attention, float("-inf")), 0))
+
+
+@triton.jit
 def eviction_kernel(
     victims,
+    ranges,
     scores,
     friendliness,
     positions,
@@ -156,6 +188,7 @@ def eviction_kernel(
     alpha,
     num_pinned,
     NUM_KV_HEADS: tl.constexpr,
+    HEADS: tl.constexpr,
     COUNT: tl.constexpr,
     COUNT_BLOCK: tl.constexpr,
     IS_LOG: tl.constexpr,
@@ -173,14 +206,10 @@ def eviction_kernel(
     m_slot = o_slot < length
     i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
     o_side = i_page * side_stride + o_slot % 32
-    lowest = float("inf")
-    highest = float("-inf")
-    for i_other in range(NUM_KV_HEADS):
-        b_position = tl.load(positions + o_side + i_other * 32, mask=m_slot, other=-1)
-        b_scores = tl.load(scores + o_side + i_other * 32, mask=m_slot, other=0.0)
-        b_attention = attention_of(b_scores, num_seen - b_position, IS_LOG)
-        lowest = tl.minimum(lowest, tl.min(tl.where(b_position >= 0, b_attention, float("inf")), 0))
-        highest = tl.maximum(highest, tl.max(tl.where(b_position >= 0, b_attention, float("-inf")), 0))
+    o_head = tl.arange(0, HEADS)
+    p_range = ranges + (i_row * NUM_KV_HEADS + o_head) * 2
+    lowest = tl.min(tl.load(p_range, mask=o_head < NUM_KV_HEADS, other=float("inf")), 0)
+    highest = tl.max(tl.load(p_range + 1, mask=o_head < NUM_KV_HEADS, other=float("-inf")), 0)
     b_position = tl.load(positions + o_side + i_head * 32, mask=m_slot, other=-1)
     b_scores = tl.load(scores + o_side + i_head * 32, mask=m_slot, other=0.0)
     o_friendly = i_page * friendliness_stride + i_head * 32 + o_slot % 32
@@ -225,29 +254,36 @@ def launch_eviction(
     if table.stride(1) != 1:
         raise ValueError(f"table, got strides {table.stride()}, expected contiguous rows")
     victims = torch.empty(num_rows, pages.num_kv_heads, count, dtype=torch.int32, device=table.device)
+    ranges = torch.empty(num_rows, pages.num_kv_heads, 2, dtype=torch.float32, device=table.device)
     slots = triton.next_power_of_2(num_slots)
+    shared = {
+        "ranges": ranges,
+        "scores": pages.scores,
+        "positions": pages.positions,
+        "table": table,
+        "lens": lens,
+        "seen": seen,
+        "side_stride": pages.scores.stride(0),
+        "table_stride": table.stride(0),
+        "NUM_KV_HEADS": pages.num_kv_heads,
+        "IS_LOG": rule.is_log,
+        "SLOTS": slots,
+        "num_warps": max(4, min(16, slots // 256)),
+    }
     if num_rows:
+        attention_range_kernel[(pages.num_kv_heads, num_rows)](**shared)
         eviction_kernel[(pages.num_kv_heads, num_rows)](
             victims=victims,
-            scores=pages.scores,
             friendliness=pages.friendliness,
-            positions=pages.positions,
-            table=table,
-            lens=lens,
-            seen=seen,
             heavy=heavy,
             recent=recent,
-            side_stride=pages.scores.stride(0),
             friendliness_stride=pages.friendliness.stride(0),
-            table_stride=table.stride(0),
             alpha=rule.alpha,
             num_pinned=rule.num_pinned,
-            NUM_KV_HEADS=pages.num_kv_heads,
+            HEADS=triton.next_power_of_2(pages.num_kv_heads),
             COUNT=count,
             COUNT_BLOCK=triton.next_power_of_2(count),
-            IS_LOG=rule.is_log,
-            SLOTS=slots,
-            num_warps=max(4, min(16, slots // 512)),
+            **shared,
         )
     return victims
 

@@ -2,7 +2,7 @@
 
 Semantics, for each half x of a vector (64 dims of 128):
     minimum = fp16(min(x)); scale = fp16((max(x) - minimum) / (2 ** bits - 1))
-    codes = clamp(round((x - minimum) / scale), 0, 2 ** bits - 1);  x^ = codes * scale + minimum
+    codes = clamp(round((x - minimum) * (1 / scale)), 0, 2 ** bits - 1);  x^ = codes * scale + minimum
     error = || x^ - x ||  over the whole vector
 
 x      [num_tokens, num_kv_heads, head_dim], fp32, fp16 or bf16, last dim contiguous
@@ -54,8 +54,9 @@ def kv_quantize_reference(x: torch.Tensor, bits: int, *, rotate: bool = False) -
         x = hadamard_reference(x)
     halves = x.reshape(*x.shape[:-1], 2, -1)
     minimum = halves.amin(-1).half()
-    scale = ((halves.amax(-1) - minimum.float()) / (2**bits - 1)).half()
-    codes = ((halves - minimum.float()[..., None]) / scale.float()[..., None].clamp(min=1e-30) + 0.5).floor()
+    scale = ((halves.amax(-1) - minimum.float()) * (1 / (2**bits - 1))).half()
+    inverse = torch.reciprocal(scale.float().clamp(min=1e-30))
+    codes = ((halves - minimum.float()[..., None]) * inverse[..., None] + 0.5).floor()
     codes = codes.clamp(0, 2**bits - 1).to(torch.uint8).flatten(-2)
     meta = torch.stack([scale, minimum], dim=-1).flatten(-2)
     packed = packed_nibbles(codes) if bits == 4 else codes
@@ -85,10 +86,9 @@ def half_codes(x, BITS: tl.constexpr):
     """Return codes, scale and minimum of rows x [num_rows, head_dim / 2], all fp32, and each row's squared error."""
     levels: tl.constexpr = 2**BITS - 1
     minimum = tl.min(x, 1).to(tl.float16).to(tl.float32)
-    scale = tl.div_rn(tl.max(x, 1) - minimum, tl.full(minimum.shape, levels, tl.float32))
-    scale = scale.to(tl.float16).to(tl.float32)
-    divisor = tl.broadcast_to(tl.maximum(scale, 1e-30)[:, None], x.shape)
-    codes = tl.floor(tl.div_rn(x - minimum[:, None], divisor) + 0.5)
+    scale = ((tl.max(x, 1) - minimum) * (1.0 / levels)).to(tl.float16).to(tl.float32)
+    inverse = tl.div_rn(tl.full(scale.shape, 1.0, tl.float32), tl.maximum(scale, 1e-30))
+    codes = tl.floor((x - minimum[:, None]) * inverse[:, None] + 0.5)
     codes = tl.minimum(tl.maximum(codes, 0.0), levels)
     missed = codes * scale[:, None] + minimum[:, None] - x
     return codes, scale, minimum, tl.sum(missed * missed, 1)
@@ -117,13 +117,16 @@ def fp8_codes(x):
 
 @triton.jit
 def rotated_halves(x_low, x_high, HALF: tl.constexpr):
-    """Return both halves of rows turned by the Hadamard matrix; the block has at least 16 rows."""
+    """Return both halves of rows turned by the Hadamard matrix, in fp32; the block has at least 16 rows.
+
+    In the type that the rows come in: the signs are exact, and so are the products.
+    """
     o_dim = tl.arange(0, HALF)
-    matrix = signs(o_dim, o_dim, tl.float32)
-    sum_low = tl.dot(x_low + x_high, matrix, input_precision="ieee")
-    sum_high = tl.dot(x_low - x_high, matrix, input_precision="ieee")
+    matrix = signs(o_dim, o_dim, x_low.dtype)
+    from_low = tl.dot(x_low, matrix, input_precision="ieee")
+    from_high = tl.dot(x_high, matrix, input_precision="ieee")
     norm: tl.constexpr = (2 * HALF) ** -0.5
-    return sum_low * norm, sum_high * norm
+    return (from_low + from_high) * norm, (from_low - from_high) * norm
 
 
 @triton.jit
@@ -146,10 +149,11 @@ def kv_quantize_kernel(
     o_dim = tl.arange(0, HALF)
     o_x = (o_row // NUM_KV_HEADS) * token_stride + (o_row % NUM_KV_HEADS) * head_stride
     p_x = x + o_x[:, None] + o_dim[None, :]
-    x_low = tl.load(p_x, mask=m_row[:, None], other=0.0).to(tl.float32)
-    x_high = tl.load(p_x + HALF, mask=m_row[:, None], other=0.0).to(tl.float32)
+    x_low = tl.load(p_x, mask=m_row[:, None], other=0.0)
+    x_high = tl.load(p_x + HALF, mask=m_row[:, None], other=0.0)
     if ROTATE:
         x_low, x_high = rotated_halves(x_low, x_high, HALF)
+    x_low, x_high = x_low.to(tl.float32), x_high.to(tl.float32)
     c_low, scale_low, min_low, e_low = half_codes(x_low, BITS)
     c_high, scale_high, min_high, e_high = half_codes(x_high, BITS)
     tl.store(meta + o_row, packed_meta(scale_low, min_low, scale_high, min_high), mask=m_row)
@@ -192,6 +196,8 @@ def launch_kv_quantize(x: torch.Tensor, bits: int, *, rotate: bool = False) -> Q
             ROTATE=rotate,
             BLOCK=block,
             num_warps=4,
+            # So that codes are those of the reference, to the bit.
+            enable_fp_fusion=False,
         )
     return Quantized(codes, meta, error)
 

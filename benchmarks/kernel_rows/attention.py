@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from verilora.kernels.attention_decode import attention_decode, attention_decode_reference
+from verilora.kernels.attention_decode import SPLIT_LEN, attention_decode, attention_decode_reference
 from verilora.kernels.attention_prefill import Prefix, attention_prefill, attention_prefill_reference
 from verilora.kernels.attention_scores import attention_scores, attention_scores_reference
 from verilora.kernels.cache_write import cache_write
@@ -20,6 +20,7 @@ from kernel_rows.row import Case, Row
 NUM_ROWS, NUM_KV_HEADS, GROUP, HEAD_DIM = 32, 8, 4, 128
 NUM_HEADS = NUM_KV_HEADS * GROUP
 SCALE = HEAD_DIM**-0.5
+FORMAT_NAMES: dict[KVFormat, str] = {"full": "bf16", "int4": "int4"}
 Cache = tuple[KVPages, torch.Tensor, torch.Tensor]
 
 
@@ -47,23 +48,27 @@ def cache_bytes(format: KVFormat, num_slots: int) -> float:
     return kv_page_bytes(format, NUM_KV_HEADS, HEAD_DIM, torch.bfloat16) / PAGE_SIZE * num_slots
 
 
-def decode(format: KVFormat, num_slots: int, *, has_scores: bool = False) -> Callable[[], Case]:
+def decode(
+    format: KVFormat, num_slots: int, *, has_scores: bool = False, split_len: int = SPLIT_LEN
+) -> Callable[[], Case]:
     def make() -> Case:
         cache, q = make_cache(format, NUM_ROWS, num_slots), random(NUM_ROWS, NUM_HEADS, HEAD_DIM)
         pages, table, lens = cache
 
         def run() -> object:
-            return attention_decode(q, *cache, scale=SCALE, has_scores=has_scores)
+            return attention_decode(q, *cache, scale=SCALE, has_scores=has_scores, split_len=split_len)
 
         def error() -> float:
             found = replace(pages, scores=torch.zeros_like(pages.scores))
             expected = replace(pages, scores=torch.zeros_like(pages.scores))
-            out, _ = attention_decode(q, found, table, lens, scale=SCALE, has_scores=has_scores)
+            out, _ = attention_decode(q, found, table, lens, scale=SCALE, has_scores=has_scores, split_len=split_len)
             wanted, _ = attention_decode_reference(q, expected, table, lens, scale=SCALE, has_scores=has_scores)
             # Scores within 1e-3 of theirs, outputs within the 8e-3 that bf16 gives.
             return max(distance(out, wanted), 8 * distance(found.scores, expected.scores) if has_scores else 0.0)
 
-        plain = {"without scores": lambda: attention_decode(q, *cache, scale=SCALE)} if has_scores else {}
+        def without() -> object:
+            return attention_decode(q, *cache, scale=SCALE, split_len=split_len)
+
         num_tokens = NUM_ROWS * num_slots
         return Case(
             run=run,
@@ -71,7 +76,7 @@ def decode(format: KVFormat, num_slots: int, *, has_scores: bool = False) -> Cal
             tolerance=8e-3,
             num_bytes=cache_bytes(format, num_tokens) + (8 * NUM_KV_HEADS * num_tokens if has_scores else 0),
             num_flops=4 * num_tokens * NUM_HEADS * HEAD_DIM,
-            baselines=plain,
+            baselines={"without scores": without} if has_scores else {},
         )
 
     return make
@@ -168,10 +173,17 @@ ROWS = [
     Row(name="decode attention fp8, 32 x 8192", make=decode("fp8", 8192)),
     Row(name="decode attention int8, 32 x 8192", make=decode("int8", 8192)),
     Row(name="decode attention int4, 32 x 8192", make=decode("int4", 8192), target_us=119),
-    Row(name="decode attention int4, 32 x 1632", make=decode("int4", 1632)),
     Row(name="decode attention bf16 with scores, 32 x 8192", make=decode("full", 8192, has_scores=True)),
     Row(name="decode attention int4 with scores, 32 x 8192", make=decode("int4", 8192, has_scores=True)),
-    Row(name="decode attention int4 with scores, 32 x 1632", make=decode("int4", 1632, has_scores=True)),
+    *[
+        Row(
+            name=f"decode attention {name}{' with scores' if has_scores else ''}, one split, 32 x {num_slots}",
+            make=decode(format, num_slots, has_scores=has_scores, split_len=split_len),
+        )
+        for format, name in FORMAT_NAMES.items()
+        for num_slots, split_len in ((1632, 2048), (8192, 8192))
+        for has_scores in (False, True)
+    ],
     Row(name="prefill attention, 8192 tokens", make=prefill(8192)),
     Row(name="prefill attention, 2048 tokens after 6144 in bf16", make=prefill(2048, "full", 6144)),
     Row(name="prefill attention, 2048 tokens after 6144 in int4", make=prefill(2048, "int4", 6144)),

@@ -186,12 +186,12 @@ def test_a_flush_overwrites_the_victims_and_nothing_else(device: str) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("format", FORMATS)
 def test_real_shapes(format: KVFormat) -> None:
-    source, out_of, into = source_and_slots(2047, 8, 128, torch.bfloat16, "cuda")
+    source, out_of, into = source_and_slots(2048, 8, 128, torch.bfloat16, "cuda")
     ranges = torch.tensor([[0.5, 2.0, 0.5, 2.0]], device="cuda")
     found, expected = (
         poisoned_pages(format, 64, 8, 128, dtype=torch.bfloat16, device="cuda", has_side_planes=True) for _ in range(2)
     )
-    options: dict[str, Any] = {"error_ranges": ranges, "entries_per_range": 2047}
+    options: dict[str, Any] = {"error_ranges": ranges, "entries_per_range": 2048}
     errors = cache_move(source, found, out_of, into, **options)
     expected_errors = cache_move_reference(source, expected, out_of, into, **options)
     assert torch.allclose(errors, expected_errors, rtol=1e-5, atol=1e-6, equal_nan=True)

@@ -2,7 +2,7 @@
 
 import triton.language as tl
 
-from verilora.kernels.attention_decode import CONFIGS, RANKS_CONFIG
+from verilora.kernels.attention_decode import CONFIGS, LONG_CONFIGS, RANKS_CONFIG
 
 FORMATS = ("full", "fp8", "int8", "int4")
 STRIDES = ("keys", "values", "meta", "scores", "ring", "ring_scores", "ranks", "table")
@@ -13,7 +13,7 @@ def attend(
 ) -> dict[str, object]:
     """Return a row; `has_side` asks for a ring and scores."""
     is_full, has_meta = format == "full", format in ("int8", "int4")
-    block, num_warps, num_stages = RANKS_CONFIG if has_ranks else CONFIGS[format]
+    block, num_warps, num_stages = RANKS_CONFIG if has_ranks else (LONG_CONFIGS if is_single else CONFIGS)[format]
     page = "*bf16" if is_full else "*u16"
     optional = {
         "exported": ("*fp16", has_side),
@@ -51,6 +51,7 @@ def attend(
             "GROUP": 4,
             "QUERIES": 8,
             "LANES": 4,
+            "TILES": 256 * num_warps // block,
             "HALF": 64,
             "FORMAT": FORMATS.index(format),
             "COMPUTE": tl.bfloat16 if is_full else tl.float16,
@@ -59,7 +60,7 @@ def attend(
             "HAS_RING": has_side,
             "HAS_RANKS": has_ranks,
             "HAS_SCORES": has_side,
-            "SPLIT_LEN": 8192 if is_single else 1024,
+            "SPLIT_LEN": 2048 if is_single else 1024,
             "BLOCK": block,
             "STAGES": num_stages,
         },
@@ -95,12 +96,13 @@ COMBINE = {
         "NUM_KV_HEADS": 8,
         "GROUP": 4,
         "LANES": 4,
+        "TILES": 1024 // CONFIGS["int4"].block,
         "HEAD_DIM": 128,
         "IS_PAIRED": True,
         "HAS_RING": True,
         "HAS_SCORES": True,
         "SPLIT_LEN": 1024,
-        "BLOCK": 128,
+        "BLOCK": CONFIGS["int4"].block,
     },
     "options": {"num_warps": 4},
     "note": "ring, scores",

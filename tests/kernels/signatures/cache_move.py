@@ -40,7 +40,7 @@ ROWS = [
             "HAS_TARGET": has_target,
             "HAS_SIDE": has_target,
         },
-        "options": {"num_warps": 4},
+        "options": {"num_warps": 4, "enable_fp_fusion": False},
         "targets": targets,
         "note": "into int4" if has_target else "errors only",
     }

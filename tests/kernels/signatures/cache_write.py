@@ -39,7 +39,7 @@ def write(format: str, targets: tuple[int, ...]) -> dict[str, object]:
             "HAS_SIDE": True,
             "HAS_RANGES": True,
         },
-        "options": {"num_warps": 4},
+        "options": {"num_warps": 4, "enable_fp_fusion": False},
         "targets": targets,
         "note": format,
     }
