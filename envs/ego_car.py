@@ -8,12 +8,12 @@ from highway_env.vehicle.objects import RoadObject
 
 from .fault import is_at_fault
 from .path import Path
-from .path_car import MAX_BRAKING, PathCar
+from .path_car import PathCar
 
 MAX_ACCELERATION = 3.0
 """The strongest acceleration in m/s²."""
 STARTING_SPEED = 4.0
-"""What others expect, in m/s, of the ego while it is told to move."""
+"""The least speed in m/s that others expect of the ego before its line: it may start at any moment."""
 HEADWAY = 1.0
 """The time in seconds in which the ego closes up on a slower car in its exit lane."""
 STOP = "stop"
@@ -25,7 +25,7 @@ class EgoCar(PathCar):
     "stop" drives up to the next line and halts there; a car that is past its last line, or too close to it to halt
     with `MAX_BRAKING`, clears the junction instead. A manoeuvre takes that path as long as it leads on from the
     current lane and a line lies ahead; otherwise the old one stays. It watches no other car, except a slower one ahead
-    in its exit lane.
+    of it beyond the junction.
     """
 
     color = (50, 200, 0)
@@ -39,8 +39,8 @@ class EgoCar(PathCar):
 
     @property
     def is_moving_on(self) -> bool:
-        """Whether its command is a manoeuvre."""
-        return self.command != STOP
+        """Whether its command is a manoeuvre, or it is too close to its line to halt there."""
+        return self.command != STOP or not self._can_halt()
 
     @property
     def bound(self) -> float:
@@ -50,7 +50,7 @@ class EgoCar(PathCar):
     @property
     def approach_speed(self) -> float:
         """How fast others must expect it at the junction, in m/s."""
-        return max(float(self.speed), STARTING_SPEED) if self.is_moving_on else float(self.speed)
+        return max(float(self.speed), STARTING_SPEED)
 
     @property
     def line_distance(self) -> float:
@@ -79,8 +79,7 @@ class EgoCar(PathCar):
         self.steer(acceleration)
 
     def _can_halt(self) -> bool:
-        way = self.speed**2 / (2 * MAX_BRAKING) + self.speed * self.road.time_step
-        return bool(way <= self.next_gate - self.front)
+        return self.braking_distance <= self.next_gate - self.front
 
     def on_state_update(self) -> None:
         """Update lane, progress and the number of lines passed."""
@@ -100,9 +99,12 @@ class EgoCar(PathCar):
         self.at_fault = bool(self.crashed and is_at_fault(self, other))
 
     def _following(self) -> float:
-        """Return the acceleration in m/s² that keeps a distance from a car ahead in the exit lane."""
+        """Return the acceleration in m/s² that keeps a distance from a car ahead beyond the junction."""
         leader = self.road.leader(self)
-        if leader is None or leader.lane_index != self.path.indices[-1]:
+        if leader is None:
             return MAX_ACCELERATION
-        gap = self.road.distance_ahead(self, leader) - 2 * self.LENGTH
+        ahead = self.road.distance_ahead(self, leader)
+        if self.progress + ahead < self.path.junction[1]:
+            return MAX_ACCELERATION
+        gap = ahead - 2 * self.LENGTH
         return float(leader.speed + gap / HEADWAY - self.speed) / HEADWAY

@@ -15,6 +15,7 @@ from .label_observation import LabelObservation
 from .labeller import road_labels
 from .layout import Layout
 from .manoeuvre_action import ManoeuvreAction
+from .options import check_options
 from .path_car import CRUISING_SPEED
 from .right_of_way import RightOfWay
 from .traffic import Traffic
@@ -23,10 +24,10 @@ from .walkers import Walkers
 
 START_DISTANCE = (15.0, 30.0)
 """Where the ego's front bumper starts, in metres before its line."""
-LEAST = {"duration": 1, "simulation_frequency": 5, "cars_per_minute": 0, "pedestrians_per_minute": 0}
-"""The least value of options."""
 WARM_UP = 10.0
-"""How long the road lives before the ego appears, in seconds: cars and pedestrians are on their way by then."""
+"""How long the road lives before an episode, in seconds: cars and pedestrians are on their way by then."""
+APPROACH = 5.0
+"""How long before it the ego is there, in seconds: longer than `ACCEPTED_GAP`, so that all who enter have seen it."""
 INTERNAL = {"observation", "action", "manual_control", "show_trajectories", "other_vehicles_type", "policy_frequency"}
 INTERNAL |= {"neighbour_vehicles_connected_lanes", "render_agent"}
 
@@ -92,11 +93,8 @@ class JunctionEnv(AbstractEnv):
         for name in config or ():
             if name not in known:
                 raise ValueError(f"unknown option of {type(self).__name__}: {expected_one_of(name, known)}")
+        check_options(type(self).__name__, self.default_config() | dict(config or {}))
         super().configure(config)
-        for name, least in LEAST.items():
-            value = self.config[name]
-            if not (isinstance(value, int | float) and value >= least):
-                raise ValueError(f"{name} of {type(self).__name__}: expected at least {least}, got {value!r}")
 
     def define_spaces(self) -> None:
         """Set the spaces, once: a seeded action space stays so over resets."""
@@ -129,14 +127,20 @@ class JunctionEnv(AbstractEnv):
             time_step=1 / self.config["simulation_frequency"],
             np_random=cars_random,
         )
-        for _ in range(int(WARM_UP / self.road.time_step)):
-            self.road.act()
-            self.road.step(self.road.time_step)
+        self._live(WARM_UP - APPROACH)
         paths = layout.manoeuvres(0)
         start = paths[self.START].gates[0] - EgoCar.LENGTH / 2 - ego_random.uniform(*START_DISTANCE)
-        self.vehicle = EgoCar(self.road, paths, self.START, start, CRUISING_SPEED)
+        before = start - APPROACH * CRUISING_SPEED
+        self.vehicle = EgoCar(self.road, paths, self.START, before, CRUISING_SPEED)
         # The first in the list is the one whose `handle_collisions` is called.
         self.road.vehicles.insert(0, self.vehicle)
+        self._live(APPROACH)
+
+    def _live(self, seconds: float) -> None:
+        """Let time pass before the episode."""
+        for _ in range(round(seconds / self.road.time_step)):
+            self.road.act()
+            self.road.step(self.road.time_step)
 
     def _reward(self, action: int) -> float:
         """Return 1 on arrival, -1 on a crash by the ego's fault, else 0."""

@@ -14,7 +14,9 @@ from .walkers import Walkers
 SIGHT = 40.0
 """How far ahead a driver looks for the car in front, in metres between centres."""
 NEAR = 35.0
-"""A pedestrian lets a car pass that is bound to pass and closer than this, in metres."""
+"""A pedestrian lets a car pass that is told to move and closer than this, in metres; one that cannot halt, anyway."""
+TURNED_OFF = 6.0
+"""A car has left another's lane when its rear bumper is this far beyond it, in metres: 3 m aside from the ring."""
 
 
 class JunctionRoad(Road):
@@ -58,7 +60,7 @@ class JunctionRoad(Road):
         return any(person.crossing is crossing and person.is_walking for person in self.pedestrians)
 
     def is_driven_on(self, crossing: Crossing) -> bool:
-        """Return whether a car is bound to pass a crossing before it could halt, and near."""
+        """Return whether a car is bound to pass a crossing before it could halt, and is near or cannot be stopped."""
         return any(_will_pass(car, crossing) for car in self.vehicles)
 
     def leader(self, car: PathCar) -> PathCar | None:
@@ -72,7 +74,7 @@ class JunctionRoad(Road):
     def distance_ahead(self, car: PathCar, other: PathCar) -> float:
         """Return how far ahead another is on a car's path, in metres between centres; 0 if it is not on it.
 
-        A car from the same arm is still on it while it turns off.
+        A car is still on it while it turns off.
         """
         start = car.path.start_of.get(other.lane_index)
         if start is not None:
@@ -81,11 +83,17 @@ class JunctionRoad(Road):
             zone = self.layout.zones.get((car.path, other.path))
             if zone and other.rear < zone.their_end:
                 return other.progress - car.progress
+        left = car.path.start_of.get(other.path.indices[other.segment - 1]) if other.segment else None
+        if left is not None and other.along_lane - other.LENGTH / 2 < TURNED_OFF:
+            return left + float(other.path.lanes[other.segment - 1].length) + other.along_lane - car.progress
         return 0.0
 
 
 def _will_pass(car: PathCar, crossing: Crossing) -> bool:
     return any(
-        met is crossing and place < car.bound and car.rear < place + crossing.width / 2 and place - car.front < NEAR
+        met is crossing
+        and place < car.bound
+        and car.rear < place + crossing.width / 2
+        and (place - car.front < NEAR or car.is_committed)
         for met, place in car.path.crossings
     )

@@ -6,8 +6,6 @@ from typing import Any
 from .path_car import PathCar
 from .pedestrian import Pedestrian
 
-COMING_TIME = 4.0
-"""A car comes if at its present speed it reaches the junction within this time in seconds."""
 COMING_SPEED = 0.5
 """A car slower than this, in m/s, stands (at its red light, its stop line) and does not come."""
 STEPPING_ON = 1.0
@@ -23,13 +21,13 @@ def car_labels(cars: Iterable[PathCar]) -> set[str]:
 
 
 def is_coming(car: PathCar) -> bool:
-    """Return whether a car moves and is inside the junction or `COMING_TIME` before it.
+    """Return whether a car moves and is on the watched part of its path or less than its `coming_time` before it.
 
-    Its way is measured from its front bumper to where its path enters the junction, and it is past the junction when
-    its rear bumper has left it. Where it means to go plays no part: nobody can see that.
+    Its way is measured from its front bumper to where that part begins, and it is past it when its rear bumper has
+    left it. Where it means to go plays no part: nobody can see that. Labels and rights of way share this predicate.
     """
-    start, end = car.path.junction
-    return car.speed > COMING_SPEED and car.rear < end and start - car.front < COMING_TIME * car.speed
+    start, end = car.path.watched
+    return car.speed > COMING_SPEED and car.rear < end and start - car.front < car.path.coming_time * car.speed
 
 
 def pedestrian_labels(pedestrians: Iterable[Pedestrian]) -> set[str]:

@@ -14,13 +14,17 @@ from .crossing import Crossing
 
 LaneIndex = tuple[str, str, int]
 
+COMING_TIME = 4.0
+"""A car comes if at its present speed it reaches the watched part of its path within this time in seconds."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Path:
     """A way through a junction, in metres of progress from the start of its first lane.
 
     `arm` is where it starts (0 the ego's own, 1 at its left, 2 opposite, 3 at its right). `gates` are the places where
-    a front bumper halts when the way beyond is not free. `junction` is the part in which other paths are met.
+    a front bumper halts when the way beyond is not free. `junction` is the part in which other paths are met, and
+    `watched` the part in which a car is in the ego's way: one that gets there within `coming_time` seconds comes.
     `arrival` is where the manoeuvre counts as done, and `crossings` are the pedestrian crossings on the way.
     """
 
@@ -31,6 +35,8 @@ class Path:
     starts: tuple[float, ...]
     gates: tuple[float, ...]
     junction: tuple[float, float]
+    watched: tuple[float, float]
+    coming_time: float
     arrival: float
     crossings: tuple[tuple[Crossing, float], ...] = ()
     start_of: Mapping[LaneIndex, float] = field(default_factory=dict)
@@ -85,8 +91,13 @@ class Course:
         junction: tuple[float, float],
         arrival: float,
         crossings: Sequence[Crossing] = (),
+        watched: tuple[float, float] | None = None,
+        coming_time: float = COMING_TIME,
     ) -> Path:
-        """Return the path on these lanes; of the crossings it keeps those that it meets (2.5 m from their middle)."""
+        """Return the path on these lanes; of the crossings it keeps those that it meets (2.5 m from their middle).
+
+        Unless told otherwise, what is watched is the junction.
+        """
         met = [
             (c, along) for c in crossings for distance, along in [min(self._approaches(*c.middle))] if distance < 2.5
         ]
@@ -98,6 +109,8 @@ class Course:
             starts=self.starts,
             gates=tuple(gates),
             junction=junction,
+            watched=watched or junction,
+            coming_time=coming_time,
             arrival=arrival,
             crossings=tuple(met),
             start_of=dict(zip(self.indices, self.starts, strict=True)),

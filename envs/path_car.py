@@ -14,6 +14,8 @@ MAX_BRAKING = 6.0
 """The strongest deceleration in m/s²."""
 COMFORTABLE_BRAKING = 2.5
 """The deceleration in m/s² of a car that stops at a line."""
+REACTION_TIME = 1.0
+"""How long a driver takes at most, in seconds, until it decides anew: the ego decides once a second."""
 LINE_GAP = 0.5
 """How far before its line a front bumper halts, in metres."""
 
@@ -51,6 +53,18 @@ class PathCar(ControlledVehicle):
     def bound(self) -> float:
         """The progress in metres up to which it will surely drive."""
         return self.next_gate
+
+    @property
+    def braking_distance(self) -> float:
+        """The way in metres in which it comes to rest with `MAX_BRAKING`."""
+        return float(self.speed**2 / (2 * MAX_BRAKING) + self.speed * self.road.time_step)
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether it is past its last gate, or too close to the next to halt if it decides so `REACTION_TIME` later."""
+        if self.gate == len(self.path.gates):
+            return True
+        return self.next_gate - self.front < REACTION_TIME * float(self.speed) + self.braking_distance
 
     @property
     def along_lane(self) -> float:

@@ -42,14 +42,19 @@ def explorers(vocabulary: Vocabulary) -> dict[str, Callable[[random.Random], Pol
 
 
 class ControllerPolicy:
-    """A controller at the wheel. `steps` are the steps of the last instant, for people who watch."""
+    """A controller at the wheel. `steps` are the steps of the last instant, for people who watch.
+
+    Of a machine that was not made of steps it is the number of the state, from 1 on.
+    """
 
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
         self.state = 0
         self.steps: tuple[int, ...] = ()
+        self._has_steps = any(edge.steps for edges in controller.states for edge in edges)
 
     def __call__(self, labels: Letter) -> str:
         edge = self.controller.react(self.state, labels)
-        self.state, self.steps = edge.target, edge.steps
+        self.steps = edge.steps if self._has_steps else (self.state + 1,)
+        self.state = edge.target
         return edge.action

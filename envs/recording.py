@@ -6,11 +6,9 @@ interrupted and resumed is the same file, byte for byte.
 
 import hashlib
 import json
-import multiprocessing
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import compress
@@ -20,9 +18,11 @@ from typing import Any
 
 from ..specs.errors import SpecError
 from ..specs.vocabulary import Vocabulary
+from .constants import constants
 from .episode import Episode, run_episode
 from .policy import explorers
 from .scenario import SCENARIOS, make_env
+from .workers import in_order
 
 FORMAT = 1
 Job = tuple[str, int]
@@ -41,15 +41,15 @@ def provenance(world: str, vocabulary: Vocabulary) -> dict[str, Any]:
     """Return what an episode of a world depends on besides policy and seed."""
     scenario = SCENARIOS[world]
     env: Any = make_env(world)
-    config = json.dumps(env.unwrapped.config, sort_keys=True, default=str)
+    settings = json.dumps([env.unwrapped.config, constants()], sort_keys=True, default=str)
     env.close()
     return {
         "format": FORMAT,
         "world": world,
         "environment": scenario.env_id,
         "config": dict(scenario.config),
-        # Over all options, the defaults included.
-        "config_digest": hashlib.sha256(config.encode()).hexdigest(),
+        # Over all options, the defaults included, and all constants, the labels' thresholds included.
+        "config_digest": hashlib.sha256(settings.encode()).hexdigest(),
         "propositions": list(vocabulary.proposition_ids),
         "actions": list(vocabulary.action_ids),
         "versions": {name: version(name) for name in ("gymnasium", "highway-env", "numpy")}
@@ -65,20 +65,22 @@ def record(
     num_processes: int = 1,
     progress: Callable[[int], None] = lambda num_done: None,
 ) -> Recording:
-    """Drive the episodes that a recording lacks, a job being a policy's name and a seed, and return the whole.
+    """Drive the episodes that a recording lacks, a job being a policy's name and a seed, and return those of the jobs.
 
-    `progress` is called with the number of episodes that stand in the file. Raises SpecError if the file at `path`
-    was recorded with anything else.
+    `progress` is called with the number of episodes that stand in the file. One that holds more, beyond those of the
+    jobs, stays as it is. Raises SpecError if the file at `path` was recorded with anything else.
     """
     header = provenance(world, vocabulary)
     done = _begin(path, header, jobs)
-    progress(done)
+    progress(min(done, len(jobs)))
     with path.open("a") as file:
-        for number, episode in enumerate(_drive(world, jobs[done:], vocabulary, num_processes), start=done + 1):
+        work = partial(_run, world, vocabulary)
+        for number, episode in enumerate(in_order(work, jobs[done:], num_processes), start=done + 1):
             file.write(_line(episode, vocabulary))
             file.flush()
             progress(number)
-    return read_recording(path)
+    found = read_recording(path)
+    return replace(found, episodes=found.episodes[: len(jobs)])
 
 
 def read_recording(path: Path) -> Recording:
@@ -117,25 +119,12 @@ def _begin(path: Path, header: dict[str, Any], jobs: Sequence[Job]) -> int:
             got = f"got {found.provenance.get(key)!r}, expected {value!r}"
             raise SpecError(path, f"was recorded with another {key}: {got}", line=1)
     recorded = [(episode.policy, episode.seed) for episode in found.episodes]
-    if recorded != list(jobs[: len(recorded)]):
+    if recorded[: len(jobs)] != list(jobs[: len(recorded)]):
         raise SpecError(path, "holds other episodes than those asked for")
-    if found.was_cut:
+    if found.was_cut and len(recorded) < len(jobs):
         text = path.read_text()
         path.write_text(text[: text.rindex("\n") + 1])
     return len(recorded)
-
-
-def _drive(world: str, jobs: Sequence[Job], vocabulary: Vocabulary, num_processes: int) -> Iterator[Episode]:
-    work = partial(_run, world, vocabulary)
-    if num_processes == 1:
-        yield from map(work, jobs)
-        return
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(num_processes, mp_context=context) as executor:
-        try:
-            yield from executor.map(work, jobs)
-        finally:
-            executor.shutdown(cancel_futures=True)
 
 
 def _run(world: str, vocabulary: Vocabulary, job: Job) -> Episode:

@@ -19,29 +19,36 @@ EXPECTED_SPEED = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RightOfWay:
-    """The rules of a junction: its light if it has one, the arms of its main road, the arms with a stop sign."""
+    """The rules of a junction: its light if it has one, the arms of its main road, the arms with a stop sign.
+
+    `left_turns_wait`: who turns left lets the others of its road go first.
+    """
 
     light: TrafficLight | None = None
     main_arms: frozenset[int] = frozenset()
     stop_signs: frozenset[int] = frozenset()
+    left_turns_wait: bool = True
 
     def is_closed(self, path: Path) -> bool:
         """Return whether a path's light is not green."""
         return self.light is not None and not self.light.is_open(path)
 
     def rank(self, path: Path) -> int:
-        """Return the rank of a path: on the main road before others, left turns after others of their road."""
-        return 2 * (path.arm in self.main_arms) + (path.manoeuvre != "turn_left")
+        """Return the rank of a path: the main road's come first, and of one road's the left turns last."""
+        return 2 * (path.arm in self.main_arms) + (self.left_turns_wait and path.manoeuvre != "turn_left")
 
     def may_enter(self, car: TrafficCar, road: Any) -> bool:
         """Return whether a car may pass its next gate.
 
         It may if its light is green, it has stopped for its stop sign, nobody walks on a crossing up to the gate
-        after, and every car that meets it there is through, far away, or has to yield. A car that passes is bound to
-        go on; so two of them never meet, and since none halts inside, none can block another for good.
+        after, and every car that meets it there is through, far away, or has to yield. An oncoming left turn that
+        has waited for its gap clears the junction on amber. A car that passes is bound to go on; so two of them never
+        meet, and since none halts inside, none can block another for good.
         """
         path = car.path
-        if self.is_closed(path) or (path.arm in self.stop_signs and not car.has_stopped):
+        # Those who get green after the ego's road wait for it; the ego need not see a car from the crossing road.
+        clears = (path.arm, path.manoeuvre) == (2, "turn_left") and car.has_stopped and self._is_amber(path)
+        if (self.is_closed(path) and not clears) or (path.arm in self.stop_signs and not car.has_stopped):
             return False
         start = car.next_gate
         end = path.gates[car.gate + 1] if car.gate + 1 < len(path.gates) else path.length
@@ -58,16 +65,20 @@ class RightOfWay:
         way: float = max(zone.their_start - other.front, 0.0)
         if other.next_gate > zone.their_start:
             return way < ACCEPTED_GAP * max(other.approach_speed, EXPECTED_SPEED)
-        yields = not self.is_closed(other.path) and (
-            self.rank(other.path) > self.rank(car.path) or self._lets_start(car, other)
-        )
-        return yields and way < ACCEPTED_GAP * other.approach_speed
+        return self._goes_first(other, car) and way < ACCEPTED_GAP * other.approach_speed
 
-    def _lets_start(self, car: TrafficCar, other: PathCar) -> bool:
-        """Return whether a car leaves it to an ego that is told to move: one of no higher rank, or that does not come.
+    def _goes_first(self, other: PathCar, car: TrafficCar) -> bool:
+        """Return whether a car that is still before its gate goes before another.
 
-        So no car that an ego could not have seen as coming gets into its way.
+        One of a higher rank does while its light is green; the ego even while it stands, since it may start. An ego
+        that moves on also goes before one of its rank, and before one that does not come, so that no car that it could
+        not have seen as coming gets into its way; and what it began at green it ends on amber.
         """
-        if not (isinstance(other, EgoCar) and other.is_moving_on):
+        moves_on = isinstance(other, EgoCar) and other.is_moving_on
+        if self.is_closed(other.path) and not (moves_on and self._is_amber(other.path)):
             return False
-        return not is_coming(car) or self.rank(other.path) == self.rank(car.path)
+        mine, theirs = self.rank(car.path), self.rank(other.path)
+        return theirs > mine or (moves_on and (theirs == mine or not is_coming(car)))
+
+    def _is_amber(self, path: Path) -> bool:
+        return self.light is not None and self.light.colour(path.arm, path.manoeuvre) == "amber"

@@ -1,7 +1,7 @@
 """The layout of a roundabout with one lane."""
 
 from functools import cache
-from math import atan2, degrees, sqrt
+from math import atan2, degrees, radians, sqrt
 
 import numpy as np
 from highway_env.road.lane import CircularLane, LineType, StraightLane
@@ -28,6 +28,11 @@ CROSSING_DISTANCE, LINE_DISTANCE, EXIT_LINE_DISTANCE = BEND + 3.0, BEND + 6.0, B
 """Distance from the centre in metres of a crossing's middle, and of the lines before it on the way in and out."""
 ENTRY_ZONE = 3.0
 """How far on the ring in metres a car that enters still looks for those that are on it."""
+COMING_TIME = 6.0
+"""A car on the ring or on the bend into it comes if it reaches the ego's entry within this time in seconds.
+
+The ego takes four to five from its line, which lies before a crossing.
+"""
 SPEED, RING_SPEED = 8.0, 6.0
 """Speed limits in m/s of the roads and of the ring with its bends."""
 CROSSED_ARMS = (0, 3)
@@ -61,6 +66,8 @@ def _path(network: RoadNetwork, arm: int, manoeuvre: str, crossings: tuple[Cross
     # Only cars around the ego halt before the crossing of their exit.
     if arm and end in CROSSED_ARMS:
         gates.append(way.starts[-1] + EXIT_LINE_DISTANCE - BEND)
+    # Where it meets the ego's entry, or would if it stayed on the ring, which nobody knows until it has left it.
+    entry = way.starts[2] + RADIUS * radians(90.0 * (arm or 4))
     return way.path(
         arm=arm,
         manoeuvre=manoeuvre,
@@ -68,6 +75,8 @@ def _path(network: RoadNetwork, arm: int, manoeuvre: str, crossings: tuple[Cross
         junction=(gates[0], way.starts[2] + ENTRY_ZONE),
         arrival=way.starts[-1] + ARRIVAL_DISTANCE,
         crossings=crossings,
+        watched=(entry, min(entry + ENTRY_ZONE, way.starts[-2])),
+        coming_time=COMING_TIME,
     )
 
 

@@ -1,6 +1,5 @@
 """The worlds `traffic_light` and `left_turn_light`."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from .crossroads import crossroads
@@ -17,14 +16,6 @@ class SignalIntersection(JunctionEnv):
     def default_config(cls) -> dict[str, Any]:
         """Return the options with their defaults."""
         return {**super().default_config(), "left_arrow": False}
-
-    def configure(self, config: Mapping[str, Any] | None) -> None:
-        """Set options; raises ValueError for one that does not exist or a value that makes no sense."""
-        super().configure(config)
-        if not isinstance(self.config["left_arrow"], bool):
-            raise ValueError(
-                f"left_arrow of SignalIntersection: expected true or false, got {self.config['left_arrow']!r}"
-            )
 
     def make_layout(self) -> Layout:
         """Return the roads."""

@@ -16,8 +16,11 @@ class Phase(StrEnum):
     CLEARING = "clearing"
 
 
-DURATIONS = {Phase.THROUGH: (4.0, 8.0), Phase.ARROW: (3.0, 6.0), Phase.CROSS: (4.0, 8.0), Phase.CLEARING: (2.0, 2.0)}
-"""Shortest and longest duration of each phase in seconds; `CLEARING` is amber for those who had green."""
+DURATIONS = {Phase.THROUGH: (4.0, 8.0), Phase.ARROW: (3.0, 6.0), Phase.CROSS: (4.0, 8.0), Phase.CLEARING: (3.0, 3.0)}
+"""Shortest and longest duration of each phase in seconds; `CLEARING` is amber for those who had green.
+
+It lasts until whoever entered at the last moment of green has left the way of those who start next.
+"""
 
 
 class TrafficLight:

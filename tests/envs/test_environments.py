@@ -1,6 +1,7 @@
 """The contract with gymnasium, seeds, options, pictures; highway-env stays as it was."""
 
 import hashlib
+import math
 import subprocess
 import sys
 import warnings
@@ -92,8 +93,22 @@ def test_every_world_has_its_scenario(driving: Domain) -> None:
         ({"left_arow": True}, r"unknown option of SignalIntersection: got 'left_arow'.*left_arrow"),
         ({"action": {}}, "unknown option of SignalIntersection: got 'action'.*duration"),
         ({"left_arrow": "yes"}, "left_arrow of SignalIntersection: expected true or false, got 'yes'"),
-        ({"duration": 0}, "duration of SignalIntersection: expected at least 1, got 0"),
-        ({"cars_per_minute": "many"}, "cars_per_minute of SignalIntersection: expected at least 0, got 'many'"),
+        ({"left_arrow": 1}, "left_arrow of SignalIntersection: expected true or false, got 1"),
+        ({"duration": 0}, "duration of SignalIntersection: expected a finite number from 1 on, got 0"),
+        ({"duration": math.inf}, "duration of SignalIntersection: expected a finite number from 1 on, got inf"),
+        ({"cars_per_minute": "many"}, "cars_per_minute of .*: expected a finite number from 0 on, got 'many'"),
+        ({"cars_per_minute": -1}, "cars_per_minute of .*: expected a finite number from 0 on, got -1"),
+        ({"cars_per_minute": math.nan}, "cars_per_minute of .*: expected a finite number from 0 on, got nan"),
+        ({"pedestrians_per_minute": True}, "pedestrians_per_minute of .*: expected a finite number .* got True"),
+        ({"simulation_frequency": 7.5}, "simulation_frequency of .*: expected a whole number from 5 on, got 7.5"),
+        ({"simulation_frequency": 4}, "simulation_frequency of .*: expected a whole number from 5 on, got 4"),
+        ({"simulation_frequency": math.inf}, "simulation_frequency of .*: expected a whole number .* got inf"),
+        ({"screen_width": 600.5}, "screen_width of .*: expected a whole number from 16 on, got 600.5"),
+        ({"screen_height": -600}, "screen_height of .*: expected a whole number from 16 on, got -600"),
+        ({"scaling": 0}, "scaling of .*: expected a finite number from 0.1 on, got 0"),
+        ({"centering_position": [0.5]}, r"centering_position of .*: expected two finite numbers, got \[0.5\]"),
+        ({"centering_position": [0.5, math.nan]}, r"centering_position of .*: expected two finite numbers, got"),
+        ({"real_time_rendering": "no"}, "real_time_rendering of .*: expected true or false, got 'no'"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict, message: str) -> None:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from verilora.envs.labeller import COMING_TIME
+from verilora.envs.labeller import is_coming
+from verilora.envs.path import COMING_TIME
 from verilora.envs.pedestrian import Pedestrian
 from verilora.envs.scenario import SCENARIOS, make_env
 from verilora.envs.traffic_car import TrafficCar
@@ -145,11 +146,28 @@ def test_roundabout_reports_cars_on_the_ring_that_come_towards_the_entry() -> No
         assert things(env) == {"car_from_left"}
         car.speed = 0.3
         assert things(env) == set()
-    # Not yet on the ring; and on it, but past the entry.
-    for arm, place in ((1, 40.0), (3, 80.0)):
-        env = empty("roundabout")
-        env.road.vehicles.append(TrafficCar(env.road, env.road.layout.paths[arm, "go_straight"], place, 6.0))
-        assert things(env) == set(), arm
+
+
+@pytest.mark.parametrize(
+    ("arm", "manoeuvre", "place", "speed", "coming"),
+    [
+        pytest.param(1, "go_straight", 58.0, 6.0, True, id="on the bend before the ring"),
+        pytest.param(1, "turn_right", 58.0, 6.0, True, id="on the bend, about to leave at once"),
+        pytest.param(1, "go_straight", 46.0, 6.0, False, id="on the bend, too far away"),
+        pytest.param(1, "go_straight", 41.0, 3.0, False, id="at its line"),
+        pytest.param(1, "go_straight", 90.0, 6.0, True, id="at the ego's entry"),
+        pytest.param(1, "go_straight", 96.0, 6.0, False, id="past it"),
+        pytest.param(2, "go_straight", 76.0, 6.0, False, id="on the ring, too far away"),
+        pytest.param(2, "go_straight", 100.0, 6.0, True, id="on the ring, before it leaves"),
+        pytest.param(2, "go_straight", 106.0, 6.0, False, id="has left the ring"),
+        pytest.param(3, "go_straight", 80.0, 6.0, False, id="on the other side"),
+    ],
+)
+def test_who_comes_round(arm: int, manoeuvre: str, place: float, speed: float, coming: bool) -> None:
+    env = empty("roundabout")
+    car = TrafficCar(env.road, env.road.layout.paths[arm, manoeuvre], place, speed)
+    env.road.vehicles.append(car)
+    assert (things(env) == {"car_from_left"}) == is_coming(car) == coming
 
 
 def test_only_propositions_of_the_world_are_ever_true(driving: Domain) -> None:
