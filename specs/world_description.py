@@ -23,8 +23,8 @@ class Exclusion(Row):
 class WorldDescription(Row):
     """A world. Its free propositions may change at any time, its constant ones are true, all others are absent (false).
 
-    `constraints` are safety formulas that hold in it; `fairness` is what synthesis may assume of it; `exclusions` are
-    what a learned world rules out beyond what was seen.
+    `constraints` are safety formulas that hold in it, `constraint_reasons` say why, one for each; `fairness` is what
+    synthesis may assume of it; `exclusions` are what a learned world rules out beyond what was seen.
     """
 
     english: str = ""
@@ -32,6 +32,7 @@ class WorldDescription(Row):
     free: tuple[Name, ...]
     constant: tuple[Name, ...] = ()
     constraints: tuple[Formula, ...] = ()
+    constraint_reasons: tuple[str, ...] = ()
     fairness: Formula = Formula("true")
     exclusions: tuple[Exclusion, ...] = ()
 
@@ -77,6 +78,9 @@ def _checked(name: str, world: WorldDescription, file: YamlFile, vocabulary: Voc
         if not constraint.is_syntactic_safety:
             message = f"{constraint.text!r} is not of the form of a safety formula (what never happens)"
             raise file.error((*at, "constraints", index), message)
+    if world.constraint_reasons and len(world.constraint_reasons) != len(world.constraints):
+        got = f"got {len(world.constraint_reasons)} for {len(world.constraints)} constraints"
+        raise file.error((*at, "constraint_reasons"), f"expected one for each constraint or none at all, {got}")
     for index, exclusion in enumerate(world.exclusions):
         location = (*at, "exclusions", index, "formula")
         vocabulary.check(exclusion.formula, file, location, actions=False)
