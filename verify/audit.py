@@ -1,21 +1,20 @@
 """Audits: a controller at work in the simulator, episode by episode, judged on finite traces."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 
 from ..envs.episode import Episode, run_episode
 from ..envs.policy import ControllerPolicy
 from ..envs.scenario import make_env
+from ..envs.workers import in_order
 from ..specs.rulebook import Rulebook
 from ..specs.vocabulary import Vocabulary
 from ..synth.alignment import Alignment
-from ..synth.build import parse_controller
 from ..synth.controller import Reading
 from .interval import clopper_pearson
+from .source import read_controller
 from .trace import TraceJudge, TraceStatus
 
 FIRST_SEED = 1_000_000
@@ -27,7 +26,7 @@ class RuleAudit:
     """In how many episodes a rule was kept, pending at the end, or violated; `interval` of the violated share.
 
     `violated_in` are the seeds of the episodes that broke it, `pending_in` of those that left it pending at the
-    horizon.
+    horizon. An episode that ended before, on arrival or in a crash, shows nothing of what was still to come.
     """
 
     rule_id: str
@@ -63,12 +62,27 @@ def run_controller(
 ) -> list[Episode]:
     """Return an episode for each seed, in their order; raises InvalidController."""
     # Here rather than in every process.
-    parse_controller(text, Alignment(vocabulary), reading)
+    read_controller(text, Alignment(vocabulary), reading)
     episodes = []
-    for episode in _episodes(text, world, seeds, vocabulary, reading, num_processes):
+    for episode in in_order(partial(run_one, text, world, vocabulary, reading), seeds, num_processes):
         episodes.append(episode)
         progress(len(episodes))
     return episodes
+
+
+def run_one(text: str, world: str, vocabulary: Vocabulary, reading: Reading, seed: int) -> Episode:
+    """Return the episode of one seed; raises InvalidController."""
+    policy = ControllerPolicy(read_controller(text, Alignment(vocabulary), reading))
+    env = make_env(world)
+    try:
+        return run_episode(env, policy, "controller", seed, vocabulary)
+    finally:
+        env.close()
+
+
+def is_pending_at_horizon(status: TraceStatus, episode: Episode) -> bool:
+    """Return whether a rule was still pending when the time was up: what stands for a violation of liveness."""
+    return status is TraceStatus.PENDING and not episode.arrived and not episode.crashed
 
 
 def judge_episodes(world: str, episodes: Sequence[Episode], rulebook: Rulebook, judge: TraceJudge, idle: str) -> Audit:
@@ -101,30 +115,7 @@ def _rule_audit(rule_id: str, statuses: Sequence[TraceStatus], episodes: Sequenc
         pending_in=tuple(
             episode.seed
             for episode, status in zip(episodes, statuses, strict=True)
-            if status is TraceStatus.PENDING and not episode.arrived and not episode.crashed
+            if is_pending_at_horizon(status, episode)
         ),
         interval=clopper_pearson(violated, len(episodes)),
     )
-
-
-def _episodes(
-    text: str, world: str, seeds: Sequence[int], vocabulary: Vocabulary, reading: Reading, num_processes: int
-) -> Iterator[Episode]:
-    work = partial(_run_one, text, world, vocabulary, reading)
-    if num_processes == 1:
-        yield from map(work, seeds)
-        return
-    with ProcessPoolExecutor(num_processes, mp_context=get_context("forkserver")) as executor:
-        try:
-            yield from executor.map(work, seeds)
-        finally:
-            executor.shutdown(cancel_futures=True)
-
-
-def _run_one(text: str, world: str, vocabulary: Vocabulary, reading: Reading, seed: int) -> Episode:
-    controller = parse_controller(text, Alignment(vocabulary), reading)
-    env = make_env(world)
-    try:
-        return run_episode(env, ControllerPolicy(controller), "controller", seed, vocabulary)
-    finally:
-        env.close()

@@ -4,6 +4,7 @@ from xml.sax.saxutils import escape
 
 from ..specs.learned_world import Label, LearnedWorld
 from ..specs.vocabulary import Vocabulary
+from .world_table import words
 
 CELL, MARGIN, HEAD = 34, 24, 30
 CHARACTER = 6.6
@@ -15,7 +16,7 @@ def draw_chain(learned: LearnedWorld, vocabulary: Vocabulary) -> str:
     counts = {(transition.source, transition.target): transition.count for transition in learned.transitions}
     targets = sorted({target for _, target in counts}, key=_order)
     sources: list[Label | None] = [None, *targets]
-    names = {label: _words(label, vocabulary) for label in sources}
+    names = {label: words(label, vocabulary) for label in sources}
     left = MARGIN + CHARACTER * max(map(len, names.values())) + 60
     top = MARGIN + HEAD
     width, height = left + CELL * len(targets) + MARGIN, top + CELL * len(sources) + MARGIN
@@ -59,9 +60,3 @@ def _text(x: float, y: float, text: str, anchor: str) -> str:
 
 def _order(label: Label) -> tuple[int, Label]:
     return len(label), label
-
-
-def _words(label: Label | None, vocabulary: Vocabulary) -> str:
-    if label is None:
-        return "the start"
-    return " + ".join(vocabulary.english[name] for name in label) or "nothing"

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 
@@ -11,23 +10,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..envs.policy import ControllerPolicy
-from ..envs.replay import save_replay
 from ..envs.scenario import SCENARIOS
 from ..specs.domain import Domain
 from ..specs.errors import SpecError, expected_one_of
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
 from ..specs.world_description import WorldDescription
-from ..synth.alignment import Alignment
-from ..synth.build import parse_controller
 from ..synth.controller import Reading
 from ..synth.steps import InvalidController
-from .audit import FIRST_SEED, Audit, judge_episodes, run_controller
+from .audit import FIRST_SEED, Audit, RuleAudit, judge_episodes, run_controller
 from .command import task_of
 from .compiled import Compiler
 from .progress import progress
 from .render import console
+from .replay_search import Reproduction, save_episode
 from .source import read_response
 from .trace import TraceJudge
 
@@ -46,7 +42,7 @@ def drive_file(
     """Drive the controller in a file and print how its episodes kept the rules that apply there.
 
     With `replay`, write an episode as a GIF: the first that breaks the rule `rule_id`, else the first of all. Return 0
-    if no rule was violated, 1 if one was, 2 for an invalid controller. Raises SpecError.
+    if no rule was violated, 1 if one was, 2 for an invalid controller, 130 if interrupted. Raises SpecError.
     """
     response = read_response(name)
     task = task_of(domain, response, task_id)
@@ -67,6 +63,9 @@ def drive_file(
     except InvalidController as error:
         print(f"error: {name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"interrupted: the episodes of {name} were not all driven, so nothing is judged", file=sys.stderr)
+        return 130
     audit = judge_episodes(task.world, episodes, rulebook, judge, domain.vocabulary.idle)
     out.print(render_audit(name, audit, rulebook))
     if replay is not None:
@@ -77,13 +76,13 @@ def drive_file(
 def render_audit(name: str, audit: Audit, rulebook: Rulebook) -> Group:
     """Return an audit as a table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("rule", "kept", "pending", "violated", "violated, 95 % interval", ""):
+    for column in ("rule", "kept", "pending", "at the horizon", "violated", "violated, 95 % interval", ""):
         table.add_column(column, justify="left" if column in ("rule", "") else "right")
     english = {rule.id: rule.english for rule in rulebook.rules}
     for rule in audit.rules:
         low, high = rule.interval
         style = "bold red" if rule.violated else ""
-        counts = (str(rule.kept), str(rule.pending), Text(str(rule.violated), style=style))
+        counts = (str(rule.kept), str(rule.pending), str(len(rule.pending_in)), Text(str(rule.violated), style=style))
         table.add_row(rule.rule_id, *counts, f"{low:.1%} to {high:.1%}", english[rule.rule_id])
     ended = audit.num_episodes - audit.num_arrived - audit.num_crashed
     summary = (
@@ -105,24 +104,22 @@ def _applicable(rulebook: Rulebook, world: WorldDescription) -> Rulebook:
 def _replay(
     text: str, audit: Audit, task: Task, domain: Domain, reading: Reading, path: Path, rule_id: str | None
 ) -> str:
-    """Write a replay and return a line that says of what.
-
-    A rule counts as reproduced by an episode that broke it, else by one that still left it pending at the horizon.
-    """
-    seeds: Sequence[int] = (FIRST_SEED,)
-    shows = ""
+    """Write a replay and return a line that says of what."""
+    seed, what = FIRST_SEED, f"episode {FIRST_SEED}"
     if rule_id is not None:
-        rule = next(rule for rule in audit.rules if rule.rule_id == rule_id)
-        seeds = rule.violated_in or rule.pending_in
-        shows = (
-            f", which breaks {rule_id}," if rule.violated_in else f", which leaves {rule_id} pending at the horizon,"
-        )
-        if not seeds:
-            return f"{rule_id}: not reproduced in {audit.num_episodes} episodes, so no replay was written"
-    controller = parse_controller(text, Alignment(domain.vocabulary), reading)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+        found = reproduction(next(rule for rule in audit.rules if rule.rule_id == rule_id), audit.num_episodes)
+        if found.seed is None:
+            return f"{found}, so no replay was written"
+        seed, what = found.seed, str(found)
     try:
-        save_replay(path, task.world, ControllerPolicy(controller), seeds[0], domain.vocabulary, lines)
+        save_episode(path, text, task.world, seed, domain, reading)
     except OSError as error:
         raise SpecError(path, f"cannot be written: {error.strerror}") from None
-    return f"episode {seeds[0]}{shows} is replayed in {path}"
+    return f"{what} is replayed in {path}"
+
+
+def reproduction(rule: RuleAudit, num_episodes: int) -> Reproduction:
+    """Return the first episode that broke a rule, else the first that still left it pending at the horizon."""
+    seed = next(iter((*rule.violated_in, *rule.pending_in)), None)
+    is_pending = seed is not None and not rule.violated_in
+    return Reproduction(rule_id=rule.rule_id, seed=seed, is_pending=is_pending, num_tried=num_episodes)

@@ -47,6 +47,21 @@ def ends_of_observation(learned: LearnedWorld) -> list[Label]:
     return sorted({transition.target for transition in learned.transitions} - sources)
 
 
+def unseen_transitions(learned: LearnedWorld, closure: Automaton) -> dict[Label | None, list[Label]]:
+    """Return what was never seen but G+ allows: from each label (None: the start) the labels that may follow."""
+    names = learned.propositions
+    all_labels = [tuple(compress(names, bits)) for bits in product((True, False), repeat=len(names))]
+    frontier: list[tuple[Label | None, int]] = [(None, closure.get_init_state_number())]
+    possible: dict[Label | None, dict[Label, None]] = {}
+    for label, state in frontier:
+        for target, _, closure_target in _edges(closure, state, all_labels, names):
+            possible.setdefault(label, {})[target] = None
+            if (target, closure_target) not in frontier:
+                frontier.append((target, closure_target))
+    seen = {(transition.source, transition.target) for transition in learned.transitions}
+    return {label: [target for target in found if (label, target) not in seen] for label, found in possible.items()}
+
+
 def _seen_graph(learned: LearnedWorld, closure: Automaton, vocabulary: Vocabulary) -> Automaton:
     """Return G: what was seen, restricted to the closure; where nothing seen can follow, all that the closure allows.
 

@@ -1,4 +1,4 @@
-"""Responses to verify: files, or standard input, each of which may name its task in its first line."""
+"""Responses, from files or standard input, whose first line may name their task; and the controllers in them."""
 
 import re
 import sys
@@ -7,6 +7,11 @@ from pathlib import Path
 
 from ..specs.errors import SpecError
 from ..specs.yaml_file import MAX_BYTES, decode, read_text
+from ..synth.alignment import Alignment
+from ..synth.build import parse_controller
+from ..synth.controller import Controller, Reading
+from ..synth.hoa import from_hoa
+from ..synth.steps import MAX_STEPS
 
 STANDARD_INPUT = "-"
 _TASK_LINE = re.compile(r"\s*task\s*:(.*)", re.IGNORECASE)
@@ -35,3 +40,15 @@ def read_response(name: str) -> Response:
     first, _, rest = text.lstrip().partition("\n")
     task_line = _TASK_LINE.fullmatch(first)
     return Response(name, rest, task_line[1].strip()) if task_line else Response(name, text, None)
+
+
+def read_controller(text: str, alignment: Alignment, reading: Reading, max_steps: int = MAX_STEPS) -> Controller:
+    """Return the controller in a response, numbered steps or HOA; raises InvalidController."""
+    if is_hoa(text):
+        return from_hoa(text, alignment.vocabulary)
+    return parse_controller(text, alignment, reading, max_steps)
+
+
+def is_hoa(text: str) -> bool:
+    """Return whether a response is a machine in HOA rather than steps."""
+    return text.lstrip().startswith("HOA:")

@@ -50,7 +50,13 @@ class Monitor:
         self._accepting = accepting
         self.initial = (self._endless.initial, self._finite.initial)
 
+    @property
+    def can_be_violated(self) -> bool:
+        """Whether any finite trace violates the formula; none does if it asks only for what can always still come."""
+        return bool(self._bad)
+
     def judge(self, trace: Sequence[Letter]) -> TraceStatus:
+        """Return the status of a trace."""
         return self.status((self._endless.run(trace), self._finite.run(trace)))
 
     def step(self, state: tuple[int, int], letter: Letter) -> tuple[int, int]:

@@ -10,15 +10,14 @@ from ..specs.rulebook import Rulebook
 from ..specs.task import Task
 from ..specs.world_description import UNIVERSAL
 from ..synth.alignment import Alignment
-from ..synth.build import parse_controller
 from ..synth.controller import Controller, Ending, Reading
-from ..synth.hoa import from_hoa
 from ..synth.steps import MAX_STEPS, InvalidController
 from .check import FindRun, Paths, find_violation
 from .compiled import CompiledFormula, Compiler
 from .forked import Unanswered, check_time_limit
 from .learned import learned_world
 from .prepared_world import PreparedRule, PreparedWorld, Product, prepare_world
+from .source import read_controller
 from .verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict
 from .witness import Witness, tell
 from .world import World, WorldKind, world_of
@@ -65,9 +64,7 @@ class Verifier:
 
     def read(self, text: str) -> Controller:
         """Return the controller in a response, numbered steps or HOA; raises InvalidController."""
-        if text.lstrip().startswith("HOA:"):
-            return from_hoa(text, self.domain.vocabulary)
-        return parse_controller(text, self.alignment, self.settings.reading, self.settings.max_steps)
+        return read_controller(text, self.alignment, self.settings.reading, self.settings.max_steps)
 
     def verify_text(self, text: str, task: Task) -> Verdict:
         """Return the verdict on a response; one that is no controller gets an INVALID verdict with the reason."""

@@ -1,23 +1,21 @@
 """What `verilora world learn` and `verilora world show` do."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich import box
-from rich.table import Table
 
 from ..envs.recording import record
 from ..envs.scenario import SCENARIOS
 from ..specs.domain import Domain
 from ..specs.errors import SpecError, expected_one_of
-from ..specs.learned_world import MAX_PROPOSITIONS, Label, LearnedWorld, learned_world_path, write_learned_world
+from ..specs.learned_world import MAX_PROPOSITIONS, learned_world_path, write_learned_world
 from ..specs.world_description import Exclusion
 from .chain_drawing import draw_chain
-from .learned import ends_of_observation
 from .learning import learn
 from .progress import progress
 from .render import console
+from .world_table import coverage_line, render_learned
 
 NUM_EPISODES = 3000
 NUM_HELD_OUT = 600
@@ -28,16 +26,27 @@ _POLICIES = ("random", "random", "cautious", "random", "bold")
 def learn_worlds(
     domain: Domain, recordings: Path, out: Path, num_episodes: int, num_held_out: int, num_processes: int | None
 ) -> int:
-    """Simulate and learn every world that tasks need; resume recordings that were interrupted. Return 0.
+    """Simulate and learn every world that tasks need; resume recordings that were interrupted.
 
-    Raises SpecError for a recording made with other settings.
+    Return 0, or 130 if it is interrupted: what was recorded until then is kept. Raises SpecError for a recording made
+    with other settings.
     """
     try:
         # Before hours of driving rather than after them.
         (out / "worlds").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpecError(out, f"cannot be written: {error.strerror}") from None
-    processes = num_processes or os.cpu_count() or 1
+    try:
+        _learn_worlds(domain, recordings, out, num_episodes, num_held_out, num_processes or os.cpu_count() or 1)
+    except KeyboardInterrupt:
+        print(f"interrupted: {recordings} keeps what is recorded; the same command goes on from there", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _learn_worlds(
+    domain: Domain, recordings: Path, out: Path, num_episodes: int, num_held_out: int, processes: int
+) -> None:
     total = num_episodes + num_held_out
     jobs = [(_POLICIES[seed % len(_POLICIES)], seed) for seed in range(total)]
     for world in simulated_worlds(domain):
@@ -54,14 +63,14 @@ def learn_worlds(
                 letters[num_episodes:],
             )
             write_learned_world(learned_world_path(out, world, propositions), learned)
-            console().print(f"  {', '.join(propositions)}: {_coverage(learned)}")
-    return 0
+            console().print(f"  {', '.join(propositions)}: {coverage_line(learned)}")
 
 
 def show_worlds(domain: Domain, name: str | None, drawings: Path | None) -> int:
     """Print the learned worlds of a domain; with a name those of one world, transition by transition. Return 0.
 
-    With a folder for drawings, each that is printed is drawn there, too.
+    Of one world also what was never seen but is possible, and what is ruled out and why. With a folder for drawings,
+    each that is printed is drawn there, too.
     """
     if name is not None and name not in domain.worlds:
         raise SpecError(domain.folder / "worlds.yaml", f"no such world: {expected_one_of(name, domain.worlds)}")
@@ -72,9 +81,9 @@ def show_worlds(domain: Domain, name: str | None, drawings: Path | None) -> int:
         if learned is None:
             continue
         shown += 1
-        console().print(f"{learned.world} over {', '.join(learned.propositions)}: {_coverage(learned)}")
+        console().print(f"{learned.world} over {', '.join(learned.propositions)}: {coverage_line(learned)}")
         if name is not None:
-            console().print(_transitions(learned, domain))
+            console().print(*render_learned(learned, domain.world(name), domain.vocabulary), sep="\n")
         if drawings is not None:
             path = drawings / learned_world_path(drawings, learned.world, learned.propositions).with_suffix(".svg").name
             try:
@@ -117,33 +126,3 @@ def _exclusions(domain: Domain, world: str, propositions: Sequence[str]) -> list
     return [
         exclusion for exclusion in domain.world(world).exclusions if exclusion.formula.propositions <= {*propositions}
     ]
-
-
-def _coverage(learned: LearnedWorld) -> str:
-    found = learned.coverage
-    ends = len(ends_of_observation(learned))
-    return (
-        f"{found['episodes']} episodes, {found['labels']} of {2 ** len(learned.propositions)} labels, "
-        f"{found['transitions']} transitions, missing mass {found['missing_mass']:.2%}, "
-        f"{found['held_out_leaving']} of {found['held_out_episodes']} held-out episodes leave it "
-        f"(at 95 % at most {found['leaving_bound']:.1%})" + (f", {ends} labels that nothing followed" if ends else "")
-    )
-
-
-def _transitions(learned: LearnedWorld, domain: Domain) -> Table:
-    """Return the chain as a table: from each label how often to which."""
-    rows: dict[Label | None, list[tuple[int, Label]]] = {}
-    for transition in learned.transitions:
-        rows.setdefault(transition.source, []).append((transition.count, transition.target))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("from", "seen", "to, most frequent first"):
-        table.add_column(column, overflow="fold")
-    for source, targets in rows.items():
-        total = sum(count for count, _ in targets)
-        following = (f"{count / total:.1%} {_words(label, domain)}" for count, label in sorted(targets, reverse=True))
-        table.add_row("the start" if source is None else _words(source, domain), str(total), "; ".join(following))
-    return table
-
-
-def _words(label: Label, domain: Domain) -> str:
-    return " + ".join(domain.vocabulary.english[name] for name in label) or "nothing"
