@@ -243,6 +243,15 @@ def code_planes(p_low, p_high, FORMAT: tl.constexpr, COMPUTE: tl.constexpr, PACK
 
 
 @triton.jit
+def turned(k_low, k_high, p_rank, m_slot, cos_sin, HALF: tl.constexpr, COMPUTE: tl.constexpr):
+    """Return both halves of keys turned by the rotation of their rank."""
+    i_rank = tl.load(p_rank, mask=m_slot, other=0)
+    p_cos = cos_sin + i_rank[:, None] * (2 * HALF) + tl.arange(0, HALF)[None, :]
+    b_cos, b_sin = tl.load(p_cos), tl.load(p_cos + HALF)
+    return (k_low * b_cos - k_high * b_sin).to(COMPUTE), (k_high * b_cos + k_low * b_sin).to(COMPUTE)
+
+
+@triton.jit
 def safe(b_max):
     """Return the max to subtract: 0 of queries that have seen no live slot yet."""
     return tl.where(b_max == float("-inf"), 0.0, b_max)
@@ -452,12 +461,8 @@ def attention_decode_kernel(
             p_keys = keys + (i_page * keys_stride + (i_head * 32 + o_slot) * WIDTH)[:, None] + o_dim[None, :]
             k_low, k_high = tl.load(p_keys), tl.load(p_keys + HALF)
             if HAS_RANKS:
-                i_rank = tl.load(ranks + i_page * ranks_stride + i_head * 32 + o_slot, mask=m_slot, other=0)
-                p_cos = cos_sin + i_rank[:, None] * (2 * HALF) + o_dim[None, :]
-                b_cos, b_sin = tl.load(p_cos), tl.load(p_cos + HALF)
-                turned = k_low * b_cos - k_high * b_sin
-                k_high = (k_high * b_cos + k_low * b_sin).to(COMPUTE)
-                k_low = turned.to(COMPUTE)
+                p_rank = ranks + i_page * ranks_stride + i_head * 32 + o_slot
+                k_low, k_high = turned(k_low, k_high, p_rank, m_slot, cos_sin, HALF, COMPUTE)
             b_s = tl.dot(k_low, q_low, input_precision="ieee")
             b_s = tl.dot(k_high, q_high, b_s, input_precision="ieee") * scale
             b_s = tl.where(m_slot[:, None], b_s, float("-inf"))
@@ -645,6 +650,7 @@ def launch_attention_decode(
     ranks: CacheRanks | None = None,
     split_len: int = SPLIT_LEN,
     config: Config | None = None,
+    out: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp by the kernels."""
     check(q, pages, table, lens, ring=ring, has_scores=has_scores, ranks=ranks, window=window)
@@ -658,7 +664,7 @@ def launch_attention_decode(
     num_tiles = triton.cdiv(num_slots, block)
     group = num_heads // pages.num_kv_heads
     is_single, is_full = num_splits == 1, pages.format == "full"
-    out = torch.empty_like(q)
+    out = torch.empty_like(q) if out is None else checked_out(out, q)
     lse = torch.empty(num_rows, num_heads, dtype=torch.float32, device=q.device)
     if not num_rows:
         return out, lse
@@ -749,6 +755,13 @@ def launch_attention_decode(
     return out, lse
 
 
+def checked_out(out: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """Return an output that the kernels can write, one row for each of the query."""
+    if out.shape != q.shape or out.dtype != q.dtype or not out.is_contiguous():
+        raise ValueError(f"out, got {out.dtype} {tuple(out.shape)}, expected contiguous {q.dtype} {tuple(q.shape)}")
+    return out
+
+
 def page_stride(plane: torch.Tensor | None) -> int:
     """Return a plane's step from page to page in its elements, 0 where there is none."""
     return plane.stride(0) if plane is not None else 0
@@ -797,13 +810,15 @@ def attention_decode(
     has_scores: bool = False,
     ranks: CacheRanks | None = None,
     split_len: int = SPLIT_LEN,
+    out: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp; see the module's semantics.
 
     `split_len` is a power of two that a policy fixes: a row's bits depend on it. Caches with a budget do best with one
-    split.
+    split. `out` may be the decode rows of a mixed step's output.
     """
     options: dict[str, Any] = {"scale": scale, "window": window, "ring": ring, "has_scores": has_scores, "ranks": ranks}
-    if not q.is_cuda:
-        return attention_decode_reference(q, pages, table, lens, **options)
-    return launch_attention_decode(q, pages, table, lens, split_len=split_len, **options)
+    if q.is_cuda:
+        return launch_attention_decode(q, pages, table, lens, split_len=split_len, out=out, **options)
+    found, lse = attention_decode_reference(q, pages, table, lens, **options)
+    return (found if out is None else checked_out(out, q).copy_(found)), lse

@@ -11,21 +11,36 @@ starts        int32 [num_rows + 1]; max_len the longest row (an int: prefill is 
 table         int32 [num_rows, max_pages] and prefix_lens int32 [num_rows], or no prefix at all
 out           as q, contiguous; lse fp32 [num_tokens, num_heads], natural
 
-`rotate` says that the prefix holds keys turned by the Hadamard matrix: the query is turned for them alone. Every query
-block runs over the same blocks of keys in the same order, so a row's bits do not depend on its batch. Plain prefill
-without a cache could be served by torch's variable-length attention; one path that also reads prefixes and gives lse
-is simpler, and the benchmark shows what it costs.
+`rotate` says that the prefix holds keys turned by the Hadamard matrix: the query is turned for them alone. `ranks` says
+that it holds keys before RoPE, as for streaming: they are turned by their rank in the cache (see `attention_decode`).
+Every query block runs over the same blocks of keys in the same order, so a row's bits do not depend on its batch. Plain
+prefill without a cache could be served by torch's attention; one path that also reads prefixes and gives lse is simpler,
+and the benchmark shows what it costs.
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 
-from .attention_decode import FP8, FULL, INT4, INT8, LOG2_E, code_planes, page_stride, safe, unpacked_meta
+from .attention_decode import (
+    FP8,
+    FULL,
+    INT4,
+    INT8,
+    LOG2_E,
+    CacheRanks,
+    checked_out,
+    code_planes,
+    page_stride,
+    rotated,
+    safe,
+    turned,
+    unpacked_meta,
+)
 from .hadamard import hadamard
 from .kv_pages import KVPages, read_pages
 
@@ -51,6 +66,7 @@ class Prefix:
     table: torch.Tensor
     lens: torch.Tensor
     rotate: bool = False
+    ranks: CacheRanks | None = None
 
 
 def attention_prefill_reference(
@@ -79,7 +95,9 @@ def attention_prefill_reference(
 def prefix_of(prefix: Prefix, i_row: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return one row's cached keys, turned back, and values, [prefix_len, num_kv_heads, head_dim]."""
     length = int(prefix.lens[i_row])
-    keys, values = (each[0, :, :length].transpose(0, 1) for each in read_pages(prefix.pages, prefix.table[i_row, None]))
+    keys, values = read_pages(prefix.pages, prefix.table[i_row, None])
+    keys = keys if prefix.ranks is None else rotated(keys, prefix.ranks, prefix.table[i_row, None])
+    keys, values = (each[0, :, :length].transpose(0, 1) for each in (keys, values))
     return hadamard(keys.contiguous()) if prefix.rotate else keys, values
 
 
@@ -176,6 +194,8 @@ def attention_prefill_kernel(
     value_meta,
     table,
     prefix_lens,
+    ranks,
+    cos_sin,
     q_stride,
     q_head_stride,
     q_prefix_stride,
@@ -187,6 +207,7 @@ def attention_prefill_kernel(
     page_keys_stride,
     page_values_stride,
     meta_stride,
+    ranks_stride,
     table_stride,
     scale,
     window,
@@ -194,6 +215,7 @@ def attention_prefill_kernel(
     GROUP: tl.constexpr,
     HALF: tl.constexpr,
     HAS_PREFIX: tl.constexpr,
+    HAS_RANKS: tl.constexpr,
     FORMAT: tl.constexpr,
     COMPUTE: tl.constexpr,
     PACKED: tl.constexpr,
@@ -253,6 +275,9 @@ def attention_prefill_kernel(
             p_keys = page_keys + (i_page * page_keys_stride + (i_kv * 32 + o_slot) * WIDTH)[:, None] + o_word[None, :]
             if FORMAT == FULL:
                 k_low, k_high = tl.load(p_keys), tl.load(p_keys + HALF)
+                if HAS_RANKS:
+                    p_rank = ranks + i_page * ranks_stride + i_kv * 32 + o_slot
+                    k_low, k_high = turned(k_low, k_high, p_rank, m_slot, cos_sin, HALF, COMPUTE)
                 b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
                 b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee") * scale
             else:
@@ -353,16 +378,17 @@ def launch_attention_prefill(
     window: int = 0,
     prefix: Prefix | None = None,
     config: Config | None = None,
+    out: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp by the kernel."""
     check(q, keys, values, starts, prefix)
     rows, block, num_warps, num_stages = config or (PREFIX_CONFIG if prefix else CONFIG)
     num_tokens, num_heads, head_dim = q.shape
-    out = torch.empty(num_tokens, num_heads, head_dim, dtype=q.dtype, device=q.device)
+    out = torch.empty(q.shape, dtype=q.dtype, device=q.device) if out is None else checked_out(out, q)
     lse = torch.empty(num_tokens, num_heads, dtype=torch.float32, device=q.device)
     if not num_tokens or max_len <= 0:
         return out, lse
-    pages = prefix.pages if prefix else None
+    pages, ranks = (prefix.pages, prefix.ranks) if prefix else (None, None)
     is_full = pages is None or pages.format == "full"
     page_keys, page_values = (
         plane if is_full or plane is None else plane.view(torch.uint16)
@@ -388,6 +414,8 @@ def launch_attention_prefill(
         value_meta=value_meta,
         table=prefix.table if prefix else None,
         prefix_lens=prefix.lens if prefix else None,
+        ranks=ranks.ranks if ranks else None,
+        cos_sin=ranks.cos_sin if ranks else None,
         q_stride=q.stride(0),
         q_head_stride=q.stride(1),
         q_prefix_stride=q_prefix.stride(0),
@@ -399,6 +427,7 @@ def launch_attention_prefill(
         page_keys_stride=page_stride(page_keys),
         page_values_stride=page_stride(page_values),
         meta_stride=page_stride(key_meta),
+        ranks_stride=page_stride(ranks.ranks if ranks else None),
         table_stride=prefix.table.stride(0) if prefix else 0,
         scale=scale * LOG2_E,
         window=window,
@@ -406,6 +435,7 @@ def launch_attention_prefill(
         GROUP=num_heads // keys.shape[1],
         HALF=head_dim // 2,
         HAS_PREFIX=prefix is not None,
+        HAS_RANKS=ranks is not None,
         FORMAT=pages.format_id if pages else 0,
         COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
         PACKED=q.is_cuda,
@@ -446,6 +476,8 @@ def check(
         )
     if prefix.pages.format == "full" and prefix.pages.keys.dtype != q.dtype:
         raise ValueError(f"prefix, got {prefix.pages.keys.dtype}, expected {q.dtype}")
+    if prefix.pages.format != "full" and prefix.ranks is not None:
+        raise ValueError(f"ranks, got a cache of {prefix.pages.format}, expected full")
     if prefix.pages.format != "full" and head_dim < 64:
         raise ValueError(f"head_dim, got {head_dim}, expected 64 or 128 for {prefix.pages.format}")
 
@@ -460,7 +492,14 @@ def attention_prefill(
     scale: float,
     window: int = 0,
     prefix: Prefix | None = None,
+    out: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the attended values and the log-sum-exp; see the module's semantics."""
-    attend = launch_attention_prefill if q.is_cuda else attention_prefill_reference
-    return attend(q, keys, values, starts, max_len=max_len, scale=scale, window=window, prefix=prefix)
+    """Return the attended values and the log-sum-exp; see the module's semantics.
+
+    `out` may be the prefill rows of a mixed step's output.
+    """
+    options: dict[str, Any] = {"max_len": max_len, "scale": scale, "window": window, "prefix": prefix}
+    if q.is_cuda:
+        return launch_attention_prefill(q, keys, values, starts, out=out, **options)
+    found, lse = attention_prefill_reference(q, keys, values, starts, **options)
+    return (found if out is None else checked_out(out, q).copy_(found)), lse

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from verilora.kernels.attention_decode import CacheRanks, attention_decode
 from verilora.kernels.attention_prefill import (
     Config,
     Prefix,
@@ -99,6 +100,24 @@ def test_the_query_is_turned_for_a_turned_prefix() -> None:
     assert relative_error(out, together.run(attention_prefill_reference)[0][40:]) < 0.02
 
 
+def streaming_prefix(lens: list[int], head_dim: int, dtype: torch.dtype, device: str = "cpu") -> Prefix:
+    """Return a prefix of keys before RoPE, with ranks of each head's own."""
+    prefix = make_prefix("full", lens, 1, head_dim, dtype, device)
+    shape, num_ranks = prefix.pages.keys.shape[:3], 32 * prefix.table.shape[1]
+    ranks = torch.randint(0, num_ranks, shape, dtype=torch.int32, device=device)
+    frequency = 10000.0 ** -(torch.arange(head_dim // 2, device=device) / (head_dim // 2))
+    angle = torch.arange(num_ranks, device=device)[:, None] * frequency
+    return replace(prefix, ranks=CacheRanks(ranks=ranks, cos_sin=torch.cat([angle.cos(), angle.sin()], 1)))
+
+
+@pytest.mark.interpreter
+def test_a_prefix_is_turned_by_its_ranks() -> None:
+    chunks, prefix = make_chunks([33, 5], 1, 2, 64, torch.float32), streaming_prefix([40, 3], 64, torch.float32)
+    check_same(chunks, 2e-6, SMALL, prefix=prefix)
+    straight = chunks.run(attention_prefill_reference, prefix=replace(prefix, ranks=None))[0]
+    assert relative_error(straight, chunks.run(attention_prefill_reference, prefix=prefix)[0]) > 1e-2
+
+
 def test_the_reference_is_causal_attention() -> None:
     chunks = make_chunks([63], 2, 3, 64, torch.float32)
     q, keys, values = (each.transpose(0, 1)[None] for each in (chunks.q, chunks.keys, chunks.values))
@@ -179,6 +198,22 @@ def test_chunks_add_up_to_the_whole_prompt() -> None:
     assert float(whole.scores.sum()) == pytest.approx(140, rel=1e-5)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_mixed_step_is_two_launches_over_disjoint_rows(device: str) -> None:
+    """Prefill writes the first tokens of the output, decode the others."""
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    chunks = make_chunks([20, 3], 2, 2, 64, dtype, device)
+    pages, table, lens = filled_cache("int8", [40, 7], 2, 64, dtype=dtype, device=device)
+    q = torch.cat([chunks.q, torch.randn(2, 4, 64, device=device).to(dtype)])
+    out = torch.empty_like(q)
+    expected = [chunks.run(attention_prefill)[0], attention_decode(q[23:], pages, table, lens, scale=0.125)[0]]
+    replace(chunks, q=q[:23]).run(attention_prefill, out=out[:23])
+    attention_decode(q[23:], pages, table, lens, scale=0.125, out=out[23:])
+    assert torch.equal(out, torch.cat(expected))
+    with pytest.raises(ValueError, match="out, got"):
+        attention_decode(q[23:], pages, table, lens, scale=0.125, out=out[:23])
+
+
 def test_what_does_not_fit_is_refused() -> None:
     chunks = make_chunks([20], 2, 2, 64, torch.float32)
     with pytest.raises(ValueError, match="keys and values, got"):
@@ -211,6 +246,13 @@ def test_real_shapes(format: KVFormat | None, dtype: torch.dtype, window: int) -
     alone = Chunks(chunks.q[own], chunks.keys[own], chunks.values[own], torch.tensor([0, 511]).int().cuda(), 511)
     rest = prefix and replace(prefix, table=prefix.table[3:], lens=prefix.lens[3:])
     assert torch.equal(alone.run(attention_prefill, window=window, prefix=rest)[0], first[0][own])
+
+
+@pytest.mark.gpu
+def test_a_prefix_is_turned_by_its_ranks_on_real_shapes() -> None:
+    chunks = make_chunks([513, 64], 1, 4, 128, torch.bfloat16, "cuda")
+    prefix = streaming_prefix([2047, 100], 128, torch.bfloat16, "cuda")
+    check_same(chunks, TOLERANCE[torch.bfloat16], {}, prefix=prefix)
 
 
 @pytest.mark.gpu

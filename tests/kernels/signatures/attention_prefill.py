@@ -6,16 +6,19 @@ from verilora.kernels.attention_prefill import CONFIG, PREFIX_CONFIG
 from verilora.kernels.attention_scores import CONFIG as SCORES_CONFIG
 
 FORMATS = ("full", "fp8", "int8", "int4")
-PREFIX = ("page_keys", "page_values", "key_meta", "value_meta", "table", "prefix_lens")
+PREFIX = ("page_keys", "page_values", "key_meta", "value_meta", "table", "prefix_lens", "ranks", "cos_sin")
 
 
-def attend(format: str, targets: tuple[int, ...], *, has_prefix: bool = True, spills: str = "") -> dict[str, object]:
+def attend(
+    format: str, targets: tuple[int, ...], *, has_prefix: bool = True, has_ranks: bool = False, spills: str = ""
+) -> dict[str, object]:
     is_full, has_meta = format == "full", format in ("int8", "int4")
     page = "*bf16" if is_full else "*u16"
     rows, block, num_warps, num_stages = PREFIX_CONFIG if has_prefix else CONFIG
     prefix = {"page_keys": page, "page_values": page, "table": "*i32", "prefix_lens": "*i32"}
     meta = {"key_meta": "*i64", "value_meta": "*i64"} if has_meta else {}
-    signature = {**(prefix if has_prefix else {}), **meta}
+    ranks = {"ranks": "*i32", "cos_sin": "*fp32"} if has_ranks else {}
+    signature = {**(prefix if has_prefix else {}), **meta, **ranks}
     return {
         "kernel": "attention_prefill.attention_prefill_kernel",
         "signature": {
@@ -27,7 +30,10 @@ def attend(format: str, targets: tuple[int, ...], *, has_prefix: bool = True, sp
             **{
                 f"{name}_stride": "i32:16" for name in ("q", "q_head", "q_prefix", "q_prefix_head", "keys", "keys_head")
             },
-            **{f"{name}_stride": "i32:16" for name in ("values", "values_head", "page_keys", "page_values", "meta")},
+            **{
+                f"{name}_stride": "i32:16"
+                for name in ("values", "values_head", "page_keys", "page_values", "meta", "ranks")
+            },
             "table_stride": "i32:16",
             "scale": "fp32",
             "window": "i32",
@@ -38,6 +44,7 @@ def attend(format: str, targets: tuple[int, ...], *, has_prefix: bool = True, sp
             "GROUP": 4,
             "HALF": 64,
             "HAS_PREFIX": has_prefix,
+            "HAS_RANKS": has_ranks,
             "FORMAT": FORMATS.index(format),
             "COMPUTE": tl.bfloat16 if is_full else tl.float16,
             "PACKED": True,
@@ -49,7 +56,7 @@ def attend(format: str, targets: tuple[int, ...], *, has_prefix: bool = True, sp
         "options": {"num_warps": num_warps},
         "targets": targets,
         "spills": spills,
-        "note": format if has_prefix else "no prefix",
+        "note": f"{format}{' ranks' if has_ranks else ''}" if has_prefix else "no prefix",
     }
 
 
@@ -92,6 +99,7 @@ def add_scores(format: str, targets: tuple[int, ...]) -> dict[str, object]:
 ROWS = [
     attend("full", (80, 90), has_prefix=False),
     attend("full", (90,)),
+    attend("full", (90,), has_ranks=True),
     attend("int8", (90,)),
     attend("int4", (90,)),
     attend("int4", (80,), spills="on sm_80 eleven registers, stored and loaded outside of the loops"),
