@@ -14,8 +14,8 @@ out           as q, contiguous; lse fp32 [num_tokens, num_heads], natural
 `rotate` says that the prefix holds keys turned by the Hadamard matrix: the query is turned for them alone. `ranks` says
 that it holds keys before RoPE, as for streaming: they are turned by their rank in the cache (see `attention_decode`).
 Every query block runs over the same blocks of keys in the same order, so a row's bits do not depend on its batch. Plain
-prefill without a cache could be served by torch's attention; one path that also reads prefixes and gives lse is simpler,
-and the benchmark shows what it costs.
+prefill without a cache could be served by torch's attention; one path that also reads prefixes and gives lse is
+simpler, and the benchmark shows what it costs.
 """
 
 from dataclasses import dataclass
