@@ -3,7 +3,8 @@
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import forkserver, get_context
+from contextlib import contextmanager
+from multiprocessing import forkserver, get_context, resource_tracker
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -18,14 +19,26 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], num_processe
     if num_processes == 1:
         yield from map(work, items)
         return
-    # The server inherits that interrupts are blocked, and all workers are forked from it.
+    executor = None
+    try:
+        # Half-started workers would complain of what they miss.
+        with _interrupts_held():
+            forkserver.ensure_running()
+            executor = ProcessPoolExecutor(num_processes, mp_context=get_context("forkserver"))
+            results = executor.map(work, items)
+        yield from results
+    finally:
+        if executor:
+            executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let a Ctrl-C wait. A server of processes that starts now inherits that, and so do all workers forked from it."""
+    # Starting the tracker, which everything else here does first, would let them through.
+    resource_tracker.ensure_running()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    with ProcessPoolExecutor(num_processes, mp_context=get_context("forkserver")) as executor:
-        try:
-            yield from executor.map(work, items)
-        finally:
-            executor.shutdown(cancel_futures=True)

@@ -16,7 +16,10 @@ from PIL import Image
 from verilora.envs.recording import read_recording
 from verilora.specs.domain import Domain, load_domain
 from verilora.specs.learned_world import read_learned_world
+from verilora.synth.alignment import Alignment
+from verilora.synth.build import parse_controller
 from verilora.synth.controller import Ending, Reading
+from verilora.synth.hoa import to_hoa
 from verilora.verify.audit import FIRST_SEED, run_controller
 from verilora.verify.compiled import Compiler
 from verilora.verify.trace import TraceJudge, TraceStatus
@@ -113,6 +116,27 @@ def test_a_controller_that_never_acts_and_a_rule_that_is_never_broken(idle: Path
         "phi5: not reproduced in 2 episodes, so no replay was written",
     ]
     assert not gif.exists()
+
+
+def test_a_machine_in_hoa_is_driven_as_the_steps_it_was_made_of(
+    driving: Domain, alignment: Alignment, steps: Path, tmp_path: Path
+) -> None:
+    reading = Reading(ending=Ending.ONE_SHOT)
+    machine = tmp_path / "machine.hoa"
+    machine.write_text(f"Task: {TASK}\n{to_hoa(parse_controller(BEFORE, alignment, reading))}")
+    gif = tmp_path / "machine.gif"
+    arguments = ("--ending", "one-shot", "--episodes", "12", "--processes", "1")
+    code, out, err = verilora("drive", *arguments, "--replay", gif, machine)
+    by_steps = verilora("drive", *arguments, steps)
+    assert (code, err) == (by_steps[0], "")
+    tables = [[line for line in text.splitlines() if line.startswith(" phi")] for text in (out, by_steps[1])]
+    assert tables[0] == tables[1] != []
+    with Image.open(gif) as image:
+        assert image.n_frames > 2
+    machine.write_text(f"Task: {TASK}\nHOA: v1\nnonsense")
+    code, out, err = verilora("drive", machine)
+    assert (code, out) == (2, "")
+    assert "machine.hoa: not an HOA machine" in err
 
 
 def test_any_episode_can_be_replayed(tmp_path: Path) -> None:
@@ -258,7 +282,8 @@ def test_interrupted_and_run_again_it_learns_the_same(
         finally:
             running.kill()
     assert running.returncode == 130
-    assert b"Traceback" not in errors
+    kept = f"interrupted: {tmp_path / 'recordings'} keeps what is recorded; the same command goes on from there\n"
+    assert errors.decode() == kept
     num_lines = recording.read_bytes().count(b"\n")
     assert 3 < num_lines < NUM_EPISODES + 3
     assert not worlds(tmp_path)
@@ -266,6 +291,25 @@ def test_interrupted_and_run_again_it_learns_the_same(
     assert verilora(*arguments)[0] == 0
     assert recording.read_bytes() == (whole / "recordings" / "wide_median.jsonl").read_bytes()
     assert worlds(tmp_path) == worlds(whole)
+
+
+def test_a_drive_that_is_interrupted_judges_nothing(steps: Path) -> None:
+    arguments = command("drive", "--episodes", "3000", "--processes", "2", steps)
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, start_new_session=True
+    ) as running:
+        try:
+            assert running.stdout is not None
+            # It says so as soon as the first episodes are done.
+            while b": 300 of 3000" not in running.stdout.readline():
+                assert running.poll() is None
+            os.killpg(running.pid, signal.SIGINT)
+            out, errors = running.communicate(timeout=DEADLINE)
+        finally:
+            running.kill()
+    assert running.returncode == 130
+    assert errors.decode() == f"interrupted: the episodes of {steps} were not all driven, so nothing is judged\n"
+    assert b"kept" not in out
 
 
 @pytest.mark.parametrize("where", ["--out", "--recordings"])
@@ -290,6 +334,14 @@ def test_the_worlds_that_ship_are_shown(driving: Domain) -> None:
     path = driving.folder / "worlds" / "roundabout.car_from_left.pedestrian_in_front.json"
     started = sum(found["count"] for found in json.loads(path.read_text())["transitions"] if found["source"] is None)
     assert any(line.split()[:3] == ["the", "start", str(started)] for line in out.splitlines())
+    assert "no constraint and no exclusion: nothing is ruled out" in out
+    assert out.count("possible but unseen: ") == 2
+    code, out, err = verilora("world", "show", "wide_median")
+    assert (code, err) == (0, "")
+    assert "constraint: G !(car_from_left & car_from_right) (only the half that comes next is looked at, " in out
+    assert "from                                   unseen   to, though possible" in out
+    code, out, err = verilora("world", "show", "left_turn_light")
+    assert "excluded: G !(green_traffic_light & green_left_turn_light) (the arrow has a phase of its own, " in out
     code, out, err = verilora("world", "show", "moon")
     assert (code, out) == (2, "")
     assert "worlds.yaml: no such world: got 'moon', expected one of left_turn_light, roundabout, " in err
