@@ -126,6 +126,13 @@ def test_a_world_may_have_constant_propositions_and_none_that_is_free(copy) -> N
             id="constraint with a syntax error",
         ),
         pytest.param(
+            f"{BENCH}\n    constraints: [G !frost]\n    constraint_reasons: [warm, and snug]",
+            "constraint_reasons: [warm",
+            "worlds.seedling_bench.constraint_reasons: expected one for each constraint or none at all, "
+            "got 2 for 1 constraints",
+            id="more reasons than constraints",
+        ),
+        pytest.param(
             f"{BENCH}\n    fairness: GF hold",
             "fairness: GF hold",
             "worlds.seedling_bench.fairness: unknown proposition in 'GF hold': got 'hold', "
