@@ -18,13 +18,17 @@ from typing import Any
 
 from ..specs.errors import SpecError
 from ..specs.vocabulary import Vocabulary
+from ..synth.alignment import Alignment
+from ..synth.build import parse_controller
 from .constants import constants
 from .episode import Episode, run_episode
-from .policy import explorers
+from .policy import ControllerPolicy, Policy, explorers
 from .scenario import SCENARIOS, make_env
 from .workers import in_order
 
 FORMAT = 1
+CONTROLLER = "controller"
+"""The name of the policy that is a given controller."""
 Job = tuple[str, int]
 
 
@@ -64,17 +68,22 @@ def record(
     vocabulary: Vocabulary,
     num_processes: int = 1,
     progress: Callable[[int], None] = lambda num_done: None,
+    controller: str = "",
 ) -> Recording:
     """Drive the episodes that a recording lacks, a job being a policy's name and a seed, and return those of the jobs.
 
+    The policy "controller" is that of the steps in `controller`; those raise InvalidController if they are none.
     `progress` is called with the number of episodes that stand in the file. One that holds more, beyond those of the
     jobs, stays as it is. Raises SpecError if the file at `path` was recorded with anything else.
     """
     header = provenance(world, vocabulary)
+    if controller:
+        parse_controller(controller, Alignment(vocabulary))
+        header["controller"] = controller
     done = _begin(path, header, jobs)
     progress(min(done, len(jobs)))
     with path.open("a") as file:
-        work = partial(_run, world, vocabulary)
+        work = partial(_run, world, vocabulary, controller=controller)
         for number, episode in enumerate(in_order(work, jobs[done:], num_processes), start=done + 1):
             file.write(_line(episode, vocabulary))
             file.flush()
@@ -127,11 +136,16 @@ def _begin(path: Path, header: dict[str, Any], jobs: Sequence[Job]) -> int:
     return len(recorded)
 
 
-def _run(world: str, vocabulary: Vocabulary, job: Job) -> Episode:
+def _run(world: str, vocabulary: Vocabulary, job: Job, controller: str = "") -> Episode:
     name, seed = job
+    policy: Policy
+    if name == CONTROLLER:
+        policy = ControllerPolicy(parse_controller(controller, Alignment(vocabulary)))
+    else:
+        policy = explorers(vocabulary)[name](Random(seed))
     env = make_env(world)
     try:
-        return run_episode(env, explorers(vocabulary)[name](Random(seed)), name, seed, vocabulary)
+        return run_episode(env, policy, name, seed, vocabulary)
     finally:
         env.close()
 

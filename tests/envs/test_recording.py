@@ -11,6 +11,7 @@ from verilora.envs.recording import Recording, provenance, read_recording, recor
 from verilora.envs.traffic_car import TrafficCar
 from verilora.specs.domain import Domain
 from verilora.specs.errors import SpecError
+from verilora.synth.steps import InvalidController
 
 WORLD = "roundabout"
 JOBS = (("random", 0), ("cautious", 1), ("bold", 2), ("bold", 3), ("cautious", 4))
@@ -40,7 +41,7 @@ def resume(driving: Domain, whole: bytes, tmp_path: Path, monkeypatch: pytest.Mo
     known = {(episode.policy, episode.seed): episode for episode in read_recording(complete).episodes}
     driven = []
 
-    def run(world: str, vocabulary: object, job: recording.Job) -> object:
+    def run(world: str, vocabulary: object, job: recording.Job, controller: str) -> object:
         driven.append(job)
         return known[job]
 
@@ -187,6 +188,22 @@ def test_of_a_longer_recording_the_beginning_serves(driving: Domain, whole: byte
     path.write_bytes(whole)
     assert record(path, WORLD, JOBS[:3], driving.vocabulary).episodes == read_recording(path).episodes[:3]
     assert path.read_bytes() == whole
+
+
+def test_a_given_controller_is_recorded_too(driving: Domain, tmp_path: Path) -> None:
+    steps = "1. wait until no car from left then go straight\n2. go to step 1"
+    jobs = (("controller", 0), ("bold", 1), ("controller", 2))
+    path = tmp_path / "controller.jsonl"
+    found = record(path, WORLD, jobs, driving.vocabulary, 2, controller=steps)
+    assert found.provenance == {**provenance(WORLD, driving.vocabulary), "controller": steps}
+    assert [(episode.policy, episode.seed) for episode in found.episodes] == list(jobs)
+    for episode in found.episodes[::2]:
+        expected = tuple("stop" if "car_from_left" in labels else "go_straight" for labels in episode.labels)
+        assert episode.actions == expected
+    with pytest.raises(SpecError, match="was recorded with another controller: got '1"):
+        record(path, WORLD, jobs, driving.vocabulary, controller="1. stop\n2. stop")
+    with pytest.raises(InvalidController):
+        record(path, WORLD, jobs, driving.vocabulary, controller="1. hope")
 
 
 @pytest.mark.parametrize(
