@@ -16,17 +16,21 @@ class CompleteCheckpoints:
     """Mix-in for a `transformers.Trainer`: saves by renaming, and keeps the last two checkpoints."""
 
     args: Any
+    accelerator: Any
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self.args.output_dir)
         unfinished = folder / "unfinished"
         if self.args.should_save:
             shutil.rmtree(unfinished, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
         self.args.output_dir = str(unfinished)
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
         finally:
             self.args.output_dir = str(folder)
+        # Every process writes its random state.
+        self.accelerator.wait_for_everyone()
         if self.args.should_save:
             for written in unfinished.glob(f"{PREFIX}*"):
                 written.rename(folder / written.name)

@@ -3,6 +3,7 @@
 Runs in the pipeline's process, or, on several GPUs, as `accelerate launch -m verilora.finetune.dpo RUN ROUND`.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,8 @@ def _arguments(config: TrainConfig, folder: Path, rate: float) -> DPOConfig:
         num_train_epochs=optimiser.epochs,
         per_device_train_batch_size=optimiser.batch_size,
         max_length=optimiser.max_length,
-        precompute_ref_log_probs=True,
+        # With several processes TRL looks for what it computed in the wrong process's folder.
+        precompute_ref_log_probs=int(os.environ.get("WORLD_SIZE", "1")) == 1,
         save_strategy="steps",
         save_steps=optimiser.save_steps,
         save_total_limit=None,

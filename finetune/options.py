@@ -23,7 +23,8 @@ NAMED_ALIKE = (
 
 def resolve(options: Mapping[str, Any]) -> TrainConfig:
     """Return the settings that options of the command line ask for; raises ValueError for one that cannot be."""
-    mode = options["mode"]
+    # A command's context holds the words of the command line, not yet what they stand for.
+    mode = Mode(options["mode"])
     pairs = PairConfig(shuffle=options["shuffle_verdicts"])
     if mode is Mode.PAPER:
         # Counted in rules.
@@ -31,7 +32,7 @@ def resolve(options: Mapping[str, Any]) -> TrainConfig:
     optimiser = OptimiserConfig(learning_rate=options["learning_rate"], beta=options["beta"], epochs=options["epochs"])
     if options["loss_type"]:
         optimiser = replace(optimiser, **_losses(options["loss_type"]))
-    return TrainConfig(
+    config = TrainConfig(
         task=options["task"],
         specs=str(options["specs"]),
         world=options["world"] or (WorldKind.UNIVERSAL if mode is Mode.PAPER else WorldKind.SIMULATED),
@@ -42,6 +43,7 @@ def resolve(options: Mapping[str, Any]) -> TrainConfig:
         evaluation=EvaluationConfig(drive_seconds=options["drive_seconds"]),
         **{name: options[name] for name in NAMED_ALIKE},
     )
+    return TrainConfig.from_json(config.to_json())
 
 
 def named(config: TrainConfig) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int
     except (ValueError, KeyError, TypeError) as error:
         raise SpecError(run.config_path, f"not the configuration of a run: {error}") from None
     for name, value in named(config).items():
-        if name in asked and asked[name] != value:
+        if name in asked and str(asked[name]) != str(value):
             message = f"a run goes on with its own settings: {name} is {value!s}, got {asked[name]!s}"
             raise SpecError(run.config_path, message)
     return _train(load_domain(Path(config.specs), config.task), config, run, key)

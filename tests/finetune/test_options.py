@@ -54,3 +54,10 @@ def test_a_configuration_that_is_none_is_named() -> None:
     content = resolve(DEFAULTS).to_json()
     with pytest.raises(ValueError, match=r"optimiser\.epochs: Input should be a valid number"):
         TrainConfig.from_json({**content, "optimiser": {**content["optimiser"], "epochs": "many"}})
+
+
+def test_words_of_the_command_line_become_what_they_stand_for() -> None:
+    config = resolve({**DEFAULTS, "mode": "paper", "algorithm": "grpo", "baselines": "full", "seed": 3})
+    assert (config.mode, config.algorithm, config.baselines) == (Mode.PAPER, Algorithm.GRPO, Budget.FULL)
+    assert all(type(value) is not str for value in (config.mode, config.algorithm, config.baselines, config.world))
+    assert config.settings.mode is Mode.PAPER
