@@ -30,8 +30,7 @@ def test_nothing_is_said_about_steps_that_keep_everything(driving: Domain) -> No
         ),
         pytest.param(
             "1. stop\n2. turn left\n3. turn right",
-            "This does not reach its goal. Counterexample: nothing: stop; nothing: turn left. "
-            "Write the steps again.",
+            "This does not reach its goal. Counterexample: nothing: stop; nothing: turn left. Write the steps again.",
             id="another movement first",
         ),
         pytest.param(
