@@ -261,6 +261,11 @@ def whole(specs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to commands in the background: they ignore Ctrl-C, and so does all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("num_processes", [1, 2])
 def test_interrupted_and_run_again_it_learns_the_same(
     specs: Path, whole: Path, tmp_path: Path, num_processes: int
@@ -268,7 +273,12 @@ def test_interrupted_and_run_again_it_learns_the_same(
     recording = tmp_path / "recordings" / "wide_median.jsonl"
     arguments = learn(specs, tmp_path, "--processes", str(num_processes), episodes=NUM_EPISODES)
     with subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, start_new_session=True
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
     ) as running:
         try:
             deadline = time.monotonic() + DEADLINE
@@ -296,7 +306,12 @@ def test_interrupted_and_run_again_it_learns_the_same(
 def test_a_drive_that_is_interrupted_judges_nothing(steps: Path) -> None:
     arguments = command("drive", "--episodes", "3000", "--processes", "2", steps)
     with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, start_new_session=True
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
     ) as running:
         try:
             assert running.stdout is not None
