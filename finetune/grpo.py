@@ -39,7 +39,7 @@ def train_grpo(run: RunFiles, config: TrainConfig, number: int, judge: Judge, pr
         model=model,
         reward_funcs=_reward(judge, domain, config),
         args=_arguments(config, str(run.round(number)), learning_rate(config, generator.model)),
-        train_dataset=_dataset(domain, prompter),
+        train_dataset=_dataset(domain, prompter, config),
         processing_class=generator.tokenizer,
         peft_config=peft_config,
         callbacks=[StepReport(progress)],
@@ -61,8 +61,10 @@ def _reward(judge: Judge, domain: Domain, config: TrainConfig) -> Callable[..., 
     return reward
 
 
-def _dataset(domain: Domain, prompter: Prompter) -> Dataset:
+def _dataset(domain: Domain, prompter: Prompter, config: TrainConfig) -> Dataset:
+    """Return the train prompts, repeated until they fill a step: TRL leaves out what does not fill one."""
     asks = asks_of(domain, "train", 1, prompter)
+    asks *= -(-config.grpo.batch_size // (config.grpo.group_size * len(asks)))
     return Dataset.from_list([{"prompt": list(ask.conversation), "task_id": ask.task.id} for ask in asks])
 
 

@@ -47,7 +47,7 @@ class Rounds:
         done: list[Round] = []
         for number in range(1, self.config.rounds + 1):
             num_pairs = self._train(number)
-            if not num_pairs:
+            if not self.run.round_adapter(number).exists():
                 break
             adapter = self.run.round_adapter(number)
             responses = evaluate(self.run, self.responder, f"after-{number}", adapter)
@@ -57,12 +57,14 @@ class Rounds:
         return done
 
     def _train(self, number: int) -> int:
-        """Train the adapter of a round if it is not there, and return the number of its pairs."""
-        samples = self._sample(number)
+        """Train the adapter of a round if it is not there, and return the number of its pairs; GRPO needs none.
+
+        Without pairs a later round has nothing to learn, and leaves no adapter.
+        """
         if self.config.algorithm is Algorithm.GRPO:
             self._train_grpo(number)
-            return len(samples)
-        num_pairs = self._pair(number, samples)
+            return 0
+        num_pairs = self._pair(number, self._sample(number))
         if num_pairs and not self.run.round_adapter(number).exists():
             self.responder.models.release()
             self._train_dpo(number, num_pairs)
@@ -70,8 +72,6 @@ class Rounds:
 
     def _sample(self, number: int) -> list[Judged]:
         config = self.config
-        if config.algorithm is Algorithm.GRPO:
-            return []
         asks = asks_of(self.responder.domain, "train", config.samples, self.responder.models.prompter())
         adapter = self.run.round_adapter(number - 1) if number > 1 else None
         return self.responder.answer(self.run.samples, f"round {number}", asks, adapter, first=(number - 1) * len(asks))

@@ -90,7 +90,7 @@ def test_dpo_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_grpo_learns_from_the_verifiers_reward(tmp_path: Path, greenhouse: Domain) -> None:
-    grpo = GrpoConfig(num_steps=3, group_size=4, batch_size=8)
+    grpo = GrpoConfig(num_steps=3, group_size=4, batch_size=32)
     config = configuration(DATA / "greenhouse-base", grpo=grpo, max_new_tokens=60)
     run = begin(tmp_path / "run", config)
     judge = Judge(Verifier(greenhouse, greenhouse.rulebook(), config.settings), run.verdicts, 1)
