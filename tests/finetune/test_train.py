@@ -159,7 +159,7 @@ def test_a_run_that_is_killed_ten_times_ends_with_the_same_adapter(finished: Pat
     while num_kills < 10:
         process = subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            process.wait(timeout=rng.uniform(startup, startup + 30))
+            process.wait(timeout=rng.uniform(startup, startup + 14))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
