@@ -309,6 +309,10 @@ def train(
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     device: Annotated[str, typer.Option(help="`cpu` or `cuda`; with several GPUs all of them train.")] = "cpu",
     temperature: Annotated[float, typer.Option(help="Of sampling, everywhere.")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens that hold this share.")] = 0.99,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="How many answers are sampled at once. GPUs do best with a thousand.")
+    ] = 135,
     constrained: Annotated[bool, typer.Option("--constrained", help="Sample under the grammar of steps.")] = False,
     learning_rate: Annotated[
         float | None, typer.Option(help="Of DPO or GRPO.", show_default="by the size of the model")

@@ -19,14 +19,20 @@ import triton
 from kernels import Stopwatch
 from verilora.kernels import lora, lora_batch
 
-from kernel_rows.lora import DISTINCT, NUM_ROWS, decode, prefill
+from kernel_rows.lora import DISTINCT, FUSED, LLAMA_8B, NUM_ROWS, Registered, decode, prefill, projections_case
 from kernel_rows.row import Case, Work
 
 DECODE: list[dict[str, Any]] = [
     {},
     *({"SHRINK_DECODE": {"num_warps": warps}} for warps in (2, 8)),
     *({"SHRINK_DECODE": {"STAGES": stages}} for stages in (2, 3)),
+    {"SHRINK_DECODE": {"num_warps": 8, "STAGES": 2}},
     {"EXPAND_DECODE": {"num_warps": 2}},
+    {"EXPAND_DECODE": {"CUTS": 2}},
+    {"EXPAND_DECODE": {"CUTS": 2, "num_warps": 2}},
+    {"EXPAND_DECODE": {"CUTS": 4, "num_warps": 4}},
+    {"EXPAND_DECODE": {"CUTS": 2, "num_warps": 2}, "SHRINK_DECODE": {"num_warps": 8}},
+    {"EXPAND_DECODE": {"CUTS": 2, "num_warps": 2}, "SHRINK_DECODE": {"STAGES": 2}},
     *({"EXPAND_DECODE": {"STAGES": stages}} for stages in (2, 3)),
     {"DECODE_SPLITS": 8, "DECODE_SHORTEST": 512},
     {"DECODE_SPLITS": 8, "DECODE_SHORTEST": 512, "SHRINK_DECODE": {"num_warps": 8}},
@@ -54,7 +60,16 @@ def decode_cases() -> dict[str, Case]:
         "r16 identical": decode([16], [NUM_ROWS]),
         "r16 distinct": decode([16] * NUM_ROWS, DISTINCT),
         "r64 distinct": decode([64] * NUM_ROWS, DISTINCT),
+        "layer identical": decode([16], [NUM_ROWS], LLAMA_8B),
+        "layer distinct": decode([16] * NUM_ROWS, DISTINCT, LLAMA_8B),
+        **{"|".join(names): one(names) for names in FUSED},
     }
+
+
+def one(names: tuple[str, ...]) -> Case:
+    """Return the case of fused projections alone, of 64 adapters of rank 16."""
+    widths = {name: LLAMA_8B[name] for name in names}
+    return projections_case(Registered(ranks=[16] * NUM_ROWS, widths=widths), DISTINCT, "decode", (names,))
 
 
 def prefill_cases() -> dict[str, Case]:

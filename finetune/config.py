@@ -148,6 +148,7 @@ class TrainConfig:
     device: str = "cpu"
     samples: int = 32
     temperature: float = 1.0
+    top_p: float = 0.99
     max_new_tokens: int = 200
     constrained: bool = False
     batch_size: int = 135
@@ -166,6 +167,8 @@ class TrainConfig:
         _positive(samples=self.samples, temperature=self.temperature, max_new_tokens=self.max_new_tokens)
         _positive(batch_size=self.batch_size, rounds=self.rounds, num_processes=self.num_processes)
         _positive(num_threads=self.num_threads)
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p: expected more than 0 up to 1, got {self.top_p}")
 
     @property
     def settings(self) -> Settings:

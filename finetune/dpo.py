@@ -64,6 +64,7 @@ def num_steps(num_pairs: int, config: TrainConfig) -> int:
 def _arguments(config: TrainConfig, folder: Path, rate: float) -> DPOConfig:
     optimiser = config.optimiser
     is_cpu = config.device == "cpu"
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     return DPOConfig(
         output_dir=str(folder),
         seed=derived_seed(config.seed, "dpo") % 2**31,
@@ -78,10 +79,12 @@ def _arguments(config: TrainConfig, folder: Path, rate: float) -> DPOConfig:
         loss_type=list(optimiser.loss_type),
         loss_weights=list(optimiser.loss_weights),
         num_train_epochs=optimiser.epochs,
-        per_device_train_batch_size=optimiser.batch_size,
+        # A step has the same pairs on any number of processes.
+        per_device_train_batch_size=-(-optimiser.batch_size // num_processes),
+        ddp_find_unused_parameters=False,
         max_length=optimiser.max_length,
         # With several processes TRL looks for what it computed in the wrong process's folder.
-        precompute_ref_log_probs=int(os.environ.get("WORLD_SIZE", "1")) == 1,
+        precompute_ref_log_probs=num_processes == 1,
         save_strategy="steps",
         save_steps=optimiser.save_steps,
         save_total_limit=None,

@@ -84,6 +84,7 @@ def _arguments(config: TrainConfig, folder: str, rate: float) -> GRPOConfig:
         num_generations=config.grpo.group_size,
         per_device_train_batch_size=config.grpo.batch_size,
         temperature=config.temperature,
+        top_p=config.top_p,
         max_completion_length=config.max_new_tokens,
         save_strategy="steps",
         save_steps=config.optimiser.save_steps,

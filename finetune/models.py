@@ -38,5 +38,8 @@ class Models:
     def sampling(self) -> Sampling:
         config = self._config
         return Sampling(
-            temperature=config.temperature, max_new_tokens=config.max_new_tokens, constrained=config.constrained
+            temperature=config.temperature,
+            top_p=config.top_p,
+            max_new_tokens=config.max_new_tokens,
+            constrained=config.constrained,
         )

@@ -16,8 +16,8 @@ from .config import (
 )
 
 NAMED_ALIKE = (
-    "rulebook", "model", "mode", "seed", "device", "samples", "temperature", "constrained", "rounds", "algorithm",
-    "baselines",
+    "rulebook", "model", "mode", "seed", "device", "samples", "temperature", "top_p", "batch_size", "constrained",
+    "rounds", "algorithm", "baselines",
 )  # fmt: skip
 
 

@@ -158,7 +158,7 @@ class Pipeline:
                 batch_size=config.batch_size,
                 prompt_style=generator.prompt_style,
                 temperature=config.temperature,
-                top_p=1.0,
+                top_p=config.top_p,
                 max_new_tokens=config.max_new_tokens,
                 constrained=config.constrained,
                 seed=derived_seed(config.seed, "held-out prompts"),

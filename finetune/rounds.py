@@ -98,7 +98,8 @@ class Rounds:
 
         num_devices = torch.cuda.device_count() if self.config.device == "cuda" else 0
         if num_devices > 1:
-            self._launch(number, num_devices)
+            with self.responder.times.stage(f"DPO, round {number}"):
+                self._launch(number, num_devices)
             return
         out, steps = self.responder.out, num_steps(num_pairs, self.config)
         with self.responder.times.stage(f"DPO, round {number}"), progress(out, "  steps", steps) as report:

@@ -48,7 +48,7 @@ Phase = Literal["prefill", "decode"]
 # follow the width alone, never the batch.
 DECODE_SPLITS, DECODE_SHORTEST = 16, 256
 PREFILL_SPLIT, PREFILL_STEP = 2048, 128
-SHRINK_DECODE = {"num_warps": 4, "STAGES": 1}
+SHRINK_DECODE = {"num_warps": 4, "STAGES": 2}
 EXPAND_DECODE = {"num_warps": 1, "STAGES": 1}
 EARLY_SHRINK = True
 SHRINK_PREFILL = {"ROWS": 64, "num_warps": 8, "num_stages": 3}

@@ -30,6 +30,7 @@ class RunConfig(Record):
     seed: int
     samples: int
     temperature: float
+    top_p: float = 1.0
     versions: dict[str, Any]
 
 

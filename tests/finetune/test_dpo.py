@@ -1,5 +1,8 @@
 """Adapters of every supported architecture, trained by the real trainers from random checkpoints or the tiny base."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +90,20 @@ def test_dpo_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
     assert expected.keys() == found.keys()
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
     assert [row["loss"] for row in stopped.training.read()] == [row["loss"] for row in whole.training.read()]
+
+
+def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+    """With gloo on CPUs; on GPUs accelerate starts the same module."""
+    config = configuration(DATA / "greenhouse-base")
+    alone, shared = begin(tmp_path / "alone", config), begin(tmp_path / "shared", config)
+    train_dpo(alone, config, 1)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += ["-m", "verilora.finetune.dpo", str(shared.path), "1"]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+    expected = [row["loss"] for row in alone.training.read()]
+    assert [row["loss"] for row in shared.training.read()] == pytest.approx(expected, rel=0.01)
+    assert expected[-1] < 0.9 * expected[0]
+    assert weights(shared).keys() == weights(alone).keys()
 
 
 def test_grpo_learns_from_the_verifiers_reward(tmp_path: Path, greenhouse: Domain) -> None:

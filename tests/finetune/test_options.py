@@ -11,7 +11,7 @@ from verilora.verify.world import WorldKind
 DEFAULTS: dict[str, Any] = {
     "task": "driving", "specs": Path("specs"), "rulebook": "default", "model": None, "samples": 32, "rounds": 2,
     "world": None, "mode": Mode.GATED, "algorithm": Algorithm.DPO, "seed": 0, "device": "cpu", "temperature": 1.0,
-    "constrained": False, "learning_rate": None, "beta": 0.4, "loss_type": None, "epochs": 2.0,
+    "top_p": 0.99, "batch_size": 135, "constrained": False, "learning_rate": None, "beta": 0.4, "loss_type": None, "epochs": 2.0,
     "baselines": Budget.SHORT, "shuffle_verdicts": False, "drive_seconds": 110.0, "processes": None, "threads": 1,
 }  # fmt: skip
 
@@ -34,6 +34,7 @@ def test_losses_go_to_trl_as_they_are() -> None:
     [
         ("samples", 0, "samples: expected more than 0, got 0"),
         ("temperature", -1.0, "temperature: expected more than 0"),
+        ("top_p", 1.5, "top_p: expected more than 0 up to 1, got 1.5"),
         ("epochs", 0.0, "epochs: expected more than 0"),
         ("beta", -0.1, "beta: expected more than 0"),
     ],
