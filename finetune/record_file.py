@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..specs.errors import SpecError
+
 Record = dict[str, Any]
 
 
@@ -16,13 +18,14 @@ class RecordFile:
         self.path = path
 
     def read(self) -> list[Record]:
-        """Return the complete records; none if the file does not exist. Raises ValueError for a line that is no object.
+        """Return the complete records; none if the file does not exist. Raises SpecError for a line that is no object.
 
         Only the end of a file can have been cut off: a broken line before it means that somebody changed the file.
         """
         if not self.path.exists():
             return []
-        *lines, _cut_off = self.path.read_text().split("\n")
+        # Cut as bytes: what a kill left can end inside of a character.
+        *lines, _cut_off = self.path.read_bytes().split(b"\n")
         return [self._record(number, line) for number, line in enumerate(lines, start=1)]
 
     def append(self, records: Iterable[Record]) -> None:
@@ -48,20 +51,22 @@ class RecordFile:
         content = self.path.read_bytes() if self.path.is_file() else b""
         return content.rfind(b"\n") + 1
 
-    def _record(self, number: int, line: str) -> Record:
+    def _record(self, number: int, line: bytes) -> Record:
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{self.path}:{number}: not JSON: {error.msg} at column {error.colno}") from None
+            raise SpecError(self.path, f"not JSON: {error.msg} at column {error.colno}", line=number) from None
+        except UnicodeDecodeError as error:
+            raise SpecError(self.path, f"not UTF-8: {error.reason} at byte {error.start}", line=number) from None
         if not isinstance(record, dict):
-            raise ValueError(f"{self.path}:{number}: expected a JSON object, got {line[:40]!r}")
+            raise SpecError(self.path, f"expected a JSON object, got {line[:40].decode()!r}", line=number)
         return record
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that is complete or does not change."""
     unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("w") as file:
+    with unfinished.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

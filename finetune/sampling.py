@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from ..specs.domain import Domain
+from ..specs.errors import SpecError
 from ..specs.task import Split, Task
 from ..synth.generator import Completion, Sampling
 from ..synth.prompt import Conversation, Prompter
@@ -74,7 +75,7 @@ class SampleFile:
     ) -> list[Sample]:
         """Sample the batches that are missing, a whole batch at a time, and return all samples.
 
-        `generator` is called only if something is missing. Raises ValueError if the file holds something else.
+        `generator` is called only if something is missing. Raises SpecError if the file holds something else.
         """
         records = self._complete()
         progress(len(records))
@@ -96,9 +97,11 @@ class SampleFile:
             self._file.keep(self._first + len(records))
         for position, (record, ask) in enumerate(zip(records, self._asks, strict=False), start=self._first + 1):
             if (record.get("task_id"), record.get("wording")) != (ask.task.id, ask.wording):
-                raise ValueError(
-                    f"{self._file.path}:{position}: expected a response to {ask.task.id}, {ask.wording!r}, "
-                    f"got one to {record.get('task_id')}, {record.get('wording')!r}"
+                raise SpecError(
+                    self._file.path,
+                    f"expected a response to {ask.task.id}, {ask.wording!r}, "
+                    f"got one to {record.get('task_id')}, {record.get('wording')!r}",
+                    line=position,
                 )
         return records
 

@@ -128,7 +128,8 @@ def write_certificate(adapter: Path, certificate: Certificate) -> None:
     path = adapter / CERTIFICATE
     unfinished = adapter.parent / f"{adapter.name}.{CERTIFICATE}.unfinished"
     try:
-        unfinished.write_text(json.dumps(certificate.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+        content = json.dumps(certificate.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+        unfinished.write_text(content, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
         raise SpecError(path, f"cannot be written: {error.strerror}") from None

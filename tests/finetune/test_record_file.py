@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from verilora.finetune.record_file import RecordFile, write_atomically
+from verilora.specs.errors import SpecError
 
 ROWS = [{"number": 1, "text": "zwei\nZeilen"}, {"number": 2, "text": "→"}, {"number": 3, "text": ""}]
 
@@ -28,13 +29,28 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path, cut: int) -> None:
     assert file.path.read_bytes() == content
 
 
+@pytest.mark.parametrize("cut", range(1, 40))
+def test_a_cut_may_go_through_a_character(tmp_path: Path, cut: int) -> None:
+    file = RecordFile(tmp_path / "rows.jsonl")
+    file.append(ROWS[:2])
+    content = file.path.read_bytes()
+    file.path.write_bytes(content[:-cut])
+    read = file.read()
+    assert read == ROWS[: len(read)]
+    file.append(ROWS[len(read) : 2])
+    assert file.path.read_bytes() == content
+
+
 def test_a_broken_line_before_the_end_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n{"a": \n{"a": 3}\n')
-    with pytest.raises(ValueError, match=r"rows\.jsonl:2: not JSON"):
+    with pytest.raises(SpecError, match=r"rows\.jsonl:2: not JSON"):
+        RecordFile(path).read()
+    path.write_bytes(b'{"a": "\xff"}\n')
+    with pytest.raises(SpecError, match=r"rows\.jsonl:1: not UTF-8: "):
         RecordFile(path).read()
     path.write_text("[1]\n")
-    with pytest.raises(ValueError, match=r"rows\.jsonl:1: expected a JSON object, got '\[1\]'"):
+    with pytest.raises(SpecError, match=r"rows\.jsonl:1: expected a JSON object, got '\[1\]'"):
         RecordFile(path).read()
 
 
