@@ -1,7 +1,7 @@
 """Worker processes for simulations, which leave a Ctrl-C to the process that started them."""
 
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import forkserver, get_context, resource_tracker
@@ -11,7 +11,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], num_processes: int) -> Iterator[Result]:
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], num_processes: int
+) -> Generator[Result, None, None]:
     """Yield the results of some work in the order of its items, done here or in several processes.
 
     Who stops asking, or is interrupted, waits for what is being done, and the rest is left undone.

@@ -111,7 +111,8 @@ class EvaluationConfig:
     `num_tries` is what the short baselines may sample for each validation prompt.
 
     `drive_episodes` is for each controller that is driven, one before and one after for each task, within
-    `drive_seconds` in all, the search for replays included.
+    `drive_seconds` in all; 0 leaves the simulator out. Episodes that show up to `num_replays`
+    violations are looked for besides.
     """
 
     train: int = 2

@@ -125,7 +125,7 @@ def _curve(number: int, row: dict[str, Any]) -> Record:
 def main() -> None:
     """Train one round of a run, as a process of its own."""
     run = RunFiles(Path(sys.argv[1]))
-    train_dpo(run, TrainConfig.from_json(run.read_config()), int(sys.argv[2]))
+    train_dpo(run, run.read_settings(), int(sys.argv[2]))
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from typing import Any
 
 from ..envs.episode import Episode
 from ..envs.scenario import SCENARIOS
+from ..envs.workers import in_order
 from ..specs.domain import Domain
 from ..specs.rulebook import Rulebook
 from ..specs.vocabulary import Vocabulary
@@ -56,8 +57,10 @@ class Drive:
                 config.num_processes,
                 report,
             )
+        limit = {"seconds_limit": config.evaluation.drive_seconds}
         scores = {
-            when: drive_score(side, self.rulebook) for when, side in zip(("before", "after"), driven, strict=True)
+            when: {**drive_score(side, self.rulebook), **limit}
+            for when, side in zip(("before", "after"), driven, strict=True)
         }
         return {**scores, "num_left_out": len(pairs) - len(driven[0])}
 
@@ -86,26 +89,20 @@ def drive(
 ) -> tuple[list[Driven], list[Driven]]:
     """Return both controllers of each pair with their episodes, from the same seeds.
 
-    Pairs that are not done within so many seconds are left out, both controllers of them.
+    When so many seconds are over, the pair that is waited for is the last: the rest is left out, both controllers of
+    each pair.
     """
     deadline = time.monotonic() + seconds
     before: list[Driven] = []
     after: list[Driven] = []
-    executor = ProcessPoolExecutor(num_processes, mp_context=get_context("forkserver"))
-    try:
-        futures = [
-            executor.submit(_drive_pair, _jobs(pair, domain), domain.vocabulary, reading, num_episodes)
-            for pair in pairs
-        ]
-        for pair, future in zip(pairs, futures, strict=True):
-            first, second = future.result(timeout=max(0.0, deadline - time.monotonic()))
+    work = partial(_drive_pair, vocabulary=domain.vocabulary, reading=reading, num_episodes=num_episodes)
+    with closing(in_order(work, [_jobs(pair, domain) for pair in pairs], num_processes)) as driven:
+        for pair, (first, second) in zip(pairs, driven, strict=False):
             before.append(Driven(pair[0], first))
             after.append(Driven(pair[1], second))
             report(len(before))
-    except TimeoutError:
-        pass
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+            if time.monotonic() >= deadline:
+                break
     return before, after
 
 

@@ -1,7 +1,7 @@
 """What `verilora drive --run` does: the full audit of a run in the simulator, without the time limit of training."""
 
-import json
 import sys
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from rich.table import Table
 
 from ..specs.domain import Domain, load_domain
 from ..specs.errors import SpecError
+from ..verify.evaluation import Evaluation
 from ..verify.progress import progress
+from ..verify.record import read_record
 from ..verify.render import console
 from ..verify.verifier import Verifier
-from .config import TrainConfig
 from .drive import drive, drive_score, drivers
 from .judge import Judge
 from .pairs import Judged
@@ -22,16 +23,17 @@ from .record_file import RecordFile, write_json
 from .run_files import RunFiles
 from .sampling import Sample
 
-NO_LIMIT = 86_400.0
+INTERRUPTED = 130
 
 
 def audit_run(path: Path, num_episodes: int, num_processes: int) -> int:
     """Drive a controller before and one after training for each task of a run, print and write how they fared.
 
-    Return 0, or 1 if a rule is violated more often after than before, beyond the intervals. Raises SpecError.
+    Return 0, 1 if a rule is violated more often after than before, beyond the intervals, or 130 if interrupted. Raises
+    SpecError.
     """
     run = RunFiles(path)
-    config = TrainConfig.from_json(run.read_config())
+    config = run.read_settings()
     domain = load_domain(Path(config.specs), config.task)
     rulebook = domain.rulebook(config.rulebook)
     judge = Judge(Verifier(domain, rulebook, config.settings), run.verdicts, num_processes)
@@ -40,8 +42,12 @@ def audit_run(path: Path, num_episodes: int, num_processes: int) -> int:
     if not pairs:
         raise SpecError(path, "nothing to drive: no task of it has a simulated world and answers that parse")
     out = console()
-    with progress(out, "driving, tasks", len(pairs)) as report:
-        driven = drive(pairs, domain, config.settings.reading, num_episodes, NO_LIMIT, num_processes, report)
+    try:
+        with progress(out, "driving, tasks", len(pairs)) as report:
+            driven = drive(pairs, domain, config.settings.reading, num_episodes, inf, num_processes, report)
+    except KeyboardInterrupt:
+        print(f"interrupted: the controllers of {path} were not all driven, so nothing is judged", file=sys.stderr)
+        return INTERRUPTED
     scores = {when: drive_score(side, rulebook) for when, side in zip(("before", "after"), driven, strict=True)}
     write_json(run.path / "drive.json", scores)
     out.print(_table(scores))
@@ -54,8 +60,10 @@ def audit_run(path: Path, num_episodes: int, num_processes: int) -> int:
 def _kept_round(run: RunFiles) -> int:
     if not run.evaluation.is_file():
         raise SpecError(run.path, "the run is not finished: expected an eval.json, which `train --resume` makes")
-    rounds = json.loads(run.evaluation.read_text())["rounds"]
-    return next(int(entry["round"]) for entry in rounds if entry["kept"])
+    kept = [entry.round for entry in read_record(run.evaluation, Evaluation).rounds if entry.kept]
+    if not kept:
+        raise SpecError(run.evaluation, "expected a round that was kept, got none", field="rounds")
+    return kept[0]
 
 
 def _held_out(run: RunFiles, name: str, domain: Domain, judge: Judge) -> list[Judged]:

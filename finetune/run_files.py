@@ -1,11 +1,12 @@
 """The files of a run: where each stage finds what the ones before it wrote."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ..specs.errors import SpecError
+from ..verify.record import read_json
+from .config import TrainConfig
 from .record_file import RecordFile, write_json
 
 
@@ -59,10 +60,19 @@ class RunFiles:
         """Return the content of config.json; raises SpecError if there is none, so that this is no run."""
         if not self.config_path.is_file():
             raise SpecError(self.path, "not a run directory: expected a config.json in it")
+        content = read_json(self.config_path)
+        if not isinstance(content, dict):
+            raise SpecError(self.config_path, f"expected a JSON object, got {type(content).__name__}")
+        return content
+
+    def read_settings(self) -> TrainConfig:
+        """Return the settings in config.json; raises SpecError."""
         try:
-            return cast(dict[str, Any], json.loads(self.config_path.read_text()))
-        except json.JSONDecodeError as error:
-            raise SpecError(self.config_path, f"not JSON: {error.msg}", line=error.lineno) from None
+            return TrainConfig.from_json(self.read_config())
+        except SpecError:
+            raise
+        except ValueError as error:
+            raise SpecError(self.config_path, f"not the configuration of a run: {error}") from None
 
     def write_config(self, content: dict[str, Any]) -> None:
         """Make the directory and its config.json."""

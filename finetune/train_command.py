@@ -32,11 +32,7 @@ def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int
     Return 0, or 130 if it was stopped. Raises SpecError.
     """
     run = RunFiles(path)
-    content = run.read_config()
-    try:
-        config = TrainConfig.from_json(content)
-    except (ValueError, KeyError, TypeError) as error:
-        raise SpecError(run.config_path, f"not the configuration of a run: {error}") from None
+    config = run.read_settings()
     for name, value in named(config).items():
         if name in asked and str(asked[name]) != str(value):
             message = f"a run goes on with its own settings: {name} is {value!s}, got {asked[name]!s}"

@@ -1,0 +1,66 @@
+"""Drives before and after training, with answers that were not sampled: only the driving is under test here."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from verilora.finetune.drive import Driven, drive, drive_score, drivers
+from verilora.finetune.judge import Judge
+from verilora.finetune.pairs import Judged
+from verilora.finetune.sampling import Sample
+from verilora.specs.domain import Domain
+from verilora.synth.controller import Ending, Reading
+from verilora.verify.verifier import Settings, Verifier
+
+from controllers import AFTER, BEFORE
+
+READING = Reading(ending=Ending.ONE_SHOT)
+TASKS = ("right-at-traffic-light", "right-at-two-way-stop")
+
+
+@pytest.fixture
+def pairs(driving: Domain, tmp_path: Path) -> list[tuple[Judged, Judged]]:
+    settings = Settings(reading=READING, witnesses=False)
+    judge = Judge(Verifier(driving, driving.rulebook(), settings), tmp_path / "verdicts.jsonl", 1)
+
+    def judged(texts: Sequence[str]) -> list[Judged]:
+        samples = [Sample(task_id, "", text, 1, 1) for task_id in TASKS for text in texts]
+        found = judge.judge([(sample.text, driving.task(sample.task_id)) for sample in samples])
+        return [Judged(*pair) for pair in zip(samples, found, strict=True)]
+
+    return drivers(judged(("1. hope", BEFORE)), judged((AFTER, BEFORE)), driving)
+
+
+def drive_all(
+    pairs: list[tuple[Judged, Judged]], domain: Domain, seconds: float = 60, num_processes: int = 1
+) -> tuple[list[Driven], list[Driven]]:
+    return drive(pairs, domain, READING, 2, seconds, num_processes, lambda num_done: None)
+
+
+def test_the_first_answers_that_parse_drive(pairs: list[tuple[Judged, Judged]], driving: Domain) -> None:
+    assert [(first.sample.text, second.sample.text) for first, second in pairs] == [(BEFORE, AFTER)] * 2
+    unreadable = replace(pairs[0][0], judgement=replace(pairs[0][0].judgement, invalid="what?"))
+    assert drivers([unreadable], [pairs[0][1]], driving) == []
+
+
+def test_any_number_of_processes_drives_the_same(pairs: list[tuple[Judged, Judged]], driving: Domain) -> None:
+    alone = drive_all(pairs, driving)
+    assert alone == drive_all(pairs, driving, num_processes=2)
+    before, after = alone
+    assert [entry.response for entry in before] == [first for first, _ in pairs]
+    assert [[episode.seed for episode in entry.episodes] for entry in before] == [
+        [episode.seed for episode in entry.episodes] for entry in after
+    ]
+    scores = drive_score(before, driving.rulebook())
+    assert (scores["num_controllers"], scores["num_episodes"], scores["arrived"]["of"]) == (2, 4, 4)
+    assert all(sum(rule[name] for name in ("kept", "pending", "violated")) <= 4 for rule in scores["rules"].values())
+
+
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_what_time_does_not_allow_is_left_out(
+    pairs: list[tuple[Judged, Judged]], driving: Domain, num_processes: int
+) -> None:
+    before, after = drive_all(pairs, driving, seconds=1e-9, num_processes=num_processes)
+    assert (len(before), len(after)) == (1, 1)
