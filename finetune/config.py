@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from math import inf
 from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -29,7 +30,7 @@ class Budget(StrEnum):
 
 def _positive(**values: float) -> None:
     for name, value in values.items():
-        if not value > 0:
+        if not 0 < value < inf:
             raise ValueError(f"{name}: expected more than 0, got {value}")
 
 
@@ -80,6 +81,8 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         _positive(beta=self.beta, epochs=self.epochs, batch_size=self.batch_size, save_steps=self.save_steps)
+        if self.learning_rate is not None:
+            _positive(learning_rate=self.learning_rate)
         if len(self.loss_type) != len(self.loss_weights):
             raise ValueError(
                 f"loss_weights: expected one for each of the losses {', '.join(self.loss_type)}, "
@@ -170,6 +173,10 @@ class TrainConfig:
         _positive(num_threads=self.num_threads)
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p: expected more than 0 up to 1, got {self.top_p}")
+        # What the verifier would refuse once it is made.
+        _ = self.settings
+        if self.algorithm is Algorithm.GRPO and self.pairs.shuffle:
+            raise ValueError("shuffle_verdicts: expected dpo as the algorithm, which shuffles before it makes pairs")
 
     @property
     def settings(self) -> Settings:
@@ -188,10 +195,14 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Return the settings among the entries of a `config.json`; raises ValueError for a value that is none."""
-        settings = {entry.name: content[entry.name] for entry in fields(cls) if entry.name in content}
+        """Return the settings among the entries of a `config.json`; raises ValueError if one is missing or is none."""
+        missing = [entry.name for entry in fields(cls) if entry.name not in content]
+        if missing:
+            raise ValueError(f"expected the setting {missing[0]}, got none")
+        settings = {entry.name: content[entry.name] for entry in fields(cls)}
         try:
             return TypeAdapter(cls).validate_python(settings)
         except ValidationError as error:
             first = error.errors()[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            parts = (".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, "))
+            raise ValueError(": ".join(filter(None, parts))) from None

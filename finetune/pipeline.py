@@ -58,7 +58,7 @@ class Pipeline:
         self.out = out
         self.key = key
         self.models = Models(config, domain)
-        self.times = StageTimes(run.path / "stages.jsonl", out)
+        self.times = StageTimes(run.stages, out)
         self.provenance: dict[str, Any] = {}
 
     def execute(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from ..specs.errors import SpecError
 
 Record = dict[str, Any]
+UNFINISHED = ".unfinished"
 
 
 class RecordFile:
@@ -65,7 +66,7 @@ class RecordFile:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that is complete or does not change."""
-    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished = path.with_name(path.name + UNFINISHED)
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -7,7 +7,7 @@ from typing import Any
 from ..specs.errors import SpecError
 from ..verify.record import read_json
 from .config import TrainConfig
-from .record_file import RecordFile, write_json
+from .record_file import UNFINISHED, RecordFile, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,16 @@ class RunFiles:
     def round_adapter(self, number: int) -> Path:
         """Return the adapter of a round; of round 0 there is none."""
         return self.round(number) / "adapter"
+
+    @property
+    def stages(self) -> Path:
+        return self.path / "stages.jsonl"
+
+    @property
+    def is_unbegun(self) -> bool:
+        """Whether the directory holds at most what a run writes before its configuration stands there."""
+        before = {self.stages.name, self.evaluated("").parent.name, f"{self.config_path.name}{UNFINISHED}"}
+        return all(entry.name in before for entry in self.path.iterdir())
 
     def read_config(self) -> dict[str, Any]:
         """Return the content of config.json; raises SpecError if there is none, so that this is no run."""

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from ..specs.domain import Domain, load_domain
 from ..specs.errors import SpecError
 from ..verify.render import console
+from ..verify.signature import read_private_key
 from .config import TrainConfig
 from .options import named
 from .pipeline import Pipeline
@@ -21,32 +23,43 @@ STOPPED = 130
 def train_new(domain: Domain, config: TrainConfig, path: Path | None, key: Path | None) -> int:
     """Train an adapter in a new directory; return 0, or 130 if it was stopped. Raises SpecError."""
     path = path or RUNS / f"{config.task}-{config.rulebook}-{datetime.now():%Y%m%d-%H%M%S}"
-    if path.exists() and any(path.iterdir()):
+    run = RunFiles(path)
+    if path.exists() and not (path.is_dir() and run.is_unbegun):
         raise SpecError(path, f"is not empty: expected a new directory, or --resume {path} to go on with a run")
-    return _train(domain, config, RunFiles(path), key)
+    return _train(domain, config, run, key)
 
 
 def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int:
-    """Go on with the run in a directory, under its own settings; `asked` are those that were named again.
+    """Go on with the run in a directory, under its own settings; `asked` are the options that were named again.
 
-    Return 0, or 130 if it was stopped. Raises SpecError.
+    Only the number of processes may differ, on which no result depends. Return 0, or 130 if it was stopped. Raises SpecError.
     """
     run = RunFiles(path)
     config = run.read_settings()
-    for name, value in named(config).items():
-        if name in asked and str(asked[name]) != str(value):
-            message = f"a run goes on with its own settings: {name} is {value!s}, got {asked[name]!s}"
+    for name, value in {**named(config), "out": path}.items():
+        got = Path(asked[name]) if name in asked and isinstance(value, Path) else asked.get(name)
+        if name in asked and str(got) != str(value):
+            message = f"a run goes on with its own settings: {name} is {value!s}, got {got!s}"
             raise SpecError(run.config_path, message)
+    config = replace(config, num_processes=asked.get("processes", config.num_processes))
     return _train(load_domain(Path(config.specs), config.task), config, run, key)
 
 
 def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None) -> int:
-    again = f"`train --resume {run.path}` goes on"
+    if key is not None:
+        # Rather now than after training.
+        read_private_key(key)
     try:
         Pipeline(domain, domain.rulebook(config.rulebook), config, run, console(), key).execute()
     except KeyboardInterrupt:
-        print(f"stopped; {again}", file=sys.stderr)
+        print(f"stopped; {_again(run)}", file=sys.stderr)
         return STOPPED
     except OSError as error:
-        raise SpecError(error.filename or run.path, f"{error.strerror or error}; {again} when that is mended") from None
+        message = f"{error.strerror or error}; {_again(run)} when that is mended"
+        raise SpecError(error.filename or run.path, message) from None
     return 0
+
+
+def _again(run: RunFiles) -> str:
+    """Return how a run that was stopped goes on: before its configuration was written there is nothing to go on with."""
+    return f"`train --resume {run.path}` goes on" if run.config_path.exists() else "the same command begins again"

@@ -37,11 +37,21 @@ def test_losses_go_to_trl_as_they_are() -> None:
         ("top_p", 1.5, "top_p: expected more than 0 up to 1, got 1.5"),
         ("epochs", 0.0, "epochs: expected more than 0"),
         ("beta", -0.1, "beta: expected more than 0"),
+        ("temperature", float("inf"), "temperature: expected more than 0"),
+        ("learning_rate", 0.0, "learning_rate: expected more than 0"),
+        ("learning_rate", float("nan"), "learning_rate: expected more than 0"),
     ],
 )
 def test_values_that_cannot_be_are_named(option: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         resolve({**DEFAULTS, option: value})
+
+
+def test_options_that_exclude_each_other_are_refused_before_anything_is_sampled() -> None:
+    with pytest.raises(ValueError, match="^paper mode judges all paths of the universal world, got all paths of the"):
+        resolve({**DEFAULTS, "mode": "paper", "world": "simulated"})
+    with pytest.raises(ValueError, match="^shuffle_verdicts: expected dpo"):
+        resolve({**DEFAULTS, "algorithm": "grpo", "shuffle_verdicts": True})
 
 
 def test_a_run_remembers_its_options() -> None:
@@ -55,6 +65,9 @@ def test_a_configuration_that_is_none_is_named() -> None:
     content = resolve(DEFAULTS).to_json()
     with pytest.raises(ValueError, match=r"optimiser\.epochs: Input should be a valid number"):
         TrainConfig.from_json({**content, "optimiser": {**content["optimiser"], "epochs": "many"}})
+    del content["top_p"]
+    with pytest.raises(ValueError, match="expected the setting top_p, got none"):
+        TrainConfig.from_json(content)
 
 
 def test_words_of_the_command_line_become_what_they_stand_for() -> None:
