@@ -16,6 +16,7 @@ class Models:
         self._domain = domain
         self._adapter: Path | None = None
         self._generator: Generator | None = None
+        self._prompter: Prompter | None = None
 
     def generator(self, adapter: Path | None = None) -> Generator:
         """Return the base model, with an adapter if one is given."""
@@ -28,7 +29,9 @@ class Models:
 
     def prompter(self) -> Prompter:
         """Return how the base model is asked."""
-        return Prompter(self._domain, self.generator(self._adapter).prompt_style, self._config.settings.reading)
+        if self._prompter is None:
+            self._prompter = Prompter(self._domain, self.generator().prompt_style, self._config.settings.reading)
+        return self._prompter
 
     def release(self) -> None:
         """Let go of the model in use."""

@@ -12,9 +12,10 @@ import torch
 from rich.console import Console
 
 from ..specs.domain import Domain
+from ..specs.errors import SpecError
 from ..specs.rulebook import Rulebook
-from ..verify.certificate import BaseDigests, CertifiedSampling
-from ..verify.digests import DomainDigests
+from ..verify.certificate import BaseDigests, CertifiedSampling, check_adapter, read_certificate
+from ..verify.digests import CERTIFICATE, DomainDigests, adapter_digests
 from ..verify.issue import issue_certificate
 from ..verify.replay_search import ReplaySearch
 from ..verify.report import build_report
@@ -94,12 +95,18 @@ class Pipeline:
             self.run.write_config({**self.config.to_json(), **self.provenance})
 
     def _install(self, chosen: Round) -> None:
-        """Make the best round's adapter the run's; it is complete or does not exist."""
+        """Make the best round's adapter the run's; it is complete or does not exist.
+
+        Raises SpecError if another one stands there: its answers were not judged.
+        """
+        trained = self.run.round_adapter(chosen.number)
         if not self.run.adapter.exists():
             unfinished = self.run.path / "adapter.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(self.run.round_adapter(chosen.number), unfinished)
+            shutil.copytree(trained, unfinished)
             unfinished.rename(self.run.adapter)
+        elif adapter_digests(self.run.adapter) != adapter_digests(trained):
+            raise SpecError(self.run.adapter, f"is not the adapter whose answers were judged: expected that of {trained}")
 
     def _evaluate(self, responder: Responder, before: Responses, chosen: Round, rounds: list[Round]) -> None:
         """Write eval.json, the last stage that samples."""
@@ -139,9 +146,11 @@ class Pipeline:
         )
 
     def _certify(self, after: Responses) -> None:
-        """Issue the certificate over the answers to held-out prompts."""
+        """Issue the certificate over the answers to held-out prompts; one that is there, perhaps signed, stays."""
         config = self.config
-        generator = self.models.generator(self.run.adapter)
+        if self.key is None and (self.run.adapter / CERTIFICATE).exists():
+            check_adapter(self.run.adapter, read_certificate(self.run.adapter))
+            return
         verifier = Verifier(self.domain, self.rulebook, config.settings)
         issue_certificate(
             self.run.adapter,
@@ -150,14 +159,14 @@ class Pipeline:
             settings=config.settings,
             base=BaseDigests(
                 name=config.model or "embedded",
-                digest=generator.digest,
-                tokenizer_digest=generator.tokenizer_digest,
+                digest=self.provenance["model_digest"],
+                tokenizer_digest=self.provenance["tokenizer_digest"],
             ),
             sampling=CertifiedSampling(
                 splits=tuple(split for split in HELD_OUT if split in after),
                 samples_per_prompt=config.evaluation.held_out,
                 batch_size=config.batch_size,
-                prompt_style=generator.prompt_style,
+                prompt_style=self.models.prompter().style,
                 temperature=config.temperature,
                 top_p=config.top_p,
                 max_new_tokens=config.max_new_tokens,

@@ -135,6 +135,21 @@ class TestCertify:
         assert f"signed with Ed25519 by the key {fingerprint(read_public_key(public))}" in " ".join(out.split())
         assert "changed since then" not in out
 
+    def test_an_adapter_swapped_while_it_answered_is_not_certified(
+        self, adapter: Path, specs: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = (adapter / "certificate.json").read_bytes()
+
+        def judge_and_swap(*arguments: Any) -> Any:
+            verdicts = judge_again(*arguments)
+            (adapter / "adapter_model.safetensors").write_bytes(b"another")
+            return verdicts
+
+        monkeypatch.setattr("verilora.verify.recertify.judge_again", judge_and_swap)
+        with pytest.raises(SpecError, match=r"adapter_model\.safetensors: is not the file that was certified"):
+            certify(Request(folder=adapter, specs=specs, key=keys[0], num_processes=1))
+        assert (adapter / "certificate.json").read_bytes() == before
+
     def test_what_changed_is_told_and_a_check_writes_nothing(
         self, adapter: Path, specs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

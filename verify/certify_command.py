@@ -126,6 +126,8 @@ def _measure(
     processes = request.num_processes or os.cpu_count() or 1
     with progress(console(), "sampling", total) as report:
         verdicts = judge_again(generator, domain, rulebook, settings, sampling, processes, report)
+    # Once more: what is certified now must be what answered.
+    check_adapter(request.adapter, then)
     return new_certificate(
         request.adapter,
         domain=domain,

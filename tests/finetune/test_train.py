@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from safetensors.torch import load_file
 
 from verilora.finetune.record_file import RecordFile
@@ -88,6 +90,36 @@ def test_a_finished_run_has_nothing_to_do(finished: Path) -> None:
     assert weights(finished) == adapter
 
 
+def test_a_signed_certificate_outlives_resuming(finished: Path, tmp_path: Path) -> None:
+    out, private = tmp_path / "run", tmp_path / "private.pem"
+    shutil.copytree(finished, out)
+    key = Ed25519PrivateKey.generate()
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    done = resume(out, "--key", str(private))
+    assert done.returncode == 0, done.stderr
+    certificate = (out / "adapter" / "certificate.json").read_bytes()
+    assert json.loads(certificate)["signature"]["algorithm"] == "Ed25519"
+    assert resume(out).returncode == 0
+    assert (out / "adapter" / "certificate.json").read_bytes() == certificate
+    private.write_text("nothing")
+    done = resume(out, "--key", str(private))
+    assert done.returncode == 2
+    assert "holds no private key in PEM format" in done.stderr
+    assert "stage: " not in done.stdout
+
+
+def test_an_adapter_that_was_swapped_gets_no_certificate(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    (out / "adapter" / "certificate.json").unlink()
+    path = out / "adapter" / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-4] + bytes(4))
+    done = resume(out)
+    assert done.returncode == 2
+    assert "is not the adapter whose answers were judged: expected that of " in done.stderr
+    assert not (out / "adapter" / "certificate.json").exists()
+
+
 def test_a_directory_in_use_is_refused(finished: Path) -> None:
     done = run(command(finished))
     assert done.returncode == 2
@@ -98,6 +130,25 @@ def test_other_settings_are_refused_on_resuming(finished: Path) -> None:
     done = resume(finished, "--seed", "7")
     assert done.returncode == 2
     assert "a run goes on with its own settings: seed is 0, got 7" in done.stderr
+    done = resume(finished, "--out", "elsewhere")
+    assert done.returncode == 2
+    assert f"a run goes on with its own settings: out is {finished}, got elsewhere" in done.stderr
+    assert resume(finished, "--processes", "1", "--specs", f"{DATA}/", "--world", "abstract").returncode == 0
+
+
+def test_what_failed_before_it_began_begins_again_in_the_same_place(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = run(command(out, model=tmp_path / "nothing"))
+    assert done.returncode == 2
+    assert "got nothing there, expected a model's or an adapter's folder" in done.stderr
+    assert [path.name for path in out.iterdir()] == ["stages.jsonl"]
+    with subprocess.Popen(command(out), env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert any(line.startswith("  answers: ") for line in process.stdout)
+        finally:
+            process.kill()
+    assert (out / "config.json").exists()
 
 
 def test_a_rulebook_that_changed_is_refused(finished: Path, tmp_path: Path) -> None:
