@@ -97,7 +97,7 @@ def _arguments(config: TrainConfig, folder: str, rate: float) -> GRPOConfig:
 
 
 def _curve(number: int, row: dict[str, Any]) -> Record:
-    """Return a step's figures; the mean reward stands where DPO has an accuracy."""
+    """Return a step's figures: the mean reward instead of DPO's accuracy and margin."""
     return {
         "round": number,
         "step": row["step"],

@@ -108,10 +108,14 @@ class Drives(Record):
 
 
 class Replay(Record):
-    """An episode that shows a violation, or, if `seed` is None, that none of those `searched` does."""
+    """An episode that shows a violation, or, if `seed` is None, that none of those `searched` does.
+
+    `pending`: it does not break the rule, but left it pending at the horizon, as liveness does.
+    """
 
     seed: int | None
     gif: str | None = None
+    pending: bool = False
     searched: int
 
 

@@ -39,6 +39,7 @@ CURVES = (
     ("loss", "Loss", "What the trainer minimises; lower is better."),
     ("accuracy", "Accuracy", "Share of pairs whose better answer the model prefers."),
     ("margin", "Margin", "By how much it prefers the better answer (difference of implicit rewards)."),
+    ("reward", "Reward", "Mean reward of the answers that a step sampled, as the verifier gives it."),
 )
 WORLDS = {
     WorldKind.SIMULATED: "worlds learned from the simulator, all that was not learned free (see below)",

@@ -35,13 +35,14 @@ class RunConfig(Record):
 
 
 class TrainingRow(Record):
-    """What the trainer logged after a step."""
+    """What the trainer logged after a step: DPO accuracy and margin of the pairs, GRPO the mean reward."""
 
     round: int
     step: int
     loss: float
     accuracy: float | None = None
     margin: float | None = None
+    reward: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -292,9 +292,24 @@ class TestOtherRuns:
         change(run, "eval.json", "violations", 1, "replay", to={"seed": None, "searched": 200})
         build_report(run, driving, driving.rulebook())
         found = Page((run / "report.html").read_text())
+        assert "still pending when the time is up" not in found.words
         assert [image["src"] for image in found.all("img")] == ["data:image/gif;base64,R0lGODlh"]
         assert "Reproduced in the simulator (seed 1000003)" in found.words
         assert "Not reproduced in 200 episodes" in found.words
+        change(run, "eval.json", "violations", 0, "replay", to={**replay, "pending": True})
+        build_report(run, driving, driving.rulebook())
+        found = Page((run / "report.html").read_text())
+        assert "(seed 1000003); the rule is not broken there but still pending when the time is up" in found.words
+        assert all(" pending; beside the picture" in image["alt"] for image in found.all("img"))
+
+    def test_rewards_are_drawn_where_there_are_no_pairs(self, run: Path, driving: Domain) -> None:
+        rows = [{"round": 1, "step": step, "loss": 0.1, "reward": step / 4} for step in (1, 2, 3)]
+        (run / "training.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        build_report(run, driving, driving.rulebook())
+        words = Page((run / "report.html").read_text()).words
+        assert "Mean reward of the answers that a step sampled" in words
+        assert "Share of pairs whose better answer the model prefers" not in words
+        jsonschema.Draft202012Validator(SCHEMA).validate(json.loads((run / "report.json").read_text()))
 
 
 class TestUnusable:
