@@ -53,7 +53,7 @@ def _collapsing(splits: dict[str, Scores]) -> list[str]:
 
 
 def _worse_rules(splits: dict[str, Scores]) -> list[str]:
-    """A rule whose share after training lies below its interval before, or the other way round."""
+    """A rule whose interval after training lies below the one before."""
     found = []
     for split, scores in splits.items():
         for rule_id, rule in scores["before"]["rules"].items():

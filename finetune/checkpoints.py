@@ -38,13 +38,13 @@ class CompleteCheckpoints:
                 shutil.rmtree(old)
 
 
-def last_checkpoint(folder: Path, say: Any = print) -> Path | None:
-    """Return the last complete checkpoint of a folder, None without one; says which ones it leaves out and why."""
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the last complete checkpoint of a folder, None without one; deletes the others, and says which and why."""
     for checkpoint in reversed(_by_step(folder)):
         missing = [name for name in NEEDED if not _is_there(checkpoint, name)]
         if not missing:
             return checkpoint
-        say(f"{checkpoint} is incomplete (no {', '.join(missing)}): it is ignored, the one before it is used")
+        print(f"{checkpoint} is incomplete (no {', '.join(missing)}): what was trained after the one before is redone")
         # Out of the way: the trainer will write one of the same name.
         shutil.rmtree(checkpoint)
     return None

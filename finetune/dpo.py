@@ -3,6 +3,7 @@
 Runs in the pipeline's process, or, on several GPUs, as `accelerate launch -m verilora.finetune.dpo RUN ROUND`.
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from .config import TrainConfig
 from .record_file import Record
 from .run_files import RunFiles
 from .sampling import derived_seed
-from .trainer import NO_CHECKPOINTING, StepReport, first_model, learning_rate, save_adapter, train_on
+from .trainer import StepReport, first_model, learning_rate, save_adapter, shared_arguments, train_on
 
 
 class _Trainer(CompleteCheckpoints, DPOTrainer):
@@ -36,6 +37,8 @@ def train_dpo(
     Round 1 begins with a fresh adapter, a later one with that of the round before, which is also its reference.
     """
     disable_progress_bars()
+    # TRL draws a bar of its own, on any stream, while it computes what the reference says.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     pairs = [record for record in run.pairs.read() if record["round"] == number]
     generator = Generator(config.model, device=config.device)
     domain = load_domain(Path(config.specs), config.task)
@@ -58,41 +61,26 @@ def train_dpo(
 def num_steps(num_pairs: int, config: TrainConfig) -> int:
     """Return how many optimiser steps DPO takes."""
     per_epoch = -(-num_pairs // config.optimiser.batch_size)
-    return max(1, round(per_epoch * config.optimiser.epochs))
+    return math.ceil(per_epoch * config.optimiser.epochs)
 
 
 def _arguments(config: TrainConfig, folder: Path, rate: float) -> DPOConfig:
     optimiser = config.optimiser
-    is_cpu = config.device == "cpu"
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     return DPOConfig(
-        output_dir=str(folder),
+        **shared_arguments(config, folder, rate),
         seed=derived_seed(config.seed, "dpo") % 2**31,
-        use_cpu=is_cpu,
-        bf16=not is_cpu,
-        **NO_CHECKPOINTING,
-        learning_rate=rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.1,
         beta=optimiser.beta,
         disable_dropout=not config.lora.dropout,
         loss_type=list(optimiser.loss_type),
         loss_weights=list(optimiser.loss_weights),
         num_train_epochs=optimiser.epochs,
-        # A step has the same pairs on any number of processes.
+        # A step has the same pairs on any number of processes that divides them.
         per_device_train_batch_size=-(-optimiser.batch_size // num_processes),
         ddp_find_unused_parameters=False,
         max_length=optimiser.max_length,
         # With several processes TRL looks for what it computed in the wrong process's folder.
         precompute_ref_log_probs=num_processes == 1,
-        save_strategy="steps",
-        save_steps=optimiser.save_steps,
-        save_total_limit=None,
-        logging_steps=1,
-        report_to=[],
-        disable_tqdm=True,
-        log_level="error",
-        dataloader_pin_memory=not is_cpu,
     )
 
 

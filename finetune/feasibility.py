@@ -13,7 +13,12 @@ TIME_LIMIT = 30.0
 
 
 def check_tasks(domain: Domain, rulebook: Rulebook, say: Callable[[str], None]) -> None:
-    """Say for each combination of world and goal whether it can be solved; raises SpecError if one cannot be."""
+    """Say for each combination of world and goal whether it can be solved; raises SpecError if one cannot be.
+
+    Also if there is no task to train on.
+    """
+    if all(task.split != "train" for task in domain.tasks.values()):
+        raise SpecError(domain.folder / "tasks.yaml", "expected a task of the train split, got none")
     linter = Linter(domain, rulebook, TIME_LIMIT)
     prepared = {name: linter.prepare(name) for name in dict.fromkeys(task.world for task in domain.tasks.values())}
     questions = list(dict.fromkeys((task.world, task.goal) for task in domain.tasks.values()))

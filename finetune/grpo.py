@@ -5,6 +5,7 @@ compared with each other. It needs no pairs and samples as it goes.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, disable_progress_bars
@@ -21,7 +22,7 @@ from .judge import Judge
 from .record_file import Record
 from .run_files import RunFiles
 from .sampling import asks_of, derived_seed
-from .trainer import NO_CHECKPOINTING, StepReport, first_model, learning_rate, save_adapter, train_on
+from .trainer import StepReport, first_model, learning_rate, save_adapter, shared_arguments, train_on
 
 
 class _Trainer(CompleteCheckpoints, GRPOTrainer):
@@ -38,7 +39,7 @@ def train_grpo(run: RunFiles, config: TrainConfig, number: int, judge: Judge, pr
     trainer = _Trainer(
         model=model,
         reward_funcs=_reward(judge, domain, config),
-        args=_arguments(config, str(run.round(number)), learning_rate(config, generator.model)),
+        args=_arguments(config, run.round(number), learning_rate(config, generator.model)),
         train_dataset=_dataset(domain, prompter, config),
         processing_class=generator.tokenizer,
         peft_config=peft_config,
@@ -68,17 +69,10 @@ def _dataset(domain: Domain, prompter: Prompter, config: TrainConfig) -> Dataset
     return Dataset.from_list([{"prompt": list(ask.conversation), "task_id": ask.task.id} for ask in asks])
 
 
-def _arguments(config: TrainConfig, folder: str, rate: float) -> GRPOConfig:
-    is_cpu = config.device == "cpu"
+def _arguments(config: TrainConfig, folder: Path, rate: float) -> GRPOConfig:
     return GRPOConfig(
-        output_dir=folder,
+        **shared_arguments(config, folder, rate),
         seed=derived_seed(config.seed, "grpo") % 2**31,
-        use_cpu=is_cpu,
-        bf16=not is_cpu,
-        **NO_CHECKPOINTING,
-        learning_rate=rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.1,
         beta=config.grpo.beta,
         max_steps=config.grpo.num_steps,
         num_generations=config.grpo.group_size,
@@ -86,13 +80,6 @@ def _arguments(config: TrainConfig, folder: str, rate: float) -> GRPOConfig:
         temperature=config.temperature,
         top_p=config.top_p,
         max_completion_length=config.max_new_tokens,
-        save_strategy="steps",
-        save_steps=config.optimiser.save_steps,
-        logging_steps=1,
-        report_to=[],
-        disable_tqdm=True,
-        log_level="error",
-        dataloader_pin_memory=not is_cpu,
     )
 
 

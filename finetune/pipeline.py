@@ -106,7 +106,8 @@ class Pipeline:
             shutil.copytree(trained, unfinished)
             unfinished.rename(self.run.adapter)
         elif adapter_digests(self.run.adapter) != adapter_digests(trained):
-            raise SpecError(self.run.adapter, f"is not the adapter whose answers were judged: expected that of {trained}")
+            message = f"is not the adapter whose answers were judged: expected that of {trained}"
+            raise SpecError(self.run.adapter, message)
 
     def _evaluate(self, responder: Responder, before: Responses, chosen: Round, rounds: list[Round]) -> None:
         """Write eval.json, the last stage that samples."""

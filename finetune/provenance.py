@@ -3,7 +3,6 @@
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any
@@ -12,6 +11,7 @@ from ..specs.domain import Domain
 from ..specs.errors import SpecError
 from ..specs.rulebook import Rulebook
 from ..verify.digests import domain_digests
+from ..verify.issue import versions
 from .models import Models
 
 PACKAGES = ("verilora", "torch", "transformers", "trl", "peft", "spottl", "highway-env")
@@ -29,7 +29,7 @@ def provenance(domain: Domain, rulebook: Rulebook, models: Models) -> dict[str, 
         "worlds": digests.worlds,
         "model_digest": generator.digest,
         "tokenizer_digest": generator.tokenizer_digest,
-        "versions": {"python": python_version(), "commit": _commit(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": python_version(), "commit": _commit(), **versions(PACKAGES)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -43,8 +43,9 @@ def check_unchanged(path: Path, then: dict[str, Any], now: dict[str, Any], say: 
             path, f"the run cannot go on, because what it depends on has changed since it began: {'; '.join(parts)}"
         )
     for name, found in now["versions"].items():
-        if then["versions"].get(name) != found:
-            say(f"the run began with {name} {then['versions'].get(name)}, it goes on with {found}")
+        began = then.get("versions", {}).get(name)
+        if began != found:
+            say(f"the run began with {name} {began}, it goes on with {found}")
 
 
 def _difference(name: str, then: Any, now: Any) -> str:
@@ -52,13 +53,6 @@ def _difference(name: str, then: Any, now: Any) -> str:
         files = sorted(file for file in {*then, *now} if then.get(file) != now.get(file))
         return f"{name}: {', '.join(files)}"
     return f"{name}: was {str(then)[:12]}, is {str(now)[:12]}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _commit() -> str:

@@ -9,7 +9,8 @@ import torch
 
 from ..specs.errors import SpecError
 from ..verify.progress import progress
-from .config import Algorithm
+from ..verify.verdict import Mode
+from .config import Algorithm, TrainConfig
 from .evaluation import Responses, evaluate
 from .pairs import Judged, make_pairs
 from .responder import Responder
@@ -85,11 +86,8 @@ class Rounds:
             return len(of_round)
         pairs = make_pairs(samples, config.mode, config.pairs, config.seed + number)
         if not pairs and number == 1:
-            most = max(answer.judgement.compliance for answer in samples)
-            raise NoPairs(
-                f"no pair: of {len(samples)} answers no two to one task are {config.pairs.margin:g} apart with the "
-                f"better one at {config.pairs.min_chosen:g} or more (the best has {most:.2f}); no adapter was made"
-            )
+            message = f"no pair: of {len(samples)} answers no two to one task are {_apart(samples, config)}"
+            raise SpecError(self.run.samples, f"{message}; no adapter was made")
         self.run.pairs.write([*known, *({"round": number, **asdict(pair)} for pair in pairs)])
         return len(pairs)
 
@@ -124,11 +122,14 @@ class Rounds:
             train_grpo(self.run, self.config, number, self.responder.judge, report)
 
 
-class NoPairs(SpecError):
-    """Nothing to learn from: the responses to each task are alike, or none is good enough."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("samples.jsonl", message)
+def _apart(samples: Sequence[Judged], config: TrainConfig) -> str:
+    """Return what two responses of a pair must be, and how good the best one is."""
+    if config.mode is Mode.PAPER:
+        most_kept = max(answer.judgement.raw_kept for answer in samples)
+        return f"{config.pairs.margin:g} rules apart with a better one that parses (the best keeps {most_kept})"
+    most = max(answer.judgement.compliance for answer in samples)
+    least = config.pairs.min_chosen
+    return f"{config.pairs.margin:g} apart with the better one at {least:g} or more (the best has {most:.2f})"
 
 
 def best(rounds: Sequence[Round]) -> Round:

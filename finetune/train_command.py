@@ -32,7 +32,8 @@ def train_new(domain: Domain, config: TrainConfig, path: Path | None, key: Path 
 def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int:
     """Go on with the run in a directory, under its own settings; `asked` are the options that were named again.
 
-    Only the number of processes may differ, on which no result depends. Return 0, or 130 if it was stopped. Raises SpecError.
+    Only the number of processes may differ, on which no result depends. Return 0, or 130 if it was stopped. Raises
+    SpecError.
     """
     run = RunFiles(path)
     config = run.read_settings()
@@ -61,5 +62,5 @@ def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None)
 
 
 def _again(run: RunFiles) -> str:
-    """Return how a run that was stopped goes on: before its configuration was written there is nothing to go on with."""
+    """Return how a run that was stopped goes on; before its configuration stands there it begins anew."""
     return f"`train --resume {run.path}` goes on" if run.config_path.exists() else "the same command begins again"

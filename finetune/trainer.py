@@ -14,8 +14,6 @@ from .run_files import RunFiles
 SMALL = 20_000_000
 # For adapters of models below and above that many parameters.
 SMALL_LEARNING_RATE, LEARNING_RATE = 1e-3, 5e-5
-# Activations are kept: TRL's default is to compute them twice. None, because transformers has renamed the setting.
-NO_CHECKPOINTING: dict[str, Any] = {"gradient_checkpointing": None}
 
 
 class StepReport(TrainerCallback):
@@ -49,11 +47,35 @@ def learning_rate(config: TrainConfig, model: Any) -> float:
     return SMALL_LEARNING_RATE if model.num_parameters() < SMALL else LEARNING_RATE
 
 
+def shared_arguments(config: TrainConfig, folder: Path, rate: float) -> dict[str, Any]:
+    """Return what TRL is told alike for all ways to train; checkpoints go to a folder."""
+    is_cpu = config.device == "cpu"
+    return {
+        "output_dir": str(folder),
+        "use_cpu": is_cpu,
+        "bf16": not is_cpu,
+        # Activations are kept: TRL's default is to compute them twice. None, because transformers has renamed it.
+        "gradient_checkpointing": None,
+        "learning_rate": rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.1,
+        "save_strategy": "steps",
+        "save_steps": config.optimiser.save_steps,
+        "logging_steps": 1,
+        "report_to": [],
+        "disable_tqdm": True,
+        "log_level": "error",
+        "dataloader_pin_memory": not is_cpu,
+    }
+
+
 def train_on(trainer: Any, folder: Path) -> None:
     """Train from the last complete checkpoint in a folder on, or from the beginning."""
     # Without a bar of its own, the trainer would print a line for each step: we report progress.
     trainer.remove_callback(PrinterCallback)
-    checkpoint = last_checkpoint(folder)
+    # What is incomplete is deleted: by one process, before the others look.
+    with trainer.accelerator.main_process_first():
+        checkpoint = last_checkpoint(folder)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from verilora.finetune.config import GrpoConfig, OptimiserConfig, TrainConfig
-from verilora.finetune.dpo import train_dpo
+from verilora.finetune.dpo import num_steps, train_dpo
 from verilora.finetune.grpo import train_grpo
 from verilora.finetune.judge import Judge
 from verilora.finetune.run_files import RunFiles
@@ -71,6 +71,14 @@ def test_dpo_trains_an_adapter_of_any_model(tmp_path: Path, architecture: str, c
     assert [row["step"] for row in curve] == [1, 2, 3, 4]
     assert curve[-1]["margin"] > curve[0]["margin"] == pytest.approx(0, abs=1e-4)
     Generator(model, adapter=run.round_adapter(1))
+
+
+def test_as_many_steps_are_announced_as_taken(tmp_path: Path) -> None:
+    config = configuration(DATA / "greenhouse-base")
+    config = replace(config, optimiser=replace(config.optimiser, batch_size=3, epochs=1.2))
+    steps: list[int] = []
+    train_dpo(begin(tmp_path, config), config, 1, steps.append)
+    assert steps == list(range(1, num_steps(4, config) + 1)) == [1, 2, 3]
 
 
 def test_dpo_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from verilora.verify.world import WorldKind
 DEFAULTS: dict[str, Any] = {
     "task": "driving", "specs": Path("specs"), "rulebook": "default", "model": None, "samples": 32, "rounds": 2,
     "world": None, "mode": Mode.GATED, "algorithm": Algorithm.DPO, "seed": 0, "device": "cpu", "temperature": 1.0,
-    "top_p": 0.99, "batch_size": 135, "constrained": False, "learning_rate": None, "beta": 0.4, "loss_type": None, "epochs": 2.0,
+    "top_p": 0.99, "batch_size": 135, "constrained": False, "learning_rate": None, "beta": 0.4, "loss_type": None,
+    "epochs": 2.0,
     "baselines": Budget.SHORT, "shuffle_verdicts": False, "drive_seconds": 110.0, "processes": None, "threads": 1,
 }  # fmt: skip
 
@@ -48,9 +49,9 @@ def test_values_that_cannot_be_are_named(option: str, value: object, message: st
 
 
 def test_options_that_exclude_each_other_are_refused_before_anything_is_sampled() -> None:
-    with pytest.raises(ValueError, match="^paper mode judges all paths of the universal world, got all paths of the"):
+    with pytest.raises(ValueError, match=r"^paper mode judges all paths of the universal world"):
         resolve({**DEFAULTS, "mode": "paper", "world": "simulated"})
-    with pytest.raises(ValueError, match="^shuffle_verdicts: expected dpo"):
+    with pytest.raises(ValueError, match=r"^shuffle_verdicts: expected dpo"):
         resolve({**DEFAULTS, "algorithm": "grpo", "shuffle_verdicts": True})
 
 

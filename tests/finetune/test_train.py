@@ -183,8 +183,11 @@ def test_a_model_that_knows_nothing_leaves_no_adapter(tmp_path: Path) -> None:
     generator.model.save_pretrained(str(model))
     done = run(command(tmp_path / "run", model=model))
     assert done.returncode == 2
-    assert "no pair: of 128 answers no two to one task are 0.1 apart" in done.stderr
+    assert "samples.jsonl: no pair: of 128 answers no two to one task are 0.1 apart" in done.stderr
     assert not (tmp_path / "run" / "adapter").exists()
+    done = run([*command(tmp_path / "paper", "--mode", "paper", model=model), "--world", "universal"])
+    assert done.returncode == 2
+    assert "are 1 rules apart with a better one that parses (the best keeps 0); no adapter was made" in done.stderr
 
 
 def test_a_full_disk_stops_a_stage_and_loses_nothing(finished: Path, tmp_path: Path) -> None:
