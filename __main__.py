@@ -307,7 +307,7 @@ def train(
         Algorithm, typer.Option(help="On preference pairs, or on the verifier's reward.")
     ] = Algorithm.DPO,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
-    device: Annotated[str, typer.Option(help="`cpu` or `cuda`; with several GPUs all of them train.")] = "cpu",
+    device: Annotated[str, typer.Option(help="`cpu` or `cuda`; with several GPUs all of them train (DPO).")] = "cpu",
     temperature: Annotated[float, typer.Option(help="Of sampling, everywhere.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens that hold this share.")] = 0.99,
     batch_size: Annotated[

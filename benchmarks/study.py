@@ -60,7 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="where the runs go")
     parser.add_argument("--jobs", nargs="+", required=True, metavar="VARIANT:SEED", help=", ".join(VARIANTS))
     parser.add_argument("--parallel", type=int, default=1, help="how many runs at a time")
-    parser.add_argument("--threads", type=int, default=2, help="threads and processes of each run")
+    parser.add_argument("--threads", type=int, default=2, help="processes that verify and drive in each run")
     parser.add_argument("--collect", action="store_true", help="only gather what is there")
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("extra", nargs="*", help="after --: further options of every `train`")
@@ -87,7 +87,10 @@ def _figures(run: Path) -> dict[str, Any] | None:
     if not (run / "eval.json").exists():
         return None
     evaluation = json.loads((run / "eval.json").read_text())
-    stages = RecordFile(run / "stages.jsonl").read()
+    seconds: dict[str, float] = {}
+    for record in RecordFile(run / "stages.jsonl").read():
+        # A stage of several rounds, or of a run that was resumed, has several lines.
+        seconds[record["stage"]] = seconds.get(record["stage"], 0.0) + record["seconds"]
     return {
         "splits": {
             split: {
@@ -117,7 +120,7 @@ def _figures(run: Path) -> dict[str, Any] | None:
             for when in ("before", "after")
         },
         "alarms": {alarm["name"]: alarm["message"] for alarm in evaluation["alarms"] if alarm["raised"]},
-        "seconds": {entry["stage"]: entry["seconds"] for entry in stages},
+        "seconds": seconds,
         "pairs": [entry["pairs"] for entry in evaluation["rounds"]],
     }
 

@@ -90,10 +90,17 @@ def _matrix_rate(device: str) -> float:
     return 2 * size**3 / median(seconds[1:])
 
 
+def _stage_seconds(run: Path) -> dict[str, float]:
+    """Return how long each stage of a run took: in all rounds, and over all times that it was resumed."""
+    found: dict[str, float] = {}
+    for record in RecordFile(run / "stages.jsonl").read():
+        found[record["stage"]] = found.get(record["stage"], 0.0) + record["seconds"]
+    return found
+
+
 def _rows(run: Path, size: int, rate: float) -> Iterator[Row]:
     tokens = _tokens(run)
-    for record in RecordFile(run / "stages.jsonl").read():
-        stage, seconds = record["stage"], record["seconds"]
+    for stage, seconds in _stage_seconds(run).items():
         processed = tokens.get(stage)
         share = None
         if processed is not None:
@@ -107,13 +114,17 @@ def _tokens(run: Path) -> dict[str, int]:
     """Return how many tokens each stage sampled, and how many DPO went over, all epochs."""
     found: dict[str, int] = {}
     for path in (run / "samples.jsonl", *sorted((run / "evaluation").glob("*.jsonl"))):
-        who = "adapter" if path.stem.startswith("after") else "base model"
+        is_after = path.stem.startswith("after")
         for record in RecordFile(path).read():
+            # Later rounds sample from the adapter of the round before.
+            of_later_round = record["part"].startswith("round ") and record["part"] != "round 1"
+            who = "adapter" if is_after or of_later_round else "base model"
             stage = f"sample {record['part']}, {who}"
             found[stage] = found.get(stage, 0) + record["num_tokens"]
-    for state in sorted((run / "checkpoints").glob("round-*/checkpoint-*/trainer_state.json")):
+    for state in (run / "checkpoints").glob("round-*/checkpoint-*/trainer_state.json"):
+        stage = f"DPO, round {state.parts[-3].removeprefix('round-')}"
         history = json.loads(state.read_text())["log_history"]
-        found[f"DPO, round {state.parts[-3].removeprefix('round-')}"] = int(history[-1].get("num_tokens", 0))
+        found[stage] = max([found.get(stage, 0), *(int(row.get("num_tokens", 0)) for row in history)])
     return found
 
 

@@ -22,6 +22,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ..specs.corpus import read_corpus
 from ..specs.domain import DEFAULT_RULEBOOK, SHIPPED, Domain, load_domain
+from ..specs.errors import SpecError
 from ..synth.corpus import CHUNK, CorpusGenerator
 from ..synth.pretraining import Architecture, Pretraining, mean_loss, new_model, pretrain
 from ..synth.token_corpus import TokenCorpus
@@ -34,8 +35,17 @@ NUM_HELD_OUT_CHUNKS = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make a base model as the command line asks."""
-    options = _parser().parse_args(arguments)
+    """Make a base model as the command line asks; what cannot be used ends with a line and code 2."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        make(options)
+    except SpecError as error:
+        parser.error(str(error))
+
+
+def make(options: argparse.Namespace) -> None:
+    """Make a base model, and write it."""
     # The processes that draw the corpus are forked.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     out = console()
@@ -89,10 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--specs", type=Path, default=SHIPPED, help="the folder of domains")
     add("--rulebook", default=DEFAULT_RULEBOOK, help="under which repair turns are told what is wrong")
     add("--out", type=Path, required=True, help="the folder to write")
-    add("--tokens", type=int, required=True, help="how many tokens to train on, the corpus as often as it takes")
-    add("--draws", type=int, default=50_000, help="how many draws the corpus has")
+    add("--tokens", type=_positive, required=True, help="how many tokens to train on, the corpus as often as it takes")
+    add("--draws", type=_positive, default=50_000, help="how many draws the corpus has")
     add("--cache", type=Path, help="a file to keep the corpus in, or to take it from")
-    add("--processes", type=int, default=os.cpu_count() or 1, help="how many processes draw the corpus")
+    add("--processes", type=_positive, default=os.cpu_count() or 1, help="how many processes draw the corpus")
     add("--seed", type=int, default=0)
     add("--device", default="cpu")
     add("--vocabulary", type=int, default=1024, help="the most tokens that the tokenizer may have")
@@ -100,8 +110,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--layers", type=int, default=small.layers)
     add("--heads", type=int, default=small.heads)
     add("--learning-rate", type=float, default=3e-3)
-    add("--batch-tokens", type=int, help="default: 8192 on a CPU, 65536 elsewhere")
+    add("--batch-tokens", type=_positive, help="default: 8192 on a CPU, 65536 elsewhere")
     return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
+    return value
 
 
 def _tokenizer(generator: CorpusGenerator, options: argparse.Namespace) -> PreTrainedTokenizerFast:
@@ -162,7 +179,7 @@ def _save(out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
     for weights in out.glob("*.safetensors"):
         # Written for the owner alone, but a wheel is for everybody.
         weights.chmod(0o644)
-    (out / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
+    (out / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
 def _digest(path: Path) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
+from ..specs.errors import SpecError
 from .corpus import Draw
 from .tokenizer_training import ASSISTANT, conversation_text
 
@@ -33,19 +34,21 @@ class TokenCorpus:
         return np.diff(self.starts)
 
     def save(self, path: Path, origin: dict[str, Any]) -> None:
-        """Write the file, with a note of what it was made from."""
+        """Write the file, with a note of what it was made from; it is complete or does not appear."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        unfinished = path.with_name(path.name + ".unfinished")
+        with unfinished.open("wb") as file:
             np.savez(file, tokens=self.tokens, starts=self.starts, answers=self.answers, origin=json.dumps(origin))
+        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path, origin: dict[str, Any]) -> "TokenCorpus":
-        """Return the corpus of a file; raises ValueError if it was made from something else."""
+        """Return the corpus of a file; raises SpecError if it was made from something else."""
         with np.load(path, allow_pickle=False) as file:
             found = json.loads(str(file["origin"]))
             if found != origin:
                 differing = sorted(key for key in {*found, *origin} if found.get(key) != origin.get(key))
-                raise ValueError(f"{path}: made from another {', '.join(differing)}: expected to be told another file")
+                raise SpecError(path, f"made from another {', '.join(differing)}: expected to be told another file")
             return cls(tokens=file["tokens"], starts=file["starts"], answers=file["answers"])
 
 

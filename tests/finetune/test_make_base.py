@@ -10,6 +10,7 @@ from verilora.finetune.corpus_workers import cached, critical_generator, draw_to
 from verilora.finetune.make_base import main
 from verilora.specs.corpus import read_corpus
 from verilora.specs.domain import Domain
+from verilora.specs.errors import SpecError
 from verilora.synth.corpus import CorpusGenerator
 from verilora.synth.generator import Generator, Sampling
 from verilora.synth.prompt import Prompter, PromptStyle
@@ -60,6 +61,26 @@ def test_a_corpus_that_was_kept_is_not_drawn_again(tmp_path: Path) -> None:
     assert len(drawn) == 1
     cached(None, {"seed": 1}, draw)
     assert len(drawn) == 2
+    with pytest.raises(SpecError, match=r"corpus\.npz: made from another seed"):
+        cached(tmp_path / "corpus.npz", {"seed": 2}, draw)
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.npz"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tokens", "0"], "argument --tokens: expected at least 1, got 0"),
+        (["--tokens", "9", "--processes", "0"], "argument --processes: expected at least 1, got 0"),
+        (["--tokens", "9", "--specs", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--out", str(tmp_path), *options])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
