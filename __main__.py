@@ -134,6 +134,8 @@ def drive(
     if (file is None) == (run is None):
         raise typer.BadParameter("expected either a FILE or --run RUN_DIR")
     if run is not None:
+        if task_id or replay or rule:
+            raise typer.BadParameter("--for, --replay and --rule go with a FILE, got --run")
         from .finetune.drive_command import audit_run
 
         raise typer.Exit(audit_run(run, episodes, processes or os.cpu_count() or 1))

@@ -19,13 +19,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from verilora.finetune.evaluation import SPLITS
 from verilora.finetune.judge import Judge
 from verilora.finetune.pairs import Judged
 from verilora.finetune.record_file import RecordFile, write_json
 from verilora.finetune.sampling import Sample
 from verilora.finetune.score import Share
 from verilora.specs.domain import SHIPPED, load_domain
+from verilora.verify.findings import SPLITS
 from verilora.verify.verifier import Verifier
 
 VARIANTS: dict[str, list[str]] = {

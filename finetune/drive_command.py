@@ -11,10 +11,10 @@ from rich.table import Table
 
 from ..specs.domain import Domain, load_domain
 from ..specs.errors import SpecError
-from ..verify.evaluation import Evaluation
 from ..verify.progress import progress
-from ..verify.record import read_record
 from ..verify.render import console
+from ..verify.report import check_unchanged
+from ..verify.run_directory import EVALUATION, RunDirectory, read_run
 from ..verify.verifier import Verifier
 from .drive import drive, drive_score, drivers
 from .judge import Judge
@@ -36,8 +36,10 @@ def audit_run(path: Path, num_episodes: int, num_processes: int) -> int:
     config = run.read_settings()
     domain = load_domain(Path(config.specs), config.task)
     rulebook = domain.rulebook(config.rulebook)
+    directory = read_run(path)
+    check_unchanged(directory, domain, rulebook)
     judge = Judge(Verifier(domain, rulebook, config.settings), run.verdicts, num_processes)
-    before, after = (_held_out(run, name, domain, judge) for name in ("before", f"after-{_kept_round(run)}"))
+    before, after = (_held_out(run, name, domain, judge) for name in ("before", f"after-{_kept_round(directory)}"))
     pairs = drivers(before, after, domain)
     if not pairs:
         raise SpecError(path, "nothing to drive: no task of it has a simulated world and answers that parse")
@@ -57,12 +59,10 @@ def audit_run(path: Path, num_episodes: int, num_processes: int) -> int:
     return int(bool(worse))
 
 
-def _kept_round(run: RunFiles) -> int:
-    if not run.evaluation.is_file():
-        raise SpecError(run.path, "the run is not finished: expected an eval.json, which `train --resume` makes")
-    kept = [entry.round for entry in read_record(run.evaluation, Evaluation).rounds if entry.kept]
+def _kept_round(run: RunDirectory) -> int:
+    kept = [entry.round for entry in run.evaluation.rounds if entry.kept]
     if not kept:
-        raise SpecError(run.evaluation, "expected a round that was kept, got none", field="rounds")
+        raise SpecError(run.path / EVALUATION, "expected a round that was kept, got none", field="rounds")
     return kept[0]
 
 

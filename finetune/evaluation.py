@@ -1,11 +1,12 @@
 """Evaluation: what the model answers before and after training, on prompts that training saw and on others."""
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..specs.domain import Domain
 from ..specs.task import Split
+from ..verify.findings import SPLITS
 from ..verify.issue import certified_prompts
 from .pairs import Judged
 from .responder import Responder
@@ -14,7 +15,6 @@ from .sampling import Ask, asks_of
 from .score import Share, score
 
 HELD_OUT: tuple[Split, ...] = ("validation", "test")
-SPLITS: tuple[Split, ...] = ("train", *HELD_OUT)
 Responses = dict[Split, list[Judged]]
 
 
@@ -25,12 +25,12 @@ def evaluate(run: RunFiles, responder: Responder, name: str, adapter: Path | Non
     """
     domain, config = responder.domain, responder.config
     prompter = responder.models.prompter()
-    prompts = certified_prompts(domain, HELD_OUT, config.evaluation.held_out)
-    held_out = [Ask(task, wording, prompter.ask(wording)) for task, wording in prompts]
+    prompts = {split: certified_prompts(domain, (split,), config.evaluation.held_out) for split in HELD_OUT}
+    held_out = [Ask(task, wording, prompter.ask(wording)) for split in HELD_OUT for task, wording in prompts[split]]
     train = asks_of(domain, "train", config.evaluation.train, prompter)
     answers = responder.answer(run.evaluated(name), "held-out prompts", held_out, adapter)
     answers += responder.answer(run.evaluated(f"{name}-train"), "train prompts", train, adapter)
-    return by_split(answers, domain)
+    return _by_split(answers, {**{split: len(prompts[split]) for split in HELD_OUT}, "train": len(train)})
 
 
 def constrained_rates(run: RunFiles, responder: Responder, constrained: Sequence[Judged]) -> dict[str, Any] | None:
@@ -46,14 +46,13 @@ def constrained_rates(run: RunFiles, responder: Responder, constrained: Sequence
     }
 
 
-def by_split(responses: Sequence[Judged], domain: Domain) -> Responses:
-    """Return responses by the split that their wording belongs to."""
-    splits: Responses = {}
-    for response in responses:
-        wordings = domain.task(response.sample.task_id).wordings
-        split = next(split for split in SPLITS if response.sample.wording in wordings.get(split, ()))
-        splits.setdefault(split, []).append(response)
-    return splits
+def _by_split(responses: Sequence[Judged], nums: dict[Split, int]) -> Responses:
+    """Return responses that stand split by split, so many of each; a split without any is left out.
+
+    Their wordings do not tell: tasks may share one.
+    """
+    rest = iter(responses)
+    return {split: list(islice(rest, num)) for split, num in nums.items() if num}
 
 
 def split_scores(before: Responses, after: Responses) -> dict[str, dict[str, Any]]:

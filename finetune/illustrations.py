@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..envs.scenario import SCENARIOS
+from ..verify.forked import Unanswered
 from ..verify.replay_search import ReplaySearch
 from ..verify.verdict import Status
 from ..verify.verifier import Verifier
@@ -57,12 +58,18 @@ def violations(after: Sequence[Judged], verifier: Verifier, most: int) -> list[d
 
 
 def add_replays(left: list[dict[str, Any]], search: ReplaySearch, run: RunFiles) -> None:
-    """Give each violation in a simulated world an episode that shows it, as a GIF, or how many were tried in vain."""
+    """Give each violation in a simulated world an episode that shows it, as a GIF, or how many were tried in vain.
+
+    Neither where the rule takes too long to translate.
+    """
     for violation in left:
         task = search.domain.task(violation["task"])
         if task.world not in SCENARIOS:
             continue
-        found = search.find(violation["text"], task, violation["rule"])
+        try:
+            found = search.find(violation["text"], task, violation["rule"])
+        except Unanswered:
+            continue
         violation["replay"] = {"seed": found.seed, "searched": found.num_tried, "pending": found.is_pending}
         if found.seed is not None:
             path = run.path / "replays" / f"{violation['rule']}.gif"

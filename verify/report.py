@@ -50,7 +50,7 @@ def build_report(run_dir: Path, domain: Domain, rulebook: Rulebook) -> Report:
 
 def make_report(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> Report:
     """Return the report of a run; raises SpecError if the domain is no longer what the run was made with."""
-    _check(run, domain, rulebook)
+    check_unchanged(run, domain, rulebook, " (--specs)")
     return Report(
         run=run,
         domain=domain,
@@ -61,14 +61,14 @@ def make_report(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> Report
     )
 
 
-def _check(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> None:
-    """Raise SpecError that names what changed since the run: a report would speak of other rules or worlds."""
+def check_unchanged(run: RunDirectory, domain: Domain, rulebook: Rulebook, hint: str = "") -> None:
+    """Raise SpecError that names what changed since the run: what is said of it would be of other rules or worlds."""
     config = run.config
     then = DomainDigests(rulebook=config.rulebook_digest, tasks=config.tasks_digest, worlds=config.worlds)
     if changed := domain_digests(domain, rulebook).changed_from(then):
         more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
         names = f"{', '.join(changed[:MAX_NAMED])}{more}"
-        where = f"in {domain.folder}: {names}; expected what the run was made with (--specs)"
+        where = f"in {domain.folder}: {names}; expected what the run was made with{hint}"
         raise SpecError(run.path / CONFIG, f"changed since the run, {where}")
 
 

@@ -1,20 +1,27 @@
 """Drives before and after training, with answers that were not sampled: only the driving is under test here."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from verilora.finetune.config import TrainConfig
 from verilora.finetune.drive import Driven, drive, drive_score, drivers
+from verilora.finetune.drive_command import audit_run
 from verilora.finetune.judge import Judge
 from verilora.finetune.pairs import Judged
+from verilora.finetune.record_file import RecordFile
+from verilora.finetune.run_files import RunFiles
 from verilora.finetune.sampling import Sample
-from verilora.specs.domain import Domain
+from verilora.specs.domain import SHIPPED, Domain
+from verilora.specs.errors import SpecError
 from verilora.synth.controller import Ending, Reading
 from verilora.verify.verifier import Settings, Verifier
 
 from controllers import AFTER, BEFORE
+from run_directories import write_run
 
 READING = Reading(ending=Ending.ONE_SHOT)
 TASKS = ("right-at-traffic-light", "right-at-two-way-stop")
@@ -64,3 +71,40 @@ def test_what_time_does_not_allow_is_left_out(
 ) -> None:
     before, after = drive_all(pairs, driving, seconds=1e-9, num_processes=num_processes)
     assert (len(before), len(after)) == (1, 1)
+
+
+@pytest.fixture
+def audited(driving: Domain, tmp_path: Path) -> RunFiles:
+    """Return a finished run of one task, whose answers before and after are the two known ones."""
+    run = RunFiles(write_run(tmp_path / "run", driving, driving.rulebook(), task_ids=TASKS[:1], per_prompt=1))
+    settings = TrainConfig(task="driving", specs=str(SHIPPED), rulebook="default").to_json()
+    run.write_config({**settings, **run.read_config(), "specs": str(SHIPPED), "ending": "one-shot"})
+    for name, text in (("before", BEFORE), ("after-1", AFTER)):
+        sample = {"task_id": TASKS[0], "wording": "", "text": text, "num_prompt_tokens": 1, "num_tokens": 1}
+        RecordFile(run.evaluated(name)).append([sample])
+    return run
+
+
+def test_an_audit_drives_the_answers_of_the_kept_round(audited: RunFiles, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit_run(audited.path, 2, 1) == 0
+    scores = json.loads((audited.path / "drive.json").read_text())
+    assert [scores[when]["num_episodes"] for when in ("before", "after")] == [2, 2]
+    assert "violated, 95 % interval" in capsys.readouterr().out
+
+
+def test_an_audit_needs_the_run_as_it_was(audited: RunFiles) -> None:
+    config, evaluation = audited.read_config(), json.loads(audited.evaluation.read_text())
+    audited.write_config({**config, "rulebook_digest": "0" * 64})
+    with pytest.raises(SpecError, match=r"config\.json: changed since the run, in .*: the rulebook; expected"):
+        audit_run(audited.path, 2, 1)
+    audited.write_config({**config, "samples": "many"})
+    with pytest.raises(SpecError, match=r"config\.json: not the configuration of a run: samples: "):
+        audit_run(audited.path, 2, 1)
+    audited.write_config(config)
+    evaluation["rounds"][0]["kept"] = False
+    audited.evaluation.write_text(json.dumps(evaluation))
+    with pytest.raises(SpecError, match=r"eval\.json: rounds: expected a round that was kept, got none"):
+        audit_run(audited.path, 2, 1)
+    audited.evaluation.unlink()
+    with pytest.raises(SpecError, match=r"eval\.json: no such file"):
+        audit_run(audited.path, 2, 1)
