@@ -48,15 +48,11 @@ class Baselines:
             "dpo": baseline_score(first_tries(after, 1), 1, num_tokens(first_tries(after, 1))),
         }
 
-    def training_tokens(self) -> int:
-        """Return how many tokens were sampled for training, in all rounds."""
-        return sum(int(record["num_tokens"]) for record in RecordFile(self.run.samples).read())
-
     def _affordable(self, before: Sequence[Judged]) -> int:
         """Return how many tries for each prompt cost what sampling for training did."""
         per_try = num_tokens(before) / len(before)
         num_prompts = len(_by_prompt(before))
-        return int(self.training_tokens() / (per_try * num_prompts))
+        return int(training_tokens(self.run) / (per_try * num_prompts))
 
     def _more(self, before: Sequence[Judged], num_tries: int) -> list[Judged]:
         """Return the further tries that the full budget pays for."""
@@ -98,6 +94,12 @@ class Baselines:
         if feedback is None:
             return ask
         return Ask(ask.task, ask.wording, self.prompter.repair(ask.wording, response.sample.text, feedback))
+
+
+def training_tokens(run: RunFiles) -> int:
+    """Return how many tokens were sampled for training, in all rounds: before it, and by GRPO as it goes."""
+    sampled = (*RecordFile(run.samples).read(), *run.training.read())
+    return sum(int(record.get("num_tokens", 0)) for record in sampled)
 
 
 def best_of(tries: Sequence[Judged]) -> list[Judged]:

@@ -46,7 +46,7 @@ def train_grpo(run: RunFiles, config: TrainConfig, number: int, judge: Judge, pr
         callbacks=[StepReport(progress)],
     )
     train_on(trainer, run.round(number))
-    history = [_curve(number, row) for row in trainer.state.log_history if "reward" in row]
+    history = [_curve(number, row, config) for row in trainer.state.log_history if "reward" in row]
     run.training.write([*(row for row in run.training.read() if row["round"] < number), *history])
     save_adapter(trainer.model, run.round_adapter(number))
 
@@ -83,13 +83,14 @@ def _arguments(config: TrainConfig, folder: Path, rate: float) -> GRPOConfig:
     )
 
 
-def _curve(number: int, row: dict[str, Any]) -> Record:
-    """Return a step's figures: the mean reward instead of DPO's accuracy and margin."""
+def _curve(number: int, row: dict[str, Any], config: TrainConfig) -> Record:
+    """Return a step's figures: the mean reward instead of DPO's accuracy and margin, and the tokens it sampled."""
     return {
         "round": number,
         "step": row["step"],
         "epoch": row["epoch"],
         "loss": row["loss"],
         "reward": row["reward"],
+        "num_tokens": round(row["completions/mean_length"] * config.grpo.batch_size),
         "learning_rate": row["learning_rate"],
     }

@@ -22,7 +22,7 @@ from ..verify.report import build_report
 from ..verify.report_summary import render_summary
 from ..verify.verifier import Verifier
 from .alarms import alarms
-from .baselines import Baselines
+from .baselines import Baselines, training_tokens
 from .config import TrainConfig
 from .drive import Drive
 from .evaluation import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
@@ -117,8 +117,7 @@ class Pipeline:
         splits = split_scores(before, after)
         telling = Verifier(self.domain, self.rulebook, replace(self.config.settings, witnesses=True))
         left = violations(_held_out(after), telling, self.config.evaluation.num_replays)
-        baselines = Baselines(self.run, responder, telling)
-        compared = baselines.compare(before["validation"], after["validation"])
+        compared = Baselines(self.run, responder, telling).compare(before["validation"], after["validation"])
         if self.config.evaluation.drive_seconds:
             with self.times.stage("replays"):
                 add_replays(left, ReplaySearch(self.domain, self.rulebook, self.config.settings.reading), self.run)
@@ -128,7 +127,7 @@ class Pipeline:
             {
                 "splits": splits,
                 "baselines": compared,
-                "training_tokens": baselines.training_tokens(),
+                "training_tokens": training_tokens(self.run),
                 "drive": driven,
                 "violations": left,
                 "examples": examples(before["validation"], after["validation"], telling),

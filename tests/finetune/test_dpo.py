@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from verilora.finetune.baselines import training_tokens
 from verilora.finetune.config import GrpoConfig, OptimiserConfig, TrainConfig
 from verilora.finetune.dpo import num_steps, train_dpo
 from verilora.finetune.grpo import train_grpo
@@ -123,4 +124,6 @@ def test_grpo_learns_from_the_verifiers_reward(tmp_path: Path, greenhouse: Domai
     curve = run.training.read()
     assert [row["step"] for row in curve] == [1, 2, 3]
     assert all(0 <= row["reward"] <= 1 for row in curve)
+    assert all(32 <= row["num_tokens"] <= 32 * 60 for row in curve)
+    assert training_tokens(run) == sum(row["num_tokens"] for row in curve)
     assert any(tensor.abs().sum() > 0 for name, tensor in weights(run).items() if "lora_B" in name)
