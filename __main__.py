@@ -23,7 +23,15 @@ DomainName = Annotated[str, typer.Option("--task", metavar="DOMAIN", help="The t
 Specs = Annotated[Path, typer.Option(help="The folder of task domains.", show_default="the one that ships")]
 Book = Annotated[str, typer.Option("--rulebook", metavar="NAME", help="The rulebook.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-
+JudgedIn = Annotated[WorldKind | None, typer.Option(help="Default: simulated; in paper mode universal.")]
+HowToJudge = Annotated[Mode, typer.Option(help="Gates and applicable rules, or the paper's raw count.")]
+AtTheEnd = Annotated[Ending, typer.Option(help="What follows the last step.")]
+IfOmitted = Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if a rule is kept by observation only.")]
+Model = Annotated[
+    str | None, typer.Option(metavar="ID_OR_PATH", help="A causal language model.", show_default="the embedded one")
+]
+Device = Annotated[str, typer.Option(help="`cpu` or `cuda`.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="How many at once. Default: one for each core.")]
 world_app = typer.Typer(no_args_is_help=True, help="Worlds learned from the simulator.")
 app.add_typer(world_app, name="world")
@@ -51,14 +59,12 @@ def verify(
     specs: Specs = SHIPPED,
     task_id: Annotated[str | None, typer.Option("--for", metavar="TASK_ID", help="The task of the files.")] = None,
     rulebook: Book = DEFAULT_RULEBOOK,
-    world: Annotated[WorldKind | None, typer.Option(help="Default: simulated; in paper mode universal.")] = None,
-    mode: Annotated[Mode, typer.Option(help="Gates and applicable rules, or the paper's raw count.")] = Mode.GATED,
-    ending: Annotated[Ending, typer.Option(help="What follows the last step.")] = Ending.PATROL,
-    otherwise: Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")] = Otherwise.STAY,
+    world: JudgedIn = None,
+    mode: HowToJudge = Mode.GATED,
+    ending: AtTheEnd = Ending.PATROL,
+    otherwise: IfOmitted = Otherwise.STAY,
     no_fairness: Annotated[bool, typer.Option("--no-fairness", help="Judge all runs, however unlikely.")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 if a rule is kept by observation only.")
-    ] = False,
+    strict: Strict = False,
     within: Annotated[
         int | None, typer.Option(min=1, metavar="SECONDS", help="Also each rule's probabilities after so long.")
     ] = None,
@@ -121,8 +127,8 @@ def drive(
     task_id: Annotated[str | None, typer.Option("--for", metavar="TASK_ID", help="The task of the file.")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="How many for each controller.")] = 100,
     rulebook: Book = DEFAULT_RULEBOOK,
-    ending: Annotated[Ending, typer.Option(help="What follows the last step.")] = Ending.PATROL,
-    otherwise: Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")] = Otherwise.STAY,
+    ending: AtTheEnd = Ending.PATROL,
+    otherwise: IfOmitted = Otherwise.STAY,
     processes: Processes = None,
     replay: Annotated[Path | None, typer.Option(metavar="GIF", help="Write an episode as an animated picture.")] = None,
     rule: Annotated[str | None, typer.Option(help="Replay the first episode that breaks this rule.")] = None,
@@ -161,10 +167,7 @@ def synthesize(
         str | None, typer.Option(help="The words to ask in.", show_default="the first wording of the task")
     ] = None,
     rulebook: Book = DEFAULT_RULEBOOK,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="ID_OR_PATH", help="A causal language model.", show_default="the embedded one"),
-    ] = None,
+    model: Model = None,
     adapter: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A LoRA adapter, or the directory of a run.")
     ] = None,
@@ -175,13 +178,11 @@ def synthesize(
         bool, typer.Option("--align", help="Ask a general model twice: freely, then in the vocabulary.")
     ] = False,
     world: Annotated[WorldKind, typer.Option(help="What is judged in.")] = WorldKind.SIMULATED,
-    ending: Annotated[Ending, typer.Option(help="What follows the last step.")] = Ending.PATROL,
-    otherwise: Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")] = Otherwise.STAY,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 if a rule is kept by observation only.")
-    ] = False,
+    ending: AtTheEnd = Ending.PATROL,
+    otherwise: IfOmitted = Otherwise.STAY,
+    strict: Strict = False,
     seed: Annotated[int, typer.Option(min=0, help="Of sampling.")] = 0,
-    device: Annotated[str, typer.Option(help="`cpu` or `cuda`.")] = "cpu",
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Let a language model write controllers: 0 the best keeps all, 1 it does not or is not judged, 2 unusable."""
@@ -267,7 +268,7 @@ def certify(
         Path | None, typer.Option(metavar="PUBLIC.pem", help="Whose signature the certificate must bear.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of sampling.", show_default="the certificate's")] = None,
-    device: Annotated[str, typer.Option(help="`cpu` or `cuda`.")] = "cpu",
+    device: Device = "cpu",
     processes: Processes = None,
     check: Annotated[bool, typer.Option("--check", help="Leave the certificate as it is.")] = False,
 ) -> None:
@@ -294,17 +295,14 @@ def train(
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
     rulebook: Book = DEFAULT_RULEBOOK,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="ID_OR_PATH", help="A causal language model.", show_default="the embedded one"),
-    ] = None,
+    model: Model = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the run goes.", show_default="a new one under runs/")
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="How many answers to each train prompt, a round.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="At most so many; the best by validation is kept.")] = 2,
-    world: Annotated[WorldKind | None, typer.Option(help="Default: simulated; in paper mode universal.")] = None,
-    mode: Annotated[Mode, typer.Option(help="Gates and applicable rules, or the paper's raw count.")] = Mode.GATED,
+    world: JudgedIn = None,
+    mode: HowToJudge = Mode.GATED,
     algorithm: Annotated[
         Algorithm, typer.Option(help="On preference pairs, or on the verifier's reward.")
     ] = Algorithm.DPO,

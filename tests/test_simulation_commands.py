@@ -253,6 +253,13 @@ def test_worlds_are_learned_again_from_recordings_and_refused_from_others(
     assert load_domain(shown, "driving").tasks
 
 
+@pytest.mark.parametrize("options", [("--rule", "phi5", "--replay", "out.gif"), ("--for", TASK)], ids=["replay", "for"])
+def test_what_only_a_file_takes_is_refused_with_a_run(options: tuple[str, ...], tmp_path: Path) -> None:
+    code, out, err = verilora("drive", "--run", tmp_path, *options)
+    assert (code, out) == (2, "")
+    assert "go with a FILE, got --run" in " ".join(err.split())
+
+
 @pytest.fixture(scope="module")
 def whole(specs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which worlds were learned without a break."""
