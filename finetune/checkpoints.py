@@ -4,9 +4,14 @@ Transformers resumes silently wrong from a checkpoint without its optimiser stat
 the others and renamed into place when nothing of it is missing.
 """
 
+import errno
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 NEEDED = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
 PREFIX = "checkpoint-"
@@ -26,7 +31,8 @@ class CompleteCheckpoints:
         self.accelerator.wait_for_everyone()
         self.args.output_dir = str(unfinished)
         try:
-            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+            with writing(unfinished):
+                super()._save_checkpoint(model, trial)  # type: ignore[misc]
         finally:
             self.args.output_dir = str(folder)
         # Every process writes its random state.
@@ -36,6 +42,21 @@ class CompleteCheckpoints:
                 written.rename(folder / written.name)
             for old in _by_step(folder)[:-2]:
                 shutil.rmtree(old)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Let a file that cannot be written, on a full disk for example, be an OSError whoever writes it.
+
+    Safetensors has an error of its own, and torch raises a RuntimeError.
+    """
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise OSError(errno.EIO, f"cannot be written: {reason}", str(folder)) from error
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from ..specs.domain import Domain
+from ..specs.errors import SpecError
 from ..specs.task import Task
 from ..synth.behaviour import behaviour_digest, never_moves
 from ..synth.steps import InvalidController
@@ -15,7 +16,7 @@ from ..verify.batch import Response, verify_batch
 from ..verify.verdict import Status, Verdict
 from ..verify.verifier import Verifier
 from ..verify.world import WorldKind
-from .record_file import RecordFile
+from .record_file import Record, RecordFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +69,16 @@ def is_kept(status: str) -> bool:
 
 
 class Judge:
-    """Judges responses and remembers: a behaviour is checked once in each world under each rulebook."""
+    """Judges responses and remembers: a behaviour is checked once in each world under each rulebook.
+
+    Raises SpecError if the file that remembers holds something else.
+    """
 
     def __init__(self, verifier: Verifier, cache: Path, num_processes: int) -> None:
         self.verifier = verifier
         self.num_processes = num_processes
         self._file = RecordFile(cache)
-        self._known = {record.pop("key"): _judgement(record) for record in self._file.read()}
+        self._known = dict(_entry(record, cache, number) for number, record in enumerate(self._file.read(), start=1))
         self._contexts: dict[str, str] = {}
 
     def judge(self, responses: Sequence[Response]) -> list[Judgement]:
@@ -127,8 +131,13 @@ def world_digest(domain: Domain, task: Task, kind: WorldKind) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _judgement(record: dict[str, Any]) -> Judgement:
-    fields: dict[str, Any] = {
+def _entry(record: Record, path: Path, number: int) -> tuple[str, Judgement]:
+    """Return the key and the judgement of a record; raises SpecError."""
+    expected = {"key", *(entry.name for entry in fields(Judgement))}
+    if record.keys() != expected:
+        odd = sorted(record.keys() ^ expected)[0]
+        raise SpecError(path, f"not a verdict of this version: {odd!r} is unknown or missing", line=number)
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
     }
-    return Judgement(**fields)
+    return values.pop("key"), Judgement(**values)

@@ -7,7 +7,7 @@ from typing import Any
 from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 
-from .checkpoints import last_checkpoint
+from .checkpoints import last_checkpoint, writing
 from .config import TrainConfig
 from .run_files import RunFiles
 
@@ -82,5 +82,6 @@ def train_on(trainer: Any, folder: Path) -> None:
 def save_adapter(model: Any, folder: Path) -> None:
     """Write an adapter in PEFT's format; the folder is complete or does not exist."""
     unfinished = folder.with_name(folder.name + ".unfinished")
-    model.save_pretrained(str(unfinished), selected_adapters=["default"], save_embedding_layers=False)
+    with writing(unfinished):
+        model.save_pretrained(str(unfinished), selected_adapters=["default"], save_embedding_layers=False)
     unfinished.rename(folder)

@@ -190,12 +190,21 @@ def test_a_model_that_knows_nothing_leaves_no_adapter(tmp_path: Path) -> None:
     assert "are 1 rules apart with a better one that parses (the best keeps 0); no adapter was made" in done.stderr
 
 
-def test_a_full_disk_stops_a_stage_and_loses_nothing(finished: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the end of the disk: the samples do not fit."""
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        pytest.param(12_000, "File too large; `train --resume", id="samples"),
+        pytest.param(200_000, "round-1/unfinished: cannot be written: Error while serializing", id="weights"),
+        pytest.param(400_000, "round-1/unfinished: cannot be written: [enforce fail at", id="optimiser"),
+    ],
+)
+def test_a_full_disk_stops_a_stage_and_loses_nothing(finished: Path, tmp_path: Path, limit: int, message: str) -> None:
+    """A limit on the size of files stands for the end of the disk."""
     out = tmp_path / "run"
-    done = run(command(out), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)))
+    done = run(command(out), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     assert done.returncode == 2
-    assert "File too large; `train --resume" in done.stderr
+    assert message in done.stderr
+    assert "goes on when that is mended" in done.stderr
     assert resume(out).returncode == 0
     assert weights(out) == weights(finished)
 
