@@ -82,6 +82,10 @@ def train_on(trainer: Any, folder: Path) -> None:
 def save_adapter(model: Any, folder: Path) -> None:
     """Write an adapter in PEFT's format; the folder is complete or does not exist."""
     unfinished = folder.with_name(folder.name + ".unfinished")
+    config = model.peft_config["default"]
+    if isinstance(config.target_modules, set):
+        # PEFT writes a set in the order of its hashes, which is another one in every process.
+        config.target_modules = sorted(config.target_modules)
     with writing(unfinished):
         model.save_pretrained(str(unfinished), selected_adapters=["default"], save_embedding_layers=False)
     unfinished.rename(folder)

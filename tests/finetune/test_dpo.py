@@ -1,5 +1,6 @@
 """Adapters of every supported architecture, trained by the real trainers from random checkpoints or the tiny base."""
 
+import json
 import os
 import subprocess
 import sys
@@ -68,6 +69,8 @@ def test_dpo_trains_an_adapter_of_any_model(tmp_path: Path, architecture: str, c
     train_dpo(run, config, 1)
     assert any(tensor.abs().sum() > 0 for name, tensor in weights(run).items() if "lora_B" in name)
     assert not any("embed" in name or "lm_head" in name for name in weights(run))
+    written = json.loads((run.round_adapter(1) / "adapter_config.json").read_text())["target_modules"]
+    assert written == sorted(written) != []
     curve = run.training.read()
     assert [row["step"] for row in curve] == [1, 2, 3, 4]
     assert curve[-1]["margin"] > curve[0]["margin"] == pytest.approx(0, abs=1e-4)
