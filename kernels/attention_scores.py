@@ -22,10 +22,10 @@ import torch
 import triton
 import triton.language as tl
 
-from .attention_decode import FULL, INT4, INT8, LOG2_E, page_stride, unpacked_meta
+from .attention_decode import LOG2_E, unpacked_meta
 from .attention_prefill import visible
-from .cache_write import fp8_numbers
-from .kv_pages import PAGE_SIZE, KVPages, read_pages
+from .kv_pages import FULL, INT4, INT8, PAGE_SIZE, KVPages, meta_words, operand_type, page_stride, read_pages
+from .kv_quantize import fp8_numbers
 
 
 class Config(NamedTuple):
@@ -53,8 +53,7 @@ def attention_scores_reference(
     last: int = 0,
 ) -> None:
     """Add to the pages' scores; see the module's semantics. A loop over rows, not over tokens."""
-    if pages.scores is None:
-        raise ValueError("pages, got none with scores, expected side planes")
+    scores, _, _ = pages.side_planes()
     bounds = starts.tolist()
     for i, (start, end) in enumerate(pairwise(bounds)):
         if end <= start:
@@ -68,7 +67,7 @@ def attention_scores_reference(
         weights = weights.masked_fill(~seen[:, None, None], 0.0)[-last if last else 0 :].mean(2).sum(0)
         o_slot = torch.arange(context, device=q.device)
         i_page = table[i].long()[o_slot // PAGE_SIZE]
-        pages.scores[i_page, :, o_slot % PAGE_SIZE] += weights.T
+        scores[i_page, :, o_slot % PAGE_SIZE] += weights.T
 
 
 @triton.jit
@@ -203,24 +202,21 @@ def launch_attention_scores(
     keys_block, block, num_warps, num_stages = config or CONFIG
     num_tokens, num_heads, head_dim = q.shape
     num_rows = len(starts) - 1
-    if pages.scores is None:
-        raise ValueError("pages, got none with scores, expected side planes")
+    scores, _, _ = pages.side_planes()
     if head_dim != pages.head_dim or num_heads % pages.num_kv_heads or q.stride(2) != 1:
         raise ValueError(f"q, got {tuple(q.shape)}, expected contiguous rows of {pages.head_dim}")
     if lse.shape != (num_tokens, num_heads):
         raise ValueError(f"lse, got {tuple(lse.shape)}, expected {num_tokens, num_heads}")
     if len(table) != num_rows or context_lens.shape != (num_rows,) or table.stride(1) != 1:
         raise ValueError(f"table and context_lens, got {len(table)} rows, expected {num_rows}")
-    is_full = pages.format == "full"
-    if is_full and pages.keys.dtype != q.dtype:
+    if pages.format == "full" and pages.keys.dtype != q.dtype:
         raise ValueError(f"pages, got {pages.keys.dtype}, expected {q.dtype}")
     if not num_tokens:
         return
-    full_compute = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[q.dtype]
-    key_meta = pages.key_meta.view(torch.int64).squeeze(-1) if pages.key_meta is not None else None
+    key_meta = meta_words(pages.key_meta)
     grid = (triton.cdiv(table.shape[1] * PAGE_SIZE, keys_block), pages.num_kv_heads, num_rows)
     attention_scores_kernel[grid](
-        scores=pages.scores,
+        scores=scores,
         q=q,
         # Heads first, so that a block of queries reads one line.
         lse=lse.T.contiguous(),
@@ -233,7 +229,7 @@ def launch_attention_scores(
         q_head_stride=q.stride(1),
         page_keys_stride=page_stride(pages.keys),
         meta_stride=page_stride(key_meta),
-        scores_stride=page_stride(pages.scores),
+        scores_stride=page_stride(scores),
         table_stride=table.stride(0),
         scale=scale * LOG2_E,
         window=window,
@@ -242,7 +238,7 @@ def launch_attention_scores(
         GROUP=num_heads // pages.num_kv_heads,
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
-        COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
+        COMPUTE=operand_type(pages.format, q.dtype),
         HAS_WINDOW=window > 0,
         KEYS=keys_block,
         BLOCK=block,

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 
 from .cache_move import cache_errors, cache_move
-from .cache_write import friendliness_of
+from .cache_slot import friendliness_of
 from .eviction import EvictionRule, normalised_attention
-from .kv_pages import PAGE_SIZE, KVPages, read_plane
+from .kv_pages import PAGE_SIZE, KVPages, page_slots, read_plane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +33,6 @@ class CutBudget:
     @property
     def total(self) -> int:
         return self.heavy + self.hitters + self.recent
-
-
-def slots_in_order(table: torch.Tensor, length: int) -> torch.Tensor:
-    """Return the first slots of one row's pages, int64 [length]."""
-    offsets = torch.arange(PAGE_SIZE, device=table.device)
-    return (table.long()[:, None] * PAGE_SIZE + offsets).flatten()[:length]
 
 
 def kept_tokens(
@@ -69,18 +63,17 @@ def cut(
     rotate: bool = False,
 ) -> torch.Tensor:
     """Move what each head of one prompt keeps into the target's first slots; return the error ranges, fp32 [1, 4]."""
-    if source.scores is None or target.scores is None:
-        raise ValueError("pages, got none with scores, expected side planes")
+    (source_scores, _, _), _ = source.side_planes(), target.side_planes()
     if not 0 < budget.total <= num_tokens or target_table.shape[0] * PAGE_SIZE < budget.total:
         raise ValueError(f"budget, got {budget.total}, expected at most {num_tokens} tokens and the target's slots")
-    slots = slots_in_order(source_table, num_tokens)
+    slots = page_slots(source_table.long())[:num_tokens]
     everywhere = slots[:, None].expand(-1, source.num_kv_heads)
     errors = cache_errors(source, everywhere, target.format, rotate=rotate)
     ranges = torch.stack([errors.amin((1, 2)), errors.amax((1, 2))], 1).reshape(1, 4)
     friendliness = friendliness_of(errors, ranges.expand(num_tokens, 4)).T
-    scores = read_plane(source.scores, source_table[None])[0, :, :num_tokens]
+    scores = read_plane(source_scores, source_table[None])[0, :, :num_tokens]
     kept = kept_tokens(scores, friendliness, budget, rule).T
-    into = slots_in_order(target_table, budget.total)[:, None].expand_as(kept)
+    into = page_slots(target_table.long())[: budget.total, None].expand_as(kept)
     cache_move(source, target, slots[kept], into, error_ranges=ranges, entries_per_range=budget.total, rotate=rotate)
     return ranges
 
@@ -101,8 +94,7 @@ def flush(
     num_rows, num_kv_heads, count = victims.shape
     if count != PAGE_SIZE or error_ranges.shape != (num_rows, 4):
         raise ValueError(f"victims, got {tuple(victims.shape)}, expected [num_rows, num_kv_heads, {PAGE_SIZE}]")
-    offsets = torch.arange(PAGE_SIZE, device=victims.device, dtype=torch.int32)
-    slots = (ring_table[:, None] * PAGE_SIZE + offsets).reshape(-1, 1).expand(-1, num_kv_heads)
+    slots = page_slots(ring_table[:, None]).reshape(-1, 1).expand(-1, num_kv_heads)
     targets = victims.transpose(1, 2).reshape(-1, num_kv_heads)
     return cache_move(
         ring, target, slots, targets, error_ranges=error_ranges, entries_per_range=PAGE_SIZE, rotate=rotate

@@ -18,21 +18,20 @@ import torch
 import triton
 import triton.language as tl
 
-from .cache_write import (
+from .cache_slot import (
     bits_of,
-    cache_write_reference,
     encoded,
-    fp8_numbers,
     friendliness_in,
     friendliness_of,
+    halves_error,
+    heads_block,
     stored_side,
     stored_token,
 )
+from .cache_write import cache_write_reference
 from .hadamard import hadamard_reference
-from .kv_pages import FORMATS, PAGE_SIZE, KVPages
-from .kv_quantize import fp8_codes, half_codes, rotated_halves
-
-FP8 = tl.constexpr(FORMATS.index("fp8"))
+from .kv_pages import FORMATS, PAGE_SIZE, KVPages, meta_words, page_stride
+from .kv_quantize import rotated_halves
 
 
 def tokens_at(source: KVPages, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,16 +85,6 @@ def loaded_halves(plane, plane_stride, i_slot, m_head, HEADS: tl.constexpr, HALF
     i_page, o_slot = (tl.maximum(i_slot, 0) // 32).to(tl.int64), tl.maximum(i_slot, 0) % 32
     p_low = plane + (i_page * plane_stride + (o_head * 32 + o_slot) * (2 * HALF))[:, None] + o_dim[None, :]
     return tl.load(p_low, mask=m_head[:, None], other=0.0), tl.load(p_low + HALF, mask=m_head[:, None], other=0.0)
-
-
-@triton.jit
-def judged(low, high, FORMAT: tl.constexpr, BITS: tl.constexpr):
-    """Return the errors that a format would make of rows."""
-    if FORMAT == FP8:
-        missed_low, missed_high = fp8_numbers(fp8_codes(low)) - low, fp8_numbers(fp8_codes(high)) - high
-        return tl.sqrt(tl.sum(missed_low * missed_low, 1) + tl.sum(missed_high * missed_high, 1))
-    else:
-        return tl.sqrt(half_codes(low, BITS)[3] + half_codes(high, BITS)[3])
 
 
 @triton.jit
@@ -160,7 +149,8 @@ def cache_move_kernel(
                                         key_meta, value_meta, target_keys_stride, target_values_stride, meta_stride,
                                         HEADS, HALF, FORMAT, BITS)  # fmt: skip
     else:
-        k_error, v_error = judged(k_low, k_high, FORMAT, BITS), judged(v_low, v_high, FORMAT, BITS)
+        k_error = halves_error(k_low, k_high, FORMAT, BITS)
+        v_error = halves_error(v_low, v_high, FORMAT, BITS)
     p_error = errors + i_entry * NUM_KV_HEADS + o_head
     tl.store(p_error, k_error, mask=m_head)
     tl.store(p_error + num_entries.to(tl.int64) * NUM_KV_HEADS, v_error, mask=m_head)
@@ -182,11 +172,6 @@ def check_source(source: KVPages, slots: torch.Tensor) -> None:
         raise ValueError(f"slots, got {tuple(slots.shape)}, expected [num_entries, {source.num_kv_heads}]")
 
 
-def heads_block(num_kv_heads: int, *, rotate: bool) -> int:
-    """Return how many rows a block of heads has; the rotation's products need 16."""
-    return max(int(triton.next_power_of_2(num_kv_heads)), 16 if rotate else 1)
-
-
 def launch_cache_move(
     source: KVPages,
     target: KVPages,
@@ -199,20 +184,48 @@ def launch_cache_move(
 ) -> torch.Tensor:
     """Move the tokens by the kernel and return their errors."""
     check_source(source, source_slots)
-    num_entries, num_kv_heads = source_slots.shape
     if target_slots.shape != source_slots.shape or (target.num_kv_heads, target.head_dim) != (
         source.num_kv_heads,
         source.head_dim,
     ):
         raise ValueError(f"target, got slots {tuple(target_slots.shape)}, expected {tuple(source_slots.shape)}")
-    has_side = source.scores is not None
-    if has_side and (target.scores is None or error_ranges is None):
+    if source.scores is not None and (target.scores is None or error_ranges is None):
         raise ValueError("target and error_ranges, got none, expected side planes as the source has, and ranges")
-    errors = torch.full((2, num_entries, num_kv_heads), torch.nan, dtype=torch.float32, device=source_slots.device)
-    key_meta, value_meta = (
-        meta.view(torch.int64).squeeze(-1) if meta is not None else None
-        for meta in (target.key_meta, target.value_meta)
+    return launch(
+        source,
+        source_slots,
+        target.format,
+        target=target,
+        target_slots=target_slots,
+        error_ranges=error_ranges,
+        entries_per_range=entries_per_range,
+        rotate=rotate,
     )
+
+
+def launch_cache_errors(source: KVPages, slots: torch.Tensor, format: str, *, rotate: bool = False) -> torch.Tensor:
+    """Return by the kernel the errors that a format would make of the tokens in slots."""
+    check_source(source, slots)
+    return launch(source, slots, format, rotate=rotate)
+
+
+def launch(
+    source: KVPages,
+    source_slots: torch.Tensor,
+    format: str,
+    *,
+    target: KVPages | None = None,
+    target_slots: torch.Tensor | None = None,
+    error_ranges: torch.Tensor | None = None,
+    entries_per_range: int = 1,
+    rotate: bool,
+) -> torch.Tensor:
+    """Start the kernel, with a target or without, on what has been checked; return the errors."""
+    num_entries, num_kv_heads = source_slots.shape
+    errors = torch.full((2, num_entries, num_kv_heads), torch.nan, dtype=torch.float32, device=source_slots.device)
+    into = target.planes() if target is not None else {}
+    key_meta, value_meta = meta_words(into.get("key_meta")), meta_words(into.get("value_meta"))
+    has_side = target is not None and source.scores is not None
     if num_entries:
         cache_move_kernel[(num_entries,)](
             errors=errors,
@@ -221,87 +234,38 @@ def launch_cache_move(
             error_ranges=error_ranges,
             source_keys=source.keys,
             source_values=source.values,
-            source_scores=source.scores,
-            source_positions=source.positions,
-            target_keys=target.keys,
-            target_values=target.values,
+            source_scores=source.scores if has_side else None,
+            source_positions=source.positions if has_side else None,
+            target_keys=into.get("keys"),
+            target_values=into.get("values"),
             key_meta=key_meta,
             value_meta=value_meta,
-            target_scores=target.scores,
-            target_friendliness=target.friendliness,
-            target_positions=target.positions,
+            target_scores=into.get("scores"),
+            target_friendliness=into.get("friendliness"),
+            target_positions=into.get("positions"),
             num_entries=num_entries,
             entries_per_range=entries_per_range,
             source_entry_stride=source_slots.stride(0),
             source_head_stride=source_slots.stride(1),
-            target_entry_stride=target_slots.stride(0),
-            target_head_stride=target_slots.stride(1),
-            source_stride=source.keys.stride(0),
-            source_side_stride=source.scores.stride(0) if source.scores is not None else 0,
-            target_keys_stride=target.keys.stride(0),
-            target_values_stride=target.values.stride(0),
-            meta_stride=key_meta.stride(0) if key_meta is not None else 0,
-            target_side_stride=target.scores.stride(0) if target.scores is not None else 0,
-            friendliness_stride=target.friendliness.stride(0) if target.friendliness is not None else 0,
-            NUM_KV_HEADS=num_kv_heads,
-            HEADS=heads_block(num_kv_heads, rotate=rotate),
-            HALF=source.head_dim // 2,
-            FORMAT=target.format_id,
-            BITS=bits_of(target.format, 4),
-            ROTATE=rotate,
-            HAS_TARGET=True,
-            HAS_SIDE=has_side,
-            num_warps=4,
-            # So that codes are those of the reference, to the bit.
-            enable_fp_fusion=False,
-        )
-    return errors
-
-
-def launch_cache_errors(source: KVPages, slots: torch.Tensor, format: str, *, rotate: bool = False) -> torch.Tensor:
-    """Return by the kernel the errors that a format would make of the tokens in slots."""
-    check_source(source, slots)
-    num_entries, num_kv_heads = slots.shape
-    errors = torch.full((2, num_entries, num_kv_heads), torch.nan, dtype=torch.float32, device=slots.device)
-    if num_entries:
-        cache_move_kernel[(num_entries,)](
-            errors=errors,
-            source_slots=slots,
-            target_slots=None,
-            error_ranges=None,
-            source_keys=source.keys,
-            source_values=source.values,
-            source_scores=None,
-            source_positions=None,
-            target_keys=None,
-            target_values=None,
-            key_meta=None,
-            value_meta=None,
-            target_scores=None,
-            target_friendliness=None,
-            target_positions=None,
-            num_entries=num_entries,
-            entries_per_range=1,
-            source_entry_stride=slots.stride(0),
-            source_head_stride=slots.stride(1),
-            target_entry_stride=0,
-            target_head_stride=0,
-            source_stride=source.keys.stride(0),
-            source_side_stride=0,
-            target_keys_stride=0,
-            target_values_stride=0,
-            meta_stride=0,
-            target_side_stride=0,
-            friendliness_stride=0,
+            target_entry_stride=target_slots.stride(0) if target_slots is not None else 0,
+            target_head_stride=target_slots.stride(1) if target_slots is not None else 0,
+            source_stride=page_stride(source.keys),
+            source_side_stride=page_stride(source.scores if has_side else None),
+            target_keys_stride=page_stride(into.get("keys")),
+            target_values_stride=page_stride(into.get("values")),
+            meta_stride=page_stride(key_meta),
+            target_side_stride=page_stride(into.get("scores")),
+            friendliness_stride=page_stride(into.get("friendliness")),
             NUM_KV_HEADS=num_kv_heads,
             HEADS=heads_block(num_kv_heads, rotate=rotate),
             HALF=source.head_dim // 2,
             FORMAT=FORMATS.index(format),
             BITS=bits_of(format, 4),
             ROTATE=rotate,
-            HAS_TARGET=False,
-            HAS_SIDE=False,
+            HAS_TARGET=target is not None,
+            HAS_SIDE=has_side,
             num_warps=4,
+            # So that codes are those of the reference, to the bit.
             enable_fp_fusion=False,
         )
     return errors

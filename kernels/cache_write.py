@@ -21,44 +21,18 @@ import torch
 import triton
 import triton.language as tl
 
-from .hadamard import hadamard_reference
-from .kv_pages import FORMATS, PAGE_SIZE, KVPages
-from .kv_quantize import (
-    Quantized,
-    fp8_codes,
-    fp8_decode,
-    fp8_encode,
-    half_codes,
-    kv_quantize_reference,
-    packed_meta,
-    rotated_halves,
+from .cache_slot import (
+    bits_of,
+    encoded,
+    friendliness_in,
+    friendliness_of,
+    heads_block,
+    stored_side,
+    stored_token,
 )
-
-FULL, FP8, INT8, INT4 = (tl.constexpr(i) for i in range(len(FORMATS)))
-
-
-def bits_of(format: str, error_bits: int) -> int:
-    """Return the width of the codes whose error counts."""
-    return {"int8": 8, "int4": 4}.get(format, error_bits)
-
-
-def encoded(x: torch.Tensor, format: str, bits: int) -> Quantized:
-    """Return vectors as a format keeps them, and the error that counts."""
-    if format == "fp8":
-        codes = fp8_encode(x)
-        return Quantized(codes, codes, (fp8_decode(codes) - x.float()).norm(dim=-1))
-    quantized = kv_quantize_reference(x, bits)
-    return quantized._replace(codes=x, meta=x) if format == "full" else quantized
-
-
-def friendliness_of(errors: torch.Tensor, error_ranges: torch.Tensor | None) -> torch.Tensor:
-    """Return how well tokens quantise, in [0, 1], from errors [2, num_tokens, num_kv_heads]."""
-    if error_ranges is None:
-        lowest, highest = errors.amin(-1), errors.amax(-1)
-    else:
-        lowest, highest = error_ranges.T[0::2], error_ranges.T[1::2]
-    share = (errors - lowest[..., None]) / (highest - lowest)[..., None].clamp(min=1e-20)
-    return 1.0 - share.clamp(0, 1).sum(0) / 2
+from .hadamard import hadamard_reference
+from .kv_pages import PAGE_SIZE, KVPages, meta_words, page_stride
+from .kv_quantize import rotated_halves
 
 
 def cache_write_reference(
@@ -97,97 +71,6 @@ def cache_write_reference(
         pages.friendliness[i_page, i_head, i_slot] = friendliness_of(errors, error_ranges).half()[i_token, i_head]
         pages.positions[i_page, i_head, i_slot] = positions.int()[i_token]
     return errors.masked_fill(slots < 0, torch.nan)
-
-
-@triton.jit
-def fp8_numbers(codes):
-    """Return the fp32 numbers that e4m3 bytes stand for."""
-    bits = codes.to(tl.int16)
-    half = (((bits & 0x80) << 8) | ((bits & 0x7F) << 7)).to(tl.float16, bitcast=True)
-    return half.to(tl.float32) * 256.0
-
-
-@triton.jit
-def stored_halves(p_vector, p_meta, x_low, x_high, step, m_head, HALF: tl.constexpr, FORMAT: tl.constexpr,
-                  BITS: tl.constexpr):  # fmt: skip
-    """Store rows at p_vector [num_rows] with `step` between dims, their metadata at p_meta; return each row's error."""
-    o_dim = tl.arange(0, HALF)
-    p_low = p_vector[:, None] + o_dim[None, :] * step
-    m_low = m_head[:, None] & (o_dim < HALF)[None, :]
-    if FORMAT == FP8:
-        c_low, c_high = fp8_codes(x_low), fp8_codes(x_high)
-        tl.store(p_low, c_low, mask=m_low)
-        tl.store(p_low + HALF * step, c_high, mask=m_low)
-        missed_low, missed_high = fp8_numbers(c_low) - x_low, fp8_numbers(c_high) - x_high
-        return tl.sqrt(tl.sum(missed_low * missed_low, 1) + tl.sum(missed_high * missed_high, 1))
-    else:
-        c_low, scale_low, min_low, e_low = half_codes(x_low, BITS)
-        c_high, scale_high, min_high, e_high = half_codes(x_high, BITS)
-        if FORMAT == FULL:
-            tl.store(p_low, x_low.to(p_vector.dtype.element_ty), mask=m_low)
-            tl.store(p_low + HALF * step, x_high.to(p_vector.dtype.element_ty), mask=m_low)
-        else:
-            tl.store(p_meta, packed_meta(scale_low, min_low, scale_high, min_high), mask=m_head)
-            if FORMAT == INT4:
-                tl.store(p_low, (c_low + 16.0 * c_high).to(tl.uint8), mask=m_low)
-            else:
-                tl.store(p_low, c_low.to(tl.uint8), mask=m_low)
-                tl.store(p_low + HALF * step, c_high.to(tl.uint8), mask=m_low)
-        return tl.sqrt(e_low + e_high)
-
-
-@triton.jit
-def normalised(error, lowest, highest):
-    return tl.minimum(tl.maximum((error - lowest) / tl.maximum(highest - lowest, 1e-20), 0.0), 1.0)
-
-
-@triton.jit
-def friendliness_in(k_error, v_error, error_ranges, i_token, m_head, HAS_RANGES: tl.constexpr):
-    """Return how well the heads of one token quantise, against given ranges or against each other."""
-    if HAS_RANGES:
-        p_ranges = error_ranges + i_token * 4
-        k_low, k_high = tl.load(p_ranges), tl.load(p_ranges + 1)
-        v_low, v_high = tl.load(p_ranges + 2), tl.load(p_ranges + 3)
-    else:
-        k_low = tl.min(tl.where(m_head, k_error, float("inf")), 0)
-        k_high = tl.max(tl.where(m_head, k_error, float("-inf")), 0)
-        v_low = tl.min(tl.where(m_head, v_error, float("inf")), 0)
-        v_high = tl.max(tl.where(m_head, v_error, float("-inf")), 0)
-    return 1.0 - 0.5 * (normalised(k_error, k_low, k_high) + normalised(v_error, v_low, v_high))
-
-
-@triton.jit
-def stored_token(k_low, k_high, v_low, v_high, i_slot, m_head, page_keys, page_values, key_meta, value_meta,
-                 page_keys_stride, page_values_stride, meta_stride, HEADS: tl.constexpr, HALF: tl.constexpr,
-                 FORMAT: tl.constexpr, BITS: tl.constexpr):  # fmt: skip
-    """Store all heads of a token in slots of their own; return the errors of keys and values."""
-    o_head = tl.arange(0, HEADS)
-    i_page, o_slot = (tl.maximum(i_slot, 0) // 32).to(tl.int64), tl.maximum(i_slot, 0) % 32
-    WIDTH: tl.constexpr = HALF if FORMAT == INT4 else 2 * HALF
-    p_key = page_keys + i_page * page_keys_stride + (o_head * 32 + o_slot) * WIDTH
-    p_value = page_values + i_page * page_values_stride + o_head * (32 * WIDTH)
-    p_key_meta = key_meta
-    p_value_meta = value_meta
-    if FORMAT >= INT8:
-        p_key_meta = key_meta + i_page * meta_stride + o_head * 32 + o_slot
-        p_value_meta = value_meta + i_page * meta_stride + o_head * 32 + o_slot
-    k_error = stored_halves(p_key, p_key_meta, k_low, k_high, 1, m_head, HALF, FORMAT, BITS)
-    if FORMAT == FULL:
-        v_error = stored_halves(p_value + o_slot * WIDTH, p_value_meta, v_low, v_high, 1, m_head, HALF, FORMAT, BITS)
-    else:
-        v_error = stored_halves(p_value + o_slot, p_value_meta, v_low, v_high, 32, m_head, HALF, FORMAT, BITS)
-    return k_error, v_error
-
-
-@triton.jit
-def stored_side(b_scores, b_friendly, b_position, i_slot, m_head, scores, friendliness, positions, side_stride,
-                friendliness_stride, HEADS: tl.constexpr):  # fmt: skip
-    """Store what a cache that evicts knows about all heads of a token."""
-    i_page = (tl.maximum(i_slot, 0) // 32).to(tl.int64)
-    o_side = tl.arange(0, HEADS) * 32 + tl.maximum(i_slot, 0) % 32
-    tl.store(scores + i_page * side_stride + o_side, b_scores, mask=m_head)
-    tl.store(positions + i_page * side_stride + o_side, b_position, mask=m_head)
-    tl.store(friendliness + i_page * friendliness_stride + o_side, b_friendly.to(tl.float16), mask=m_head)
 
 
 @triton.jit
@@ -280,10 +163,7 @@ def launch_cache_write(
     errors = torch.full((2, num_tokens, num_kv_heads), torch.nan, dtype=torch.float32, device=keys.device)
     if not num_tokens:
         return errors
-    key_meta, value_meta = (
-        meta.view(torch.int64).squeeze(-1) if meta is not None else None for meta in (pages.key_meta, pages.value_meta)
-    )
-    heads = triton.next_power_of_2(num_kv_heads)
+    key_meta, value_meta = meta_words(pages.key_meta), meta_words(pages.value_meta)
     cache_write_kernel[(num_tokens,)](
         keys=keys,
         values=values,
@@ -305,13 +185,13 @@ def launch_cache_write(
         values_head_stride=values.stride(1),
         slots_token_stride=slots.stride(0),
         slots_head_stride=slots.stride(1) if slots.ndim == 2 else 0,
-        page_keys_stride=pages.keys.stride(0),
-        page_values_stride=pages.values.stride(0),
-        meta_stride=key_meta.stride(0) if key_meta is not None else 0,
-        scores_stride=pages.scores.stride(0) if pages.scores is not None else 0,
-        friendliness_stride=pages.friendliness.stride(0) if pages.friendliness is not None else 0,
+        page_keys_stride=page_stride(pages.keys),
+        page_values_stride=page_stride(pages.values),
+        meta_stride=page_stride(key_meta),
+        scores_stride=page_stride(pages.scores),
+        friendliness_stride=page_stride(pages.friendliness),
         NUM_KV_HEADS=num_kv_heads,
-        HEADS=max(heads, 16) if rotate else heads,
+        HEADS=heads_block(num_kv_heads, rotate=rotate),
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
         BITS=bits_of(pages.format, error_bits),

@@ -22,7 +22,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .kv_pages import PAGE_SIZE, KVPages, read_plane
+from .kv_pages import PAGE_SIZE, KVPages, page_slots, read_plane
 
 MAX_SLOTS = 16384
 EPSILON = tl.constexpr(1e-6)
@@ -67,10 +67,7 @@ def eviction_reference(
     count: int = 1,
 ) -> torch.Tensor:
     """Return the victims; see the module's semantics."""
-    if pages.scores is None or pages.friendliness is None or pages.positions is None:
-        raise ValueError("pages, got none with scores, expected side planes")
-    scores, positions = read_plane(pages.scores, table), read_plane(pages.positions, table)
-    friendliness = read_plane(pages.friendliness, table).float()
+    scores, friendliness, positions = (read_plane(plane, table) for plane in pages.side_planes())
     o_slot = torch.arange(scores.shape[2], device=scores.device)
     in_use = (o_slot < lens[:, None])[:, None].expand_as(positions)
     is_live = in_use & (positions >= 0)
@@ -80,12 +77,12 @@ def eviction_reference(
     by_attention = torch.argsort(attention.masked_fill(~is_open, -1.0), dim=-1, descending=True, stable=True)
     place = torch.empty_like(by_attention)
     place.scatter_(2, by_attention, o_slot.expand_as(by_attention))
-    combined = rule.alpha * attention + (1 - rule.alpha) * friendliness
+    combined = rule.alpha * attention + (1 - rule.alpha) * friendliness.float()
     combined = combined.masked_fill(~(is_open & (place >= heavy)), torch.inf)
     combined = combined.masked_fill(in_use & (positions < 0), -1.0)
     order = torch.argsort(combined, dim=-1, stable=True)[..., :count]
     chosen, _ = order.masked_fill(combined.gather(2, order) == torch.inf, o_slot.shape[0]).sort(dim=-1)
-    slots = (table.long()[:, :, None] * PAGE_SIZE + torch.arange(PAGE_SIZE, device=table.device)).flatten(1)
+    slots = page_slots(table.long())
     slots = torch.cat([slots, slots.new_full((len(slots), 1), -1)], 1)[:, None].expand(-1, chosen.shape[1], -1)
     victims = torch.full((*chosen.shape[:2], count), -1, dtype=torch.int32, device=table.device)
     victims[..., : chosen.shape[2]] = slots.gather(2, chosen).int()
@@ -243,8 +240,7 @@ def launch_eviction(
     count: int = 1,
 ) -> torch.Tensor:
     """Return the victims by the kernel."""
-    if pages.scores is None or pages.friendliness is None or pages.positions is None:
-        raise ValueError("pages, got none with scores, expected side planes")
+    scores, friendliness, positions = pages.side_planes()
     num_rows, num_slots = len(table), table.shape[1] * PAGE_SIZE
     if num_slots > MAX_SLOTS:
         raise ValueError(f"table, got {num_slots} slots, expected at most {MAX_SLOTS}")
@@ -258,12 +254,12 @@ def launch_eviction(
     slots = triton.next_power_of_2(num_slots)
     shared = {
         "ranges": ranges,
-        "scores": pages.scores,
-        "positions": pages.positions,
+        "scores": scores,
+        "positions": positions,
         "table": table,
         "lens": lens,
         "seen": seen,
-        "side_stride": pages.scores.stride(0),
+        "side_stride": scores.stride(0),
         "table_stride": table.stride(0),
         "NUM_KV_HEADS": pages.num_kv_heads,
         "IS_LOG": rule.is_log,
@@ -274,10 +270,10 @@ def launch_eviction(
         attention_range_kernel[(pages.num_kv_heads, num_rows)](**shared)
         eviction_kernel[(pages.num_kv_heads, num_rows)](
             victims=victims,
-            friendliness=pages.friendliness,
+            friendliness=friendliness,
             heavy=heavy,
             recent=recent,
-            friendliness_stride=pages.friendliness.stride(0),
+            friendliness_stride=friendliness.stride(0),
             alpha=rule.alpha,
             num_pinned=rule.num_pinned,
             HEADS=triton.next_power_of_2(pages.num_kv_heads),

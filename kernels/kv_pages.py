@@ -23,11 +23,14 @@ from dataclasses import dataclass, fields
 from typing import Literal, Self
 
 import torch
+import triton.language as tl
 
 from .kv_quantize import fp8_decode, kv_dequantize
 
 KVFormat = Literal["full", "fp8", "int8", "int4"]
 FORMATS: tuple[KVFormat, ...] = ("full", "fp8", "int8", "int4")
+# The numbers that kernels know the formats by: from INT8 on there is metadata.
+FULL, FP8, INT8, INT4 = (tl.constexpr(i) for i in range(len(FORMATS)))
 PAGE_SIZE = 32
 ALIGNMENT = 16
 
@@ -58,6 +61,16 @@ class KVPages:
     def format_id(self) -> int:
         """The number that kernels know the format by."""
         return FORMATS.index(self.format)
+
+    def side_planes(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return scores, friendliness and positions.
+
+        Raises:
+            ValueError: pages of a policy that does not evict.
+        """
+        if self.scores is None or self.friendliness is None or self.positions is None:
+            raise ValueError("pages, got none with scores, expected side planes")
+        return self.scores, self.friendliness, self.positions
 
     def planes(self) -> dict[str, torch.Tensor]:
         """Return the planes that exist, by name."""
@@ -166,6 +179,34 @@ def read_pages(pages: KVPages, table: torch.Tensor) -> tuple[torch.Tensor, torch
 def read_plane(plane: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Return a side plane of the pages in a table, [num_rows, num_kv_heads, num_slots]."""
     return plane[table.long().clamp(min=0)].transpose(1, 2).flatten(2, 3)
+
+
+def page_slots(table: torch.Tensor) -> torch.Tensor:
+    """Return the slots of the pages in a table [.., max_pages], in order, [.., max_pages * 32] of its type."""
+    offsets = torch.arange(PAGE_SIZE, dtype=table.dtype, device=table.device)
+    return (table[..., None] * PAGE_SIZE + offsets).flatten(-2)
+
+
+def page_stride(plane: torch.Tensor | None) -> int:
+    """Return a plane's step from page to page in its elements, 0 where there is none."""
+    return plane.stride(0) if plane is not None else 0
+
+
+def code_words(plane: torch.Tensor | None) -> torch.Tensor | None:
+    """Return codes as the 16-bit words that attention reads, numbers in full precision as they are."""
+    return plane.view(torch.uint16) if plane is not None and plane.dtype == torch.uint8 else plane
+
+
+def meta_words(meta: torch.Tensor | None) -> torch.Tensor | None:
+    """Return metadata as one int64 a slot, as kernels read and write it."""
+    return meta.view(torch.int64).squeeze(-1) if meta is not None else None
+
+
+def operand_type(format: KVFormat, dtype: torch.dtype) -> tl.dtype:
+    """Return the type in which queries of a type meet keys of a format: codes become fp16, or fp32 for fp32."""
+    if format != "full" and dtype != torch.float32:
+        return tl.float16
+    return {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[dtype]
 
 
 def decoded(pages: KVPages, plane: torch.Tensor, meta: torch.Tensor | None, is_transposed: bool) -> torch.Tensor:

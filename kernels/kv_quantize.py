@@ -116,6 +116,22 @@ def fp8_codes(x):
 
 
 @triton.jit
+def fp8_numbers(codes):
+    """Return the fp32 numbers that e4m3 bytes stand for."""
+    bits = codes.to(tl.int16)
+    half = (((bits & 0x80) << 8) | ((bits & 0x7F) << 7)).to(tl.float16, bitcast=True)
+    return half.to(tl.float32) * 256.0
+
+
+@triton.jit
+def fp8_half_codes(x):
+    """Return rows x [num_rows, head_dim / 2], fp32, as e4m3 bytes, and each row's squared error."""
+    codes = fp8_codes(x)
+    missed = fp8_numbers(codes) - x
+    return codes, tl.sum(missed * missed, 1)
+
+
+@triton.jit
 def rotated_halves(x_low, x_high, HALF: tl.constexpr):
     """Return both halves of rows turned by the Hadamard matrix, in fp32; the block has at least 16 rows.
 
