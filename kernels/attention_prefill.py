@@ -27,22 +27,17 @@ import triton
 import triton.language as tl
 
 from .attention_decode import (
-    FP8,
-    FULL,
-    INT4,
-    INT8,
     LOG2_E,
     CacheRanks,
     checked_out,
     code_planes,
-    page_stride,
     rotated,
     safe,
     turned,
     unpacked_meta,
 )
-from .hadamard import hadamard
-from .kv_pages import KVPages, read_pages
+from .hadamard import hadamard, hadamard_reference
+from .kv_pages import FP8, FULL, INT4, INT8, KVPages, code_words, meta_words, operand_type, page_stride, read_pages
 
 
 class Config(NamedTuple):
@@ -98,7 +93,7 @@ def prefix_of(prefix: Prefix, i_row: int) -> tuple[torch.Tensor, torch.Tensor]:
     keys, values = read_pages(prefix.pages, prefix.table[i_row, None])
     keys = keys if prefix.ranks is None else rotated(keys, prefix.ranks, prefix.table[i_row, None])
     keys, values = (each[0, :, :length].transpose(0, 1) for each in (keys, values))
-    return hadamard(keys.contiguous()) if prefix.rotate else keys, values
+    return hadamard_reference(keys) if prefix.rotate else keys, values
 
 
 def attended_row(
@@ -389,17 +384,10 @@ def launch_attention_prefill(
     if not num_tokens or max_len <= 0:
         return out, lse
     pages, ranks = (prefix.pages, prefix.ranks) if prefix else (None, None)
-    is_full = pages is None or pages.format == "full"
-    page_keys, page_values = (
-        plane if is_full or plane is None else plane.view(torch.uint16)
-        for plane in ((pages.keys, pages.values) if pages else (None, None))
-    )
-    key_meta, value_meta = (
-        meta.view(torch.int64).squeeze(-1) if meta is not None else None
-        for meta in ((pages.key_meta, pages.value_meta) if pages else (None, None))
-    )
-    q_prefix = hadamard_of(q) if prefix and prefix.rotate else q
-    full_compute = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[q.dtype]
+    planes = pages.planes() if pages else {}
+    page_keys, page_values = (code_words(planes.get(name)) for name in ("keys", "values"))
+    key_meta, value_meta = (meta_words(planes.get(name)) for name in ("key_meta", "value_meta"))
+    q_prefix = hadamard(q) if prefix and prefix.rotate else q
     attention_prefill_kernel[(triton.cdiv(max_len, rows), num_heads, len(starts) - 1)](
         out=out,
         lse=lse,
@@ -437,7 +425,7 @@ def launch_attention_prefill(
         HAS_PREFIX=prefix is not None,
         HAS_RANKS=ranks is not None,
         FORMAT=pages.format_id if pages else 0,
-        COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
+        COMPUTE=operand_type(pages.format if pages else "full", q.dtype),
         PACKED=q.is_cuda,
         HAS_WINDOW=window > 0,
         ROWS=rows,
@@ -446,11 +434,6 @@ def launch_attention_prefill(
         num_warps=num_warps,
     )
     return out, lse
-
-
-def hadamard_of(q: torch.Tensor) -> torch.Tensor:
-    """Return the query turned, by the kernel also under the interpreter."""
-    return hadamard(q.contiguous())
 
 
 def check(
