@@ -13,7 +13,7 @@ from verilora.kernels.attention_decode import SPLIT_LEN, attention_decode, atten
 from verilora.kernels.attention_prefill import Prefix, attention_prefill, attention_prefill_reference
 from verilora.kernels.attention_scores import attention_scores, attention_scores_reference
 from verilora.kernels.cache_write import cache_write
-from verilora.kernels.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes
+from verilora.kernels.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, page_slots
 
 from kernel_rows.row import Case, Row
 
@@ -37,7 +37,7 @@ def make_cache(format: KVFormat, num_rows: int, num_slots: int) -> Cache:
     width = -(-num_slots // PAGE_SIZE)
     pages = KVPages.allocate(format, num_rows * width, NUM_KV_HEADS, HEAD_DIM, device="cuda", has_side_planes=True)
     table = torch.randperm(num_rows * width, device="cuda").int().view(num_rows, width)
-    slots = (table.long()[..., None] * PAGE_SIZE + torch.arange(PAGE_SIZE, device="cuda")).flatten()
+    slots = page_slots(table.long()).flatten()
     for part in slots.split(2**16):
         positions = torch.zeros(len(part), device="cuda", dtype=torch.int32)
         cache_write(pages, *random(2, len(part), NUM_KV_HEADS, HEAD_DIM), part, positions=positions)
@@ -140,7 +140,7 @@ def prompt_scores(num_tokens: int) -> Callable[[], Case]:
     def make() -> Case:
         q, keys, values, starts = prompt(num_tokens)
         pages, table, lens = make_cache("full", 1, num_tokens)
-        slots = (table.long()[0, :, None] * PAGE_SIZE + torch.arange(PAGE_SIZE, device="cuda")).flatten()
+        slots = page_slots(table[0].long())
         cache_write(pages, keys, values, slots, positions=torch.arange(num_tokens, device="cuda").int())
         options = {"max_len": num_tokens, "scale": SCALE}
         _, lse = attention_prefill(q, keys, values, starts, **options)

@@ -11,7 +11,7 @@ from verilora.kernels.hadamard import hadamard, hadamard_reference
 from verilora.kernels.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, read_pages
 from verilora.kernels.kv_quantize import kv_dequantize, kv_quantize, kv_quantize_reference
 
-from kernel_rows.attention import HEAD_DIM, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, distance, make_cache, random
+from kernel_rows.attention import HEAD_DIM, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, cache_bytes, distance, make_cache, random
 from kernel_rows.row import Case, Row
 
 NUM_SLOTS = 1632
@@ -56,8 +56,7 @@ def write(format: KVFormat, num_tokens: int, *, rotate: bool) -> Callable[[], Ca
             run=lambda: cache_write(pages, keys, values, slots, rotate=rotate),
             error=error,
             tolerance=5e-3,
-            num_bytes=4.0 * keys.numel()
-            + kv_page_bytes(format, NUM_KV_HEADS, HEAD_DIM, torch.bfloat16) / PAGE_SIZE * num_tokens,
+            num_bytes=4.0 * keys.numel() + cache_bytes(format, num_tokens),
         )
 
     return make

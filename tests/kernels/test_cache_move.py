@@ -16,9 +16,9 @@ from verilora.kernels.cache_move import (
     launch_cache_move,
 )
 from verilora.kernels.eviction import EvictionRule, eviction
-from verilora.kernels.kv_pages import FORMATS, PAGE_SIZE, KVFormat, KVPages, read_pages, read_plane
+from verilora.kernels.kv_pages import FORMATS, PAGE_SIZE, KVFormat, KVPages, page_slots, read_pages, read_plane
 
-from caches import filled_cache, page_table, poisoned_pages, relative_error
+from caches import filled_cache, page_table, poisoned_pages, relative_error, same_bytes
 
 RULE = EvictionRule(alpha=0.5)
 
@@ -39,11 +39,6 @@ def source_and_slots(
     into[1] = -1
     out_of[2, 0] = -1
     return source, out_of, into
-
-
-def same_bytes(found: KVPages, expected: KVPages) -> bool:
-    pairs = zip(found.planes().values(), expected.planes().values(), strict=True)
-    return all(torch.equal(left.view(torch.uint8), right.view(torch.uint8)) for left, right in pairs)
 
 
 @pytest.mark.interpreter
@@ -100,7 +95,7 @@ def test_the_cut_keeps_what_the_rule_keeps(device: str) -> None:
     ranges = cut(source, table, target, target_table, num_tokens=300, budget=budget, rule=rule)
     positions = read_plane(target.positions, target_table[None])[0].cpu()
     scores = read_plane(source.scores, table[None])[0, :, :300].cpu()
-    slots = (table.long()[:, None] * PAGE_SIZE + torch.arange(PAGE_SIZE, device=device)).flatten()[:300, None]
+    slots = page_slots(table.long())[:300, None]
     errors = cache_errors(source, slots.expand(-1, 2), "int4").cpu()
     low, high = errors.amin((1, 2), keepdim=True), errors.amax((1, 2), keepdim=True)
     assert relative_error(ranges.cpu(), torch.cat([low, high], 2).reshape(1, 4)) < 1e-6

@@ -9,7 +9,7 @@ from verilora.kernels.cache_write import cache_write, cache_write_reference, lau
 from verilora.kernels.hadamard import hadamard_reference
 from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages, kv_page_bytes, read_pages, read_plane
 
-from caches import page_table, poisoned_pages, relative_error, slots_of
+from caches import page_table, poisoned_pages, relative_error, same_bytes, slots_of
 
 RANGES = [[0.1, 2.0, 0.2, 3.0]]
 
@@ -23,11 +23,6 @@ def new_tokens(num_tokens: int, num_kv_heads: int, head_dim: int, dtype: torch.d
     table[1:2] = -1
     table[2:3, 0] = -1
     return keys, values, table
-
-
-def same_bytes(found: KVPages, expected: KVPages) -> bool:
-    pairs = zip(found.planes().values(), expected.planes().values(), strict=True)
-    return all(torch.equal(left.view(torch.uint8), right.view(torch.uint8)) for left, right in pairs)
 
 
 @pytest.mark.interpreter

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from verilora.kernels.eviction import EvictionRule, eviction, eviction_reference, launch_eviction
-from verilora.kernels.kv_pages import PAGE_SIZE, KVPages, read_plane
+from verilora.kernels.kv_pages import PAGE_SIZE, KVPages, page_slots, read_plane
 
 from caches import page_table, poisoned_pages
 
@@ -136,7 +136,7 @@ def with_rule(alpha: float, num_prompt: int, num_steps: int, choose: Any, device
     assert scores is not None
     assert friendly is not None
     assert positions is not None
-    slots = (table[0, :, None].long().cpu() * PAGE_SIZE + torch.arange(PAGE_SIZE)).flatten()[:capacity]
+    slots = page_slots(table[0].long().cpu())[:capacity]
     page, offset = (slots // PAGE_SIZE).to(device), (slots % PAGE_SIZE).to(device)
     for head in range(num_heads):
         scores[page[:-1], head, offset[:-1]] = attention[head, kept[head]].to(device)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from verilora.kernels.cache_write import cache_write
-from verilora.kernels.kv_pages import PAGE_SIZE, KVFormat, KVPages
+from verilora.kernels.kv_pages import PAGE_SIZE, KVFormat, KVPages, page_slots
 
 
 def poisoned_pages(
@@ -40,9 +40,7 @@ def page_table(lens: Sequence[int], seed: int = 0) -> torch.Tensor:
 
 def slots_of(table: torch.Tensor, lens: Sequence[int]) -> torch.Tensor:
     """Return the slots of all tokens, row by row, int64."""
-    rows = [table[i].long().repeat_interleave(PAGE_SIZE)[:length] for i, length in enumerate(lens)]
-    offsets = [torch.arange(length, device=table.device) % PAGE_SIZE for length in lens]
-    return torch.cat(rows) * PAGE_SIZE + torch.cat(offsets)
+    return torch.cat([slots[:length] for slots, length in zip(page_slots(table.long()), lens, strict=True)])
 
 
 def filled_cache(
@@ -71,3 +69,9 @@ def filled_cache(
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
     """Return the norm of the difference over the norm of what was expected; NaN where either has one."""
     return float((found.double() - expected.double()).norm() / expected.double().norm().clamp(min=1e-30))
+
+
+def same_bytes(found: KVPages, expected: KVPages) -> bool:
+    """Return whether all planes hold the same bits, poison included."""
+    pairs = zip(found.planes().values(), expected.planes().values(), strict=True)
+    return all(torch.equal(left.view(torch.uint8), right.view(torch.uint8)) for left, right in pairs)
