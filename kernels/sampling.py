@@ -15,10 +15,7 @@ tokens     int64 [num_rows]; -1 where every token is forbidden
 
 The order of the filters is that of transformers, and like there the equals of the last token that is kept are kept.
 
-Reference and kernel return the same tokens, on any device and in any batch, because nothing that is summed is rounded:
-weights are integers (at most 2 ** 40 each), `p` is made of single IEEE operations by one fixed polynomial (Cephes' expf
-with Cody and Waite's reduction; fused multiply-add is off), and the random number is 62 bits of Philox-4x32-10 (Salmon
-et al., Parallel Random Numbers: As Easy as 1, 2, 3) under the seed as key and the position as counter. What is lost to
+Reference and kernel return the same tokens, on any device and in any batch: `draw_arithmetic` says why. What is lost to
 rounding weights down is below vocab_size * 2 ** -40 of the probability.
 
 The kernel sorts nothing. It halves an interval of the bits of `p`, first over the row, then, once few enough tokens lie
@@ -29,6 +26,7 @@ import torch
 import triton
 import triton.language as tl
 
+from .draw_arithmetic import WEIGHT_ONE, below, exp_of, fixed_exp, philox, random_below, weight_of
 from .sampling_table import SamplingTable
 from .token_bitmask import unpack_bitmask
 
@@ -36,54 +34,10 @@ BLOCK = 4096
 NUM_CANDIDATES = 4096
 # One program reads a whole row again and again; blocks on their way hide how long each takes.
 NUM_STAGES = tl.constexpr(3)
-# Reference and kernel share these.
-WEIGHT_ONE = tl.constexpr(2.0**40)
 # The least p that has a weight, 2 ** -40, and the largest, 1, as bits.
 LEAST_KEY, LARGEST_KEY = tl.constexpr(0x2B800000), tl.constexpr(0x3F800000)
-# exp(-28) < 2 ** -40: below it there is no weight.
-LEAST_EXPONENT = tl.constexpr(-28.0)
 # An infinite logit counts as this one, so that differences are numbers.
 LARGEST_LOGIT = tl.constexpr(1e30)
-LOG2_E = tl.constexpr(1.44269504088896341)
-LN2_HIGH, LN2_LOW = tl.constexpr(0.693359375), tl.constexpr(-2.12194440e-4)
-POLYNOMIAL = tl.constexpr(
-    (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
-)
-
-
-def philox(seeds: torch.Tensor, counters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the first two of the four 32-bit words of Philox-4x32-10, as int64."""
-    mask = 0xFFFFFFFF
-    k0, k1 = seeds & mask, seeds >> 32 & mask
-    c0, c1 = counters & mask, counters >> 32 & mask
-    c2 = c3 = torch.zeros_like(c0)
-    for _ in range(10):
-        even, odd = c0 * 0xD2511F53, c2 * 0xCD9E8D57
-        c0, c1, c2, c3 = (odd >> 32 & mask) ^ c1 ^ k0, odd & mask, (even >> 32 & mask) ^ c3 ^ k1, even & mask
-        k0, k1 = k0 + 0x9E3779B9 & mask, k1 + 0xBB67AE85 & mask
-    return c0, c1
-
-
-def below(total: torch.Tensor, high: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
-    """Return floor(total * u) for the fraction u of two times 31 random bits, without rounding."""
-    mask = 0x7FFFFFFF
-    high, low = high >> 1, low >> 1
-    middle = low * (total >> 31) + high * (total & mask) + (low * (total & mask) >> 31)
-    return high * (total >> 31) + (middle >> 31)
-
-
-def fixed_exp(x: torch.Tensor) -> torch.Tensor:
-    """Return exp(x) for x <= 0 as the kernel computes it, and 0 below `LEAST_EXPONENT`."""
-    clamped = x.clamp(min=LEAST_EXPONENT.value)
-    twos = torch.floor(clamped * LOG2_E.value + 0.5)
-    rest = clamped - twos * LN2_HIGH.value
-    rest = rest - twos * LN2_LOW.value
-    value = torch.full_like(rest, POLYNOMIAL.value[0])
-    for coefficient in POLYNOMIAL.value[1:]:
-        value = value * rest + coefficient
-    value = value * rest * rest + rest + 1.0
-    power = (twos.to(torch.int32) + 127 << 23).view(torch.float32)
-    return torch.where(x < LEAST_EXPONENT.value, 0.0, value * power)
 
 
 def penalised_reference(logits: torch.Tensor, slots: torch.Tensor, table: SamplingTable) -> torch.Tensor:
@@ -150,25 +104,6 @@ def sample_reference(
     table.output_counts[rows[is_possible], tokens[is_possible]] += 1
     out[is_live] = torch.where(is_possible, tokens, -1)
     return out
-
-
-@triton.jit
-def exp_of(x):
-    clamped = tl.maximum(x, LEAST_EXPONENT)
-    twos = tl.floor(clamped * LOG2_E + 0.5)
-    rest = clamped - twos * LN2_HIGH
-    rest = rest - twos * LN2_LOW
-    value = rest * POLYNOMIAL[0] + POLYNOMIAL[1]
-    for i in tl.static_range(2, 6):
-        value = value * rest + POLYNOMIAL[i]
-    value = value * rest * rest + rest + 1.0
-    power = ((twos.to(tl.int32) + 127) << 23).to(tl.float32, bitcast=True)
-    return tl.where(x < LEAST_EXPONENT, 0.0, value * power)
-
-
-@triton.jit
-def weight_of(p):
-    return (p * WEIGHT_ONE).to(tl.int64)
 
 
 @triton.jit
@@ -256,20 +191,6 @@ def penalised(b_z, o_token, m_token, p_prompt, p_count, repetition, presence, fr
     b_z = tl.where(is_seen, b_scaled, b_z)
     b_z = b_z - frequency * b_count.to(tl.float32)
     return b_z - presence * (b_count > 0).to(tl.float32)
-
-
-@triton.jit
-def random_below(total, seed, position):
-    zero = (position & 0).to(tl.int32)
-    low_word = (position & 0xFFFFFFFF).to(tl.uint32)
-    high_word = ((position >> 32) & 0xFFFFFFFF).to(tl.uint32)
-    first, second, _, _ = tl.philox(seed, low_word, high_word, zero, zero)
-    high = (first >> 1).to(tl.int64)
-    low = (second >> 1).to(tl.int64)
-    total_high = total >> 31
-    total_low = total & 0x7FFFFFFF
-    middle = low * total_high + high * total_low + ((low * total_low) >> 31)
-    return high * total_high + (middle >> 31)
 
 
 @triton.jit

@@ -1,4 +1,4 @@
-"""Draws: exact arithmetic, transformers' filters, the exact distribution, and the kernel against the reference."""
+"""Draws: transformers' filters, the exact distribution, and the kernel against the reference."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -8,13 +8,9 @@ import torch
 from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.sampling import (
-    LEAST_EXPONENT,
-    below,
-    fixed_exp,
     kept_weights_reference,
     launch_sample,
     penalised_reference,
-    philox,
     sample,
     sample_reference,
 )
@@ -71,29 +67,6 @@ def inputs(
     slots[1:2] = -1
     positions = torch.randint(0, 2**40, (num_rows,), generator=generator)
     return logits.to(dtype), slots, positions, mixed_table(num_rows + 2, vocab_size, generator)
-
-
-def test_random_words_are_those_of_philox() -> None:
-    """Its authors' known answer for a counter and key of zeros."""
-    zero = torch.zeros(1, dtype=torch.int64)
-    assert [int(word) for word in philox(zero, zero)] == [0x6627E8D5, 0xE169C58D]
-
-
-def test_scaling_is_exact() -> None:
-    generator = torch.Generator().manual_seed(0)
-    totals = torch.cat((torch.randint(1, 2**58, (200,), generator=generator), torch.tensor([1, 2**58, 2**40])))
-    high, low = torch.randint(0, 2**32, (2, len(totals)), generator=generator)
-    high[-3:] = low[-3:] = 2**32 - 1
-    columns = (totals.tolist(), high.tolist(), low.tolist(), below(totals, high, low).tolist())
-    for total, first, second, found in zip(*columns, strict=True):
-        assert found == total * ((first >> 1 << 31) + (second >> 1)) >> 62
-        assert 0 <= found < total
-
-
-def test_the_exponential_is_within_two_units_in_the_last_place() -> None:
-    x = torch.linspace(LEAST_EXPONENT.value, 0, 100001)
-    assert (fixed_exp(x).double() / x.double().exp() - 1).abs().max() <= 2**-23
-    assert fixed_exp(torch.tensor([0.0, -28.1, float("-inf")])).tolist() == [1.0, 0.0, 0.0]
 
 
 def test_filters_and_repetition_penalty_are_those_of_transformers() -> None:
