@@ -449,10 +449,11 @@ def check(
         raise ValueError(f"keys and values, got {keys.dtype} and {values.dtype}, expected contiguous rows of {q.dtype}")
     if head_dim not in (32, 64, 128):
         raise ValueError(f"head_dim, got {head_dim}, expected 32, 64 or 128")
+    if starts.ndim != 1 or not starts.is_contiguous():
+        raise ValueError(f"starts, got {tuple(starts.shape)}, expected contiguous [num_rows + 1]")
     if prefix is None:
         return
-    if len(prefix.table) != len(starts) - 1 or prefix.lens.shape != (len(starts) - 1,) or prefix.table.stride(1) != 1:
-        raise ValueError(f"table and lens, got {len(prefix.table)} rows, expected {len(starts) - 1}")
+    check_rows("lens", prefix.table, prefix.lens, len(starts) - 1)
     if (prefix.pages.num_kv_heads, prefix.pages.head_dim) != tuple(keys.shape[1:]):
         raise ValueError(
             f"prefix, got {prefix.pages.num_kv_heads} heads of {prefix.pages.head_dim}, expected the keys'"
@@ -463,6 +464,14 @@ def check(
         raise ValueError(f"ranks, got a cache of {prefix.pages.format}, expected full")
     if prefix.pages.format != "full" and head_dim < 64:
         raise ValueError(f"head_dim, got {head_dim}, expected 64 or 128 for {prefix.pages.format}")
+
+
+def check_rows(name: str, table: torch.Tensor, lens: torch.Tensor, num_rows: int) -> None:
+    """Raise ValueError where page ids and lengths are not those of so many rows."""
+    if len(table) != num_rows or lens.shape != (num_rows,) or table.stride(1) != 1 or not lens.is_contiguous():
+        raise ValueError(
+            f"table and {name}, got {tuple(table.shape)} and {tuple(lens.shape)}, expected contiguous rows, {num_rows}"
+        )
 
 
 def attention_prefill(

@@ -23,7 +23,7 @@ import triton
 import triton.language as tl
 
 from .attention_decode import LOG2_E, unpacked_meta
-from .attention_prefill import visible
+from .attention_prefill import check_rows, visible
 from .kv_pages import FULL, INT4, INT8, PAGE_SIZE, KVPages, meta_words, operand_type, page_stride, read_pages
 from .kv_quantize import fp8_numbers
 
@@ -207,8 +207,9 @@ def launch_attention_scores(
         raise ValueError(f"q, got {tuple(q.shape)}, expected contiguous rows of {pages.head_dim}")
     if lse.shape != (num_tokens, num_heads):
         raise ValueError(f"lse, got {tuple(lse.shape)}, expected {num_tokens, num_heads}")
-    if len(table) != num_rows or context_lens.shape != (num_rows,) or table.stride(1) != 1:
-        raise ValueError(f"table and context_lens, got {len(table)} rows, expected {num_rows}")
+    if not starts.is_contiguous():
+        raise ValueError(f"starts, got strides {starts.stride()}, expected contiguous ones")
+    check_rows("context_lens", table, context_lens, num_rows)
     if pages.format == "full" and pages.keys.dtype != q.dtype:
         raise ValueError(f"pages, got {pages.keys.dtype}, expected {q.dtype}")
     if not num_tokens:

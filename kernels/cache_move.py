@@ -191,6 +191,11 @@ def launch_cache_move(
         raise ValueError(f"target, got slots {tuple(target_slots.shape)}, expected {tuple(source_slots.shape)}")
     if source.scores is not None and (target.scores is None or error_ranges is None):
         raise ValueError("target and error_ranges, got none, expected side planes as the source has, and ranges")
+    num_ranges = triton.cdiv(len(source_slots), entries_per_range)
+    if error_ranges is not None and not (
+        len(error_ranges) >= num_ranges and error_ranges.shape[1:] == (4,) and error_ranges.is_contiguous()
+    ):
+        raise ValueError(f"error_ranges, got {tuple(error_ranges.shape)}, expected contiguous [{num_ranges}, 4]")
     return launch(
         source,
         source_slots,

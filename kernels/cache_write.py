@@ -160,6 +160,9 @@ def launch_cache_write(
     has_side = pages.scores is not None
     if has_side and positions is None:
         raise ValueError("positions, got none, expected them for pages with side planes")
+    for name, each, shape in (("positions", positions, (num_tokens,)), ("error_ranges", error_ranges, (num_tokens, 4))):
+        if each is not None and (each.shape != shape or not each.is_contiguous()):
+            raise ValueError(f"{name}, got {tuple(each.shape)}, expected contiguous {list(shape)}")
     errors = torch.full((2, num_tokens, num_kv_heads), torch.nan, dtype=torch.float32, device=keys.device)
     if not num_tokens:
         return errors

@@ -245,8 +245,8 @@ def launch_eviction(
     if num_slots > MAX_SLOTS:
         raise ValueError(f"table, got {num_slots} slots, expected at most {MAX_SLOTS}")
     for name, each in (("lens", lens), ("seen", seen), ("heavy", heavy), ("recent", recent)):
-        if each.shape != (num_rows,):
-            raise ValueError(f"{name}, got {tuple(each.shape)}, expected {num_rows} rows")
+        if each.shape != (num_rows,) or not each.is_contiguous():
+            raise ValueError(f"{name}, got {tuple(each.shape)}, expected contiguous [{num_rows}]")
     if table.stride(1) != 1:
         raise ValueError(f"table, got strides {table.stride()}, expected contiguous rows")
     victims = torch.empty(num_rows, pages.num_kv_heads, count, dtype=torch.int32, device=table.device)

@@ -132,12 +132,13 @@ def launch_logprobs(
     out = empty_logprobs(num_rows, num_top, logits.device) if out is None else out
     if logits.stride(1) != 1:
         raise ValueError(f"logits, got strides {logits.stride()}, expected contiguous rows")
-    if tokens.shape != (num_rows,):
-        raise ValueError(f"tokens, got {tuple(tokens.shape)}, expected [{num_rows}]")
+    if tokens.shape != (num_rows,) or not tokens.is_contiguous():
+        raise ValueError(f"tokens, got {tuple(tokens.shape)}, expected contiguous [{num_rows}]")
     if not 0 <= num_top <= vocab_size:
         raise ValueError(f"num_top, got {num_top}, expected 0 to {vocab_size}")
-    if out.top.shape != (num_rows, num_top) or out.top_ids.shape != (num_rows, num_top):
-        raise ValueError(f"out, got {tuple(out.top.shape)}, expected [{num_rows}, {num_top}]")
+    shapes = [tuple(part.shape) for part in out]
+    if shapes != [(num_rows,), *2 * [(num_rows, num_top)]] or not all(part.is_contiguous() for part in out):
+        raise ValueError(f"out, got {shapes}, expected contiguous [{num_rows}] and twice [{num_rows}, {num_top}]")
     if num_rows:
         logprobs_kernel[(num_rows,)](
             chosen=out.chosen,

@@ -71,6 +71,8 @@ def launch_copy_pages(
             )
     if target_ids.shape != source_ids.shape or target_ids.ndim != 1:
         raise ValueError(f"ids, got {tuple(target_ids.shape)} and {tuple(source_ids.shape)}, expected one length")
+    if not (target_ids.is_contiguous() and source_ids.is_contiguous()):
+        raise ValueError(f"ids, got strides {target_ids.stride()} and {source_ids.stride()}, expected contiguous ones")
     num_copies = len(target_ids)
     if not num_copies:
         return

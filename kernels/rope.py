@@ -103,8 +103,8 @@ def launch_rope(
         raise ValueError(
             f"table, got {table.dtype} {tuple(table.shape)}, expected fp32 [max_position, at most {head_dim}, even]"
         )
-    if positions.shape != (num_tokens,):
-        raise ValueError(f"positions, got {tuple(positions.shape)}, expected [{num_tokens}]")
+    if positions.shape != (num_tokens,) or not positions.is_contiguous():
+        raise ValueError(f"positions, got {tuple(positions.shape)}, expected contiguous [{num_tokens}]")
     if not num_tokens:
         return query, key
     num_blocks = triton.cdiv(query.shape[1], BLOCK_HEADS) + triton.cdiv(key.shape[1], BLOCK_HEADS)

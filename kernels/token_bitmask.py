@@ -60,8 +60,8 @@ def launch_apply_token_bitmask(logits: torch.Tensor, bitmask: torch.Tensor, mask
         )
     if logits.stride(1) != 1:
         raise ValueError(f"logits, got strides {logits.stride()}, expected contiguous rows")
-    if mask_ids.shape != (num_rows,):
-        raise ValueError(f"mask_ids, got {tuple(mask_ids.shape)}, expected [{num_rows}]")
+    if mask_ids.shape != (num_rows,) or not mask_ids.is_contiguous():
+        raise ValueError(f"mask_ids, got {tuple(mask_ids.shape)}, expected contiguous [{num_rows}]")
     if num_rows:
         apply_token_bitmask_kernel[(num_rows, triton.cdiv(vocab_size, BLOCK))](
             logits=logits,

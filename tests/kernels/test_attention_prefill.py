@@ -222,6 +222,11 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="prefix, got 1 heads"):
         chunks.run(launch_attention_prefill, prefix=prefix)
     lse, context = torch.zeros(20, 4), torch.tensor([20])
+    with pytest.raises(ValueError, match="starts, got"):
+        replace(chunks, starts=torch.zeros(1).int().expand(2)).run(launch_attention_prefill)
+    fitting = make_prefix("int4", [40], 2, 64, torch.float32)
+    with pytest.raises(ValueError, match="table and lens, got"):
+        chunks.run(launch_attention_prefill, prefix=replace(fitting, lens=torch.zeros(2).int()))
     with pytest.raises(ValueError, match="expected side planes"):
         launch_attention_scores(prefix.pages, chunks.q, lse, chunks.starts, prefix.table, context, scale=1.0)
 

@@ -132,6 +132,14 @@ def test_a_budget_beyond_the_prompt_is_refused() -> None:
         launch_cache_errors(target, torch.zeros(1, 2).int(), "int4")
 
 
+def test_ranges_for_other_entries_are_refused() -> None:
+    source, out_of, into = source_and_slots(9, 3, 64, torch.float32)
+    target = poisoned_pages("int4", 3, 3, 64, has_side_planes=True)
+    for ranges in (torch.zeros(1, 4), torch.zeros(2, 3), torch.zeros(1, 4).expand(2, 4)):
+        with pytest.raises(ValueError, match="error_ranges, got"):
+            launch_cache_move(source, target, out_of, into, error_ranges=ranges, entries_per_range=5)
+
+
 def test_without_friendliness_h2o_is_cut() -> None:
     scores = torch.rand(2, 100)
     kept = kept_tokens(scores, torch.rand(2, 100), CutBudget(heavy=0, hitters=20, recent=10), EvictionRule(alpha=1.0))

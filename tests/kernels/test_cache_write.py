@@ -100,6 +100,11 @@ def test_what_cannot_be_written_is_refused() -> None:
         launch_cache_write(pages, keys, values, slots[:, :2], positions=torch.arange(7))
     with pytest.raises(ValueError, match="positions, got none"):
         launch_cache_write(pages, keys, values, slots)
+    with pytest.raises(ValueError, match="positions, got"):
+        launch_cache_write(pages, keys, values, slots, positions=torch.arange(6))
+    ranges = torch.tensor(RANGES).expand(7, 4)
+    with pytest.raises(ValueError, match="error_ranges, got"):
+        launch_cache_write(pages, keys, values, slots, positions=torch.arange(7), error_ranges=ranges)
     with pytest.raises(ValueError, match="keys and values, got"):
         launch_cache_write(pages, keys[..., :32], values, slots)
 

@@ -210,6 +210,10 @@ def test_what_cannot_be_chosen_from_is_refused() -> None:
         replace(rows, pages=replace(rows.pages, scores=None)).victims(launch_eviction, H2O, 1)
     with pytest.raises(ValueError, match="heavy, got"):
         replace(rows, budget={**rows.budget, "heavy": torch.zeros(2)}).victims(launch_eviction, H2O, 1)
+    two = random_rows([40, 40], 2)
+    budget = {**two.budget, "seen": two.budget["seen"][:1].expand(2)}
+    with pytest.raises(ValueError, match="seen, got"):
+        replace(two, budget=budget).victims(launch_eviction, H2O, 1)
     with pytest.raises(ValueError, match="alpha, got 2"):
         EvictionRule(alpha=2.0)
 

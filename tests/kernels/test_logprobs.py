@@ -80,6 +80,13 @@ def test_other_shapes_are_refused() -> None:
         launch_logprobs(torch.zeros(63, 3).T, tokens, 1)
     with pytest.raises(ValueError, match="out, got"):
         launch_logprobs(logits, tokens, 2, out=logprobs_reference(logits, tokens, 1))
+    wide = logprobs_reference(logits, tokens, 5)
+    with pytest.raises(ValueError, match="out, got"):
+        launch_logprobs(logits, tokens, 2, out=Logprobs(wide.chosen, wide.top[:, :2], wide.top_ids[:, :2]))
+    with pytest.raises(ValueError, match="out, got"):
+        launch_logprobs(logits, tokens, 5, out=wide._replace(chosen=wide.chosen[:2]))
+    with pytest.raises(ValueError, match="tokens, got"):
+        launch_logprobs(logits, tokens[:1].expand(3), 1)
 
 
 @pytest.mark.gpu

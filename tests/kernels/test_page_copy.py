@@ -42,6 +42,8 @@ def test_pages_of_another_size_are_refused() -> None:
         launch_copy_pages(target, target_ids, source[:, :16].contiguous(), source_ids)
     with pytest.raises(ValueError, match="ids, got"):
         launch_copy_pages(target, target_ids[:1], source, source_ids)
+    with pytest.raises(ValueError, match="ids, got strides"):
+        launch_copy_pages(target, target_ids, source, source_ids[:1].expand(2))
 
 
 @pytest.mark.gpu

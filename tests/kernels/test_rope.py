@@ -96,6 +96,8 @@ def test_other_shapes_are_refused() -> None:
         launch_rope(query, key, positions, rotary_table(frequencies(128), 16))
     with pytest.raises(ValueError, match="positions, got"):
         launch_rope(query, key, positions[:2], table)
+    with pytest.raises(ValueError, match="positions, got"):
+        launch_rope(query, key, positions[:1].expand(3), table)
 
 
 LARGE = {

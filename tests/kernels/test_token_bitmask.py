@@ -79,6 +79,8 @@ def test_other_shapes_are_refused() -> None:
         launch_apply_token_bitmask(torch.zeros(63, 3).T, bitmask, mask_ids)
     with pytest.raises(ValueError, match="mask_ids, got"):
         launch_apply_token_bitmask(logits, bitmask, mask_ids[:2])
+    with pytest.raises(ValueError, match="mask_ids, got"):
+        launch_apply_token_bitmask(logits, bitmask, mask_ids[:1].expand(3))
 
 
 @pytest.mark.gpu
