@@ -100,6 +100,7 @@ def sample_reference(
     # argmax may return any of several equal ones; the first is meant.
     greedy = torch.where(z == maximum, torch.arange(table.vocab_size, device=z.device), table.vocab_size).amin(-1)
     tokens = torch.where(table.temperature[rows] > 0, (sums <= drawn[:, None]).sum(-1), greedy)
+    tokens = tokens.clamp(max=table.vocab_size - 1)
     is_possible = maximum[:, 0] > float("-inf")
     table.output_counts[rows[is_possible], tokens[is_possible]] += 1
     out[is_live] = torch.where(is_possible, tokens, -1)
@@ -298,6 +299,8 @@ def sample_kernel(
             block_weight = tl.sum(b_weight, axis=0)
         token = start + tl.sum((tl.cumsum(b_weight, axis=0) <= rest).to(tl.int32), axis=0)
 
+    # Where a table's values leave no token any weight.
+    token = tl.minimum(token, vocab_size - 1)
     tl.store(out + i_row, token.to(tl.int64))
     tl.store(p_count + token, tl.load(p_count + token) + 1)
 
@@ -320,11 +323,10 @@ def launch_sample(
             f"logits, got {tuple(logits.shape)} with strides {logits.stride()}, expected [num_rows, {table.vocab_size}]"
             " with contiguous rows"
         )
-    if slots.shape != (num_rows,) or positions.shape != (num_rows,):
-        raise ValueError(
-            f"slots and positions, got {tuple(slots.shape)} and {tuple(positions.shape)}, expected [{num_rows}] each"
-        )
     out = torch.full((num_rows,), -1, dtype=torch.int64, device=device) if out is None else out
+    for name, each in (("slots", slots), ("positions", positions), ("out", out)):
+        if each.shape != (num_rows,) or not each.is_contiguous():
+            raise ValueError(f"{name}, got {tuple(each.shape)}, expected contiguous [{num_rows}]")
     if num_rows:
         sample_kernel[(num_rows,)](
             out=out,

@@ -1,6 +1,6 @@
 """What each request asks of its draws, in tensors on the device, so that a captured graph sees changes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -31,6 +31,18 @@ class SamplingTable:
     prompt_tokens: torch.Tensor
     # int32 [num_slots, vocab_size]: how often each token was drawn
     output_counts: torch.Tensor
+
+    def __post_init__(self) -> None:
+        num_slots, vocab_size = self.num_slots, self.vocab_size
+        shapes = {"prompt_tokens": (num_slots, -(-vocab_size // WORD_BITS)), "output_counts": (num_slots, vocab_size)}
+        types = {"seed": torch.int64, **dict.fromkeys(("top_k", *shapes), torch.int32)}
+        for field in fields(self):
+            found: torch.Tensor = getattr(self, field.name)
+            kind, shape = types.get(field.name, torch.float32), shapes.get(field.name, (num_slots,))
+            if found.dtype != kind or found.shape != shape or not found.is_contiguous():
+                raise ValueError(
+                    f"{field.name}, got {found.dtype} {tuple(found.shape)}, expected contiguous {kind} {list(shape)}"
+                )
 
     @property
     def num_slots(self) -> int:

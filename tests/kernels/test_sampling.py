@@ -1,7 +1,7 @@
 """Draws: transformers' filters, the exact distribution, and the kernel against the reference."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -173,6 +173,17 @@ def test_odd_rows_draw_the_same() -> None:
         assert expected[[6, 8]].tolist() == [9, 0]
 
 
+@pytest.mark.interpreter
+def test_a_row_without_weight_stays_in_the_vocabulary() -> None:
+    """No filter of a request leaves nothing; a table that holds such a one must not write beyond the counts."""
+    tables = [neutral_table(1, 40) for _ in range(2)]
+    for table in tables:
+        table.min_p.fill_(2.0)
+    logits, slots, positions = torch.zeros(1, 40), torch.zeros(1, dtype=torch.int32), torch.zeros(1).long()
+    assert sample_reference(logits, slots, positions, tables[0]).tolist() == [39]
+    assert launch_sample(logits, slots, positions, tables[1], block=16, num_candidates=16).tolist() == [39]
+
+
 def test_a_row_draws_the_same_alone() -> None:
     logits, slots, positions, table = inputs(63, 129, torch.float32)
     together = sample_reference(logits, slots, positions, to(table, "cpu"))
@@ -185,8 +196,16 @@ def test_other_shapes_are_refused() -> None:
     logits, slots, positions, table = inputs(3, 63, torch.float32)
     with pytest.raises(ValueError, match="logits, got"):
         launch_sample(logits[:, :-1], slots, positions, table)
-    with pytest.raises(ValueError, match="slots and positions, got"):
+    with pytest.raises(ValueError, match="slots, got"):
         launch_sample(logits, slots[:2], positions, table)
+    with pytest.raises(ValueError, match="positions, got"):
+        launch_sample(logits, slots, positions[:1].expand(3), table)
+    with pytest.raises(ValueError, match="out, got"):
+        launch_sample(logits, slots, positions, table, out=torch.zeros(2).long())
+    with pytest.raises(ValueError, match="top_k, got"):
+        replace(table, top_k=table.top_k.long())
+    with pytest.raises(ValueError, match="prompt_tokens, got"):
+        replace(table, prompt_tokens=table.prompt_tokens[:, :1])
 
 
 @pytest.mark.gpu
