@@ -98,9 +98,9 @@ def launch_rms_norm(
 ) -> torch.Tensor:
     """Return the rows normalised by the kernel."""
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device) if out is None else out
-    b_x, b_out = per_head("x", x, x), per_head("out", out, x)
-    b_residual = b_x if residual is None else per_head("residual", residual, x)
-    num_tokens, num_heads, dim = b_x.shape
+    x_heads, out_heads = per_head("x", x, x), per_head("out", out, x)
+    residual_heads = x_heads if residual is None else per_head("residual", residual, x)
+    num_tokens, num_heads, dim = x_heads.shape
     if weight.shape != (dim,) or weight.dtype != x.dtype or not weight.is_contiguous():
         raise ValueError(f"weight, got {weight.dtype} {tuple(weight.shape)}, expected {x.dtype} [{dim}]")
     num_rows = num_tokens * num_heads
@@ -109,18 +109,18 @@ def launch_rms_norm(
     block_dim = triton.next_power_of_2(dim)
     block_rows = max(1, TILE // block_dim)
     rms_norm_kernel[(triton.cdiv(num_rows, block_rows),)](
-        out=b_out,
-        x=b_x,
+        out=out_heads,
+        x=x_heads,
         weight=weight,
-        residual=b_residual,
+        residual=residual_heads,
         num_rows=num_rows,
         num_heads=num_heads,
-        out_token_stride=b_out.stride(0),
-        out_head_stride=b_out.stride(1),
-        x_token_stride=b_x.stride(0),
-        x_head_stride=b_x.stride(1),
-        residual_token_stride=b_residual.stride(0),
-        residual_head_stride=b_residual.stride(1),
+        out_token_stride=out_heads.stride(0),
+        out_head_stride=out_heads.stride(1),
+        x_token_stride=x_heads.stride(0),
+        x_head_stride=x_heads.stride(1),
+        residual_token_stride=residual_heads.stride(0),
+        residual_head_stride=residual_heads.stride(1),
         eps=eps,
         DIM=dim,
         BLOCK_DIM=block_dim,
