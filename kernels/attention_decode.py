@@ -30,14 +30,26 @@ import torch
 import triton
 import triton.language as tl
 
-from .kv_pages import PAGE_SIZE, KVFormat, KVPages, read_pages, read_plane
+from .kv_pages import (
+    FP8,
+    FULL,
+    INT4,
+    INT8,
+    PAGE_SIZE,
+    KVFormat,
+    KVPages,
+    check_rows,
+    code_words,
+    meta_words,
+    operand_type,
+    page_stride,
+    read_pages,
+    read_plane,
+)
+from .kv_quantize import unpacked_meta
 
 LOG2_E = 1.4426950408889634
 SPLIT_LEN = 1024
-FULL = tl.constexpr(0)
-FP8 = tl.constexpr(1)
-INT8 = tl.constexpr(2)
-INT4 = tl.constexpr(3)
 # Exported exp(s - max) are at most 1; raised by this, fp16 keeps their relative precision down to 2e-9.
 EXPORT_SCALE = tl.constexpr(32768.0)
 # Splits are combined in chunks of this many, whatever the capacity, so that the order of the sums never changes.
@@ -84,6 +96,17 @@ class CacheRanks:
 
     ranks: torch.Tensor
     cos_sin: torch.Tensor
+
+    def __post_init__(self) -> None:
+        if self.ranks.dtype != torch.int32 or self.ranks.shape[2:] != (PAGE_SIZE,) or not self.ranks[0].is_contiguous():
+            raise ValueError(
+                f"ranks, got {self.ranks.dtype} {tuple(self.ranks.shape)}, expected int32 [pages, heads, {PAGE_SIZE}], "
+                "each page contiguous"
+            )
+        if self.cos_sin.dtype != torch.float32 or self.cos_sin.ndim != 2 or not self.cos_sin.is_contiguous():
+            raise ValueError(
+                f"cos_sin, got {self.cos_sin.dtype} {tuple(self.cos_sin.shape)}, expected contiguous fp32 [ranks, dim]"
+            )
 
 
 def attention_decode_reference(
@@ -142,16 +165,6 @@ def add_scores(pages: KVPages, table: torch.Tensor, weights: torch.Tensor, is_li
     i_row, i_head, i_slot = is_live.nonzero(as_tuple=True)
     i_page = table.long()[i_row, i_slot // PAGE_SIZE]
     pages.scores[i_page, i_head, i_slot % PAGE_SIZE] += weights[i_row, i_head, i_slot]
-
-
-@triton.jit
-def unpacked_meta(word):
-    """Return scale and minimum of both halves from an 8-byte metadata word."""
-    scale_low = word.to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
-    min_low = (word >> 16).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
-    scale_high = (word >> 32).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
-    min_high = (word >> 48).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
-    return scale_low, min_low, scale_high, min_high
 
 
 @triton.jit
@@ -702,11 +715,8 @@ def launch_attention_decode(
         "num_tiles": num_tiles,
         "BLOCK": block,
     }
-    keys, values = (plane if is_full else plane.view(torch.uint16) for plane in (pages.keys, pages.values))
-    key_meta, value_meta = (
-        meta.view(torch.int64).squeeze(-1) if meta is not None else None for meta in (pages.key_meta, pages.value_meta)
-    )
-    full_compute = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[q.dtype]
+    keys, values = code_words(pages.keys), code_words(pages.values)
+    key_meta, value_meta = meta_words(pages.key_meta), meta_words(pages.value_meta)
     attention_decode_kernel[(num_splits, pages.num_kv_heads, num_rows)](
         out=part_out,
         lse=part_lse,
@@ -730,7 +740,7 @@ def launch_attention_decode(
         TILES=max(1, min(256 * num_warps, split_len) // block),
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
-        COMPUTE=full_compute if is_full or q.dtype == torch.float32 else tl.float16,
+        COMPUTE=operand_type(pages.format, q.dtype),
         PACKED=q.is_cuda,
         IS_SINGLE=is_single,
         HAS_RANKS=ranks is not None,
@@ -762,11 +772,6 @@ def checked_out(out: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def page_stride(plane: torch.Tensor | None) -> int:
-    """Return a plane's step from page to page in its elements, 0 where there is none."""
-    return plane.stride(0) if plane is not None else 0
-
-
 def check(
     q: torch.Tensor,
     pages: KVPages,
@@ -784,8 +789,7 @@ def check(
         raise ValueError(
             f"q, got {tuple(q.shape)}, expected contiguous [rows, multiple of {pages.num_kv_heads}, {pages.head_dim}]"
         )
-    if table.shape[0] != num_rows or lens.shape != (num_rows,) or table.stride(1) != 1:
-        raise ValueError(f"table and lens, got {tuple(table.shape)} and {tuple(lens.shape)}, expected {num_rows} rows")
+    check_rows("lens", table, lens, num_rows)
     if pages.format == "full" and pages.keys.dtype != q.dtype:
         raise ValueError(f"pages, got {pages.keys.dtype}, expected {q.dtype} as the query")
     if pages.format != "full" and head_dim < 64:
@@ -794,6 +798,10 @@ def check(
         raise ValueError(f"ranks, got a cache of {pages.format}, expected full: keys are turned in full precision")
     if ring is not None and (ring.pages.format != "full" or ring.pages.keys.dtype != q.dtype or window):
         raise ValueError(f"ring, got {ring.pages.keys.dtype}, expected full pages of {q.dtype} and no window")
+    if ring is not None:
+        check_rows("ring.lens", ring.table[:, None], ring.lens, num_rows)
+        if not ring.table.is_contiguous():
+            raise ValueError(f"ring.table, got strides {ring.table.stride()}, expected contiguous [num_rows]")
     if has_scores and (pages.scores is None or (ring is not None and ring.pages.scores is None)):
         raise ValueError("pages, got none with scores, expected side planes")
 

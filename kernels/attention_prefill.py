@@ -34,10 +34,22 @@ from .attention_decode import (
     rotated,
     safe,
     turned,
-    unpacked_meta,
 )
 from .hadamard import hadamard, hadamard_reference
-from .kv_pages import FP8, FULL, INT4, INT8, KVPages, code_words, meta_words, operand_type, page_stride, read_pages
+from .kv_pages import (
+    FP8,
+    FULL,
+    INT4,
+    INT8,
+    KVPages,
+    check_rows,
+    code_words,
+    meta_words,
+    operand_type,
+    page_stride,
+    read_pages,
+)
+from .kv_quantize import unpacked_meta
 
 
 class Config(NamedTuple):
@@ -464,14 +476,6 @@ def check(
         raise ValueError(f"ranks, got a cache of {prefix.pages.format}, expected full")
     if prefix.pages.format != "full" and head_dim < 64:
         raise ValueError(f"head_dim, got {head_dim}, expected 64 or 128 for {prefix.pages.format}")
-
-
-def check_rows(name: str, table: torch.Tensor, lens: torch.Tensor, num_rows: int) -> None:
-    """Raise ValueError where page ids and lengths are not those of so many rows."""
-    if len(table) != num_rows or lens.shape != (num_rows,) or table.stride(1) != 1 or not lens.is_contiguous():
-        raise ValueError(
-            f"table and {name}, got {tuple(table.shape)} and {tuple(lens.shape)}, expected contiguous rows, {num_rows}"
-        )
 
 
 def attention_prefill(

@@ -22,10 +22,21 @@ import torch
 import triton
 import triton.language as tl
 
-from .attention_decode import LOG2_E, unpacked_meta
-from .attention_prefill import check_rows, visible
-from .kv_pages import FULL, INT4, INT8, PAGE_SIZE, KVPages, meta_words, operand_type, page_stride, read_pages
-from .kv_quantize import fp8_numbers
+from .attention_decode import LOG2_E
+from .attention_prefill import visible
+from .kv_pages import (
+    FULL,
+    INT4,
+    INT8,
+    PAGE_SIZE,
+    KVPages,
+    check_rows,
+    meta_words,
+    operand_type,
+    page_stride,
+    read_pages,
+)
+from .kv_quantize import fp8_numbers, unpacked_meta
 
 
 class Config(NamedTuple):

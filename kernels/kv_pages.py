@@ -209,6 +209,14 @@ def operand_type(format: KVFormat, dtype: torch.dtype) -> tl.dtype:
     return {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[dtype]
 
 
+def check_rows(name: str, table: torch.Tensor, lens: torch.Tensor, num_rows: int) -> None:
+    """Raise ValueError where page ids and lengths are not those of so many rows."""
+    if len(table) != num_rows or lens.shape != (num_rows,) or table.stride(1) != 1 or not lens.is_contiguous():
+        raise ValueError(
+            f"table and {name}, got {tuple(table.shape)} and {tuple(lens.shape)}, expected contiguous rows, {num_rows}"
+        )
+
+
 def decoded(pages: KVPages, plane: torch.Tensor, meta: torch.Tensor | None, is_transposed: bool) -> torch.Tensor:
     codes = plane.transpose(-1, -2) if is_transposed else plane
     if pages.format == "full":

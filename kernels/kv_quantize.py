@@ -104,6 +104,16 @@ def packed_meta(scale_low, min_low, scale_high, min_high):
 
 
 @triton.jit
+def unpacked_meta(word):
+    """Return scale and minimum of both halves from an 8-byte metadata word."""
+    scale_low = word.to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+    min_low = (word >> 16).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+    scale_high = (word >> 32).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+    min_high = (word >> 48).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+    return scale_low, min_low, scale_high, min_high
+
+
+@triton.jit
 def fp8_codes(x):
     """Return fp32 numbers as e4m3 bytes, rounded to nearest even and saturated."""
     size = tl.minimum(tl.abs(x), 448.0)

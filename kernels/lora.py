@@ -80,9 +80,12 @@ class AdapterMemory:
             raise ValueError(
                 f"pool, got {self.pool.dtype} {tuple(self.pool.shape)}, expected uint8 [pages, {self.pages.page_bytes}]"
             )
-        if self.page_table.dtype != torch.int32 or self.page_table.ndim != 2:
+        if not self.pool.is_contiguous():
+            raise ValueError(f"pool, got strides {self.pool.stride()}, expected contiguous pages")
+        table = self.page_table
+        if table.dtype != torch.int32 or table.ndim != 2 or table.stride(1) != 1:
             raise ValueError(
-                f"page_table, got {self.page_table.dtype} with {self.page_table.ndim} axes, expected int32, 2"
+                f"page_table, got {table.dtype} with strides {table.stride()}, expected int32 with contiguous rows"
             )
 
     def rows(self, record: list[int], first_cut: int, width: int) -> torch.Tensor:
@@ -354,43 +357,11 @@ def shrink_prefill_kernel(
         p_partial = partial + ((o_row.to(tl.int64) * NUM_SLICES + i_slice) * NUM_SPLITS + i_split)[:, None] * ROOM
         # More rows at a time read x less often; fewer waste less on a small rank.
         if rank <= BLOCK_R:
-            shrink_rows(
-                p_x,
-                p_partial,
-                pool,
-                p_table,
-                first_cut,
-                rank,
-                block_pages,
-                start,
-                num_steps,
-                m_row,
-                WIDTH,
-                TILE,
-                PAGE_TILES,
-                BLOCK_M,
-                BLOCK_K,
-                BLOCK_R,
-            )
+            shrink_rows(p_x, p_partial, pool, p_table, first_cut, rank, block_pages, start, num_steps, m_row,
+                        WIDTH, TILE, PAGE_TILES, BLOCK_M, BLOCK_K, BLOCK_R)  # fmt: skip
         else:
-            shrink_rows(
-                p_x,
-                p_partial,
-                pool,
-                p_table,
-                first_cut,
-                rank,
-                block_pages,
-                start,
-                num_steps,
-                m_row,
-                WIDTH,
-                TILE,
-                PAGE_TILES,
-                BLOCK_M,
-                BLOCK_K,
-                ROWS,
-            )
+            shrink_rows(p_x, p_partial, pool, p_table, first_cut, rank, block_pages, start, num_steps, m_row,
+                        WIDTH, TILE, PAGE_TILES, BLOCK_M, BLOCK_K, ROWS)  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["projection"])

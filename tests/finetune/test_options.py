@@ -12,8 +12,8 @@ DEFAULTS: dict[str, Any] = {
     "task": "driving", "specs": Path("specs"), "rulebook": "default", "model": None, "samples": 32, "rounds": 2,
     "world": None, "mode": Mode.GATED, "algorithm": Algorithm.DPO, "seed": 0, "device": "cpu", "temperature": 1.0,
     "top_p": 0.99, "batch_size": 135, "constrained": False, "learning_rate": None, "beta": 0.4, "loss_type": None,
-    "epochs": 2.0,
-    "baselines": Budget.SHORT, "shuffle_verdicts": False, "drive_seconds": 110.0, "processes": None, "threads": 1,
+    "epochs": 2.0, "baselines": Budget.SHORT, "shuffle_verdicts": False, "drive_seconds": 110.0, "processes": None,
+    "threads": 1,
 }  # fmt: skip
 
 

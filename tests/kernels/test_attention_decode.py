@@ -162,6 +162,15 @@ def test_what_does_not_fit_is_refused() -> None:
         launch_attention_decode(case.q, case.pages, case.table, case.lens, scale=1.0, split_len=100)
     with pytest.raises(ValueError, match="expected side planes"):
         launch_attention_decode(case.q, bare, case.table, case.lens, scale=1.0, has_scores=True)
+    with pytest.raises(ValueError, match="table and lens, got"):
+        launch_attention_decode(case.q, case.pages, case.table, case.lens.repeat(2), scale=1.0)
+    ring = Ring(pages=full, table=case.table[:, 0], lens=case.lens.repeat(2))
+    with pytest.raises(ValueError, match=r"table and ring\.lens, got"):
+        launch_attention_decode(case.q, case.pages, case.table, case.lens, scale=1.0, ring=ring)
+    with pytest.raises(ValueError, match="ranks, got"):
+        CacheRanks(ranks=torch.zeros(3, 2, 16, dtype=torch.int32), cos_sin=torch.zeros(4, 64))
+    with pytest.raises(ValueError, match="cos_sin, got"):
+        CacheRanks(ranks=torch.zeros(3, 2, 32, dtype=torch.int32), cos_sin=torch.zeros(4, 64, dtype=torch.half))
 
 
 GPU_LENS = [1, 4095, 8192, 0, 63, 1025]

@@ -14,20 +14,20 @@ EXPAND = {**ADAPTERS, **NUMBERS, "output": "*bf16", "stride_output": "i32:16"}
 def decode(early: bool, columns: dict[str, int], split: int, targets: tuple[int, ...]) -> list[dict[str, Any]]:
     """An early start of expand needs sm_90."""
     width, num_slices = columns["WIDTH_IN"], columns["NUM_SLICES"]
-    rest = {**PAGES, "NUM_SPLITS": -(-width // split), "STAGES": 1, "EARLY": early}
+    rest = {**PAGES, "NUM_SPLITS": -(-width // split), "EARLY": early}
     shared = {"targets": targets, "note": f"in {width}"}
     return [
         {
             "kernel": "lora.shrink_decode_kernel",
             "signature": SHRINK,
-            "constants": {**rest, "WIDTH": width, "NUM_SLICES": num_slices, "SPLIT": split},
+            "constants": {**rest, "WIDTH": width, "NUM_SLICES": num_slices, "SPLIT": split, "STAGES": 2},
             "options": {"num_warps": 4},
             **shared,
         },
         {
             "kernel": "lora.expand_decode_kernel",
             "signature": {**EXPAND, "partial": "*fp32"},
-            "constants": {**rest, **columns, "BLOCK_S": 16},
+            "constants": {**rest, **columns, "BLOCK_S": 16, "STAGES": 1},
             "options": {"num_warps": 1},
             **shared,
         },
