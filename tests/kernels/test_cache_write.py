@@ -10,6 +10,7 @@ from verilora.kernels.hadamard import hadamard_reference
 from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages, kv_page_bytes, read_pages, read_plane
 
 from caches import page_table, poisoned_pages, relative_error, same_bytes, slots_of
+from device_checks import assert_replays
 
 RANGES = [[0.1, 2.0, 0.2, 3.0]]
 
@@ -125,3 +126,17 @@ def test_real_shapes(format: KVFormat, dtype: torch.dtype, num_kv_heads: int) ->
     expected_errors = cache_write_reference(expected, keys, values, slots, positions=positions)
     assert relative_error(errors, expected_errors) < 1e-5
     assert same_bytes(replace(found, friendliness=None), replace(expected, friendliness=None))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_captured_write_replays_with_other_tokens_and_slots(format: KVFormat) -> None:
+    pages = poisoned_pages(format, 5, 3, 64, dtype=torch.bfloat16, device="cuda", has_side_planes=True)
+    keys, values, slots = (each.cuda() for each in new_tokens(32, 3, 64, torch.bfloat16))
+    positions = torch.arange(32, device="cuda").int()
+
+    def run() -> list[torch.Tensor]:
+        return [cache_write(pages, keys, values, slots, positions=positions), *pages.planes().values()]
+
+    fresh = [keys.flip(0), values.flip(0), slots.roll(1, 0), positions + 7]
+    assert_replays(run, [keys, values, slots, positions], fresh)

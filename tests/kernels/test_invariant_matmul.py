@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.invariant_matmul import invariant_matmul, invariant_matmul_reference, launch_invariant_matmul
+
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 # Of the whole product, ||out - exact|| / ||exact||: one rounding of each element, and in fp32 those of a sum in order,
 # about 0.3 * 2 ** -24 * sqrt(in_dim), which is 2e-6 for the widest.

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.logprobs import Logprobs, launch_logprobs, logprobs, logprobs_reference
+
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 # The sum over the vocabulary and the difference, in fp32; the logits themselves are exact in every type.
 TOLERANCE = 2e-5

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.rms_norm import launch_rms_norm, rms_norm, rms_norm_reference
+
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 EPS = 1e-5
 # Two roundings, of the normalised row and of its product with the weight, each half a unit in the last place.

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.rope import launch_rope, rope, rope_reference, rotary_table
+
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 # Elements up to about 5 and one rounding; fp32 has the table's rounding too.
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}

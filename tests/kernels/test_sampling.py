@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.sampling import (
     kept_weights_reference,
@@ -16,6 +15,8 @@ from verilora.kernels.sampling import (
 )
 from verilora.kernels.sampling_table import SamplingTable, neutral_table
 from verilora.kernels.token_bitmask import pack_bitmask
+
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 NAMES = [field.name for field in fields(SamplingTable)]
 # num_rows, vocab_size, block, num_candidates; the blocks are small so that rows span many of them.

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.silu_mul import launch_silu_mul, silu_mul, silu_mul_reference
+
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 # Two roundings, of the SiLU and of the product; fp32 has the sigmoid's error.
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 2**-10, torch.bfloat16: 2**-7}

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 from verilora.kernels.token_bitmask import (
     apply_token_bitmask,
@@ -11,6 +10,8 @@ from verilora.kernels.token_bitmask import (
     pack_bitmask,
     unpack_bitmask,
 )
+
+from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 
 SHAPES = [
     pytest.param((1, 1), id="one token"),
