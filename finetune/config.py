@@ -63,6 +63,13 @@ class PairConfig:
         _positive(per_task=self.per_task, margin=self.margin)
 
 
+# What TRL knows by these names; it would say so at the first step only, when all is sampled.
+LOSS_TYPES = (
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
+    "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimiserConfig:
     """DPO (Rafailov et al., 2023) with TRL. `loss_type` and `loss_weights` go to TRL as they are.
@@ -83,6 +90,9 @@ class OptimiserConfig:
         _positive(beta=self.beta, epochs=self.epochs, batch_size=self.batch_size, save_steps=self.save_steps)
         if self.learning_rate is not None:
             _positive(learning_rate=self.learning_rate)
+        unknown = [name for name in self.loss_type if name not in LOSS_TYPES]
+        if unknown:
+            raise ValueError(f"loss_type: expected one of {', '.join(LOSS_TYPES)}, got {unknown[0]!r}")
         if len(self.loss_type) != len(self.loss_weights):
             raise ValueError(
                 f"loss_weights: expected one for each of the losses {', '.join(self.loss_type)}, "
@@ -177,6 +187,8 @@ class TrainConfig:
         _ = self.settings
         if self.algorithm is Algorithm.GRPO and self.pairs.shuffle:
             raise ValueError("shuffle_verdicts: expected dpo as the algorithm, which shuffles before it makes pairs")
+        if self.algorithm is Algorithm.GRPO and self.constrained:
+            raise ValueError("constrained: expected dpo as the algorithm, as TRL samples freely in grpo")
 
     @property
     def settings(self) -> Settings:

@@ -1,9 +1,10 @@
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from verilora.finetune.config import Algorithm, Budget, TrainConfig
+from verilora.finetune.config import LOSS_TYPES, Algorithm, Budget, TrainConfig
 from verilora.finetune.options import named, resolve
 from verilora.verify.verdict import Mode
 from verilora.verify.world import WorldKind
@@ -28,6 +29,16 @@ def test_losses_go_to_trl_as_they_are() -> None:
     assert (optimiser.loss_type, optimiser.loss_weights) == (("ipo", "sft"), (1.0, 2.5))
     with pytest.raises(ValueError, match="expected LOSS or LOSS:WEIGHT with a number, got 'sft:much'"):
         resolve({**DEFAULTS, "loss_type": ["sft:much"]})
+    with pytest.raises(ValueError, match=r"loss_type: expected one of sigmoid, .*, got 'sigmoit'"):
+        resolve({**DEFAULTS, "loss_type": ["sigmoit"]})
+
+
+def test_losses_are_those_of_trl() -> None:
+    from trl import DPOConfig
+
+    described = re.search(r"loss_type \(.*?Possible values are: (.*?)\. If", str(DPOConfig.__doc__), re.DOTALL)
+    assert described
+    assert set(re.findall(r"'(\w+)'", described[1])) == set(LOSS_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +64,8 @@ def test_options_that_exclude_each_other_are_refused_before_anything_is_sampled(
         resolve({**DEFAULTS, "mode": "paper", "world": "simulated"})
     with pytest.raises(ValueError, match=r"^shuffle_verdicts: expected dpo"):
         resolve({**DEFAULTS, "algorithm": "grpo", "shuffle_verdicts": True})
+    with pytest.raises(ValueError, match=r"^constrained: expected dpo"):
+        resolve({**DEFAULTS, "algorithm": "grpo", "constrained": True})
 
 
 def test_a_run_remembers_its_options() -> None:
