@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from train import stage_seconds
+
 from verilora.finetune.judge import Judge
 from verilora.finetune.pairs import Judged
 from verilora.finetune.record_file import RecordFile, write_json
@@ -87,10 +89,6 @@ def _figures(run: Path) -> dict[str, Any] | None:
     if not (run / "eval.json").exists():
         return None
     evaluation = json.loads((run / "eval.json").read_text())
-    seconds: dict[str, float] = {}
-    for record in RecordFile(run / "stages.jsonl").read():
-        # A stage of several rounds, or of a run that was resumed, has several lines.
-        seconds[record["stage"]] = seconds.get(record["stage"], 0.0) + record["seconds"]
     return {
         "splits": {
             split: {
@@ -120,7 +118,7 @@ def _figures(run: Path) -> dict[str, Any] | None:
             for when in ("before", "after")
         },
         "alarms": {alarm["name"]: alarm["message"] for alarm in evaluation["alarms"] if alarm["raised"]},
-        "seconds": seconds,
+        "seconds": stage_seconds(run),
         "pairs": [entry["pairs"] for entry in evaluation["rounds"]],
     }
 

@@ -90,7 +90,7 @@ def _matrix_rate(device: str) -> float:
     return 2 * size**3 / median(seconds[1:])
 
 
-def _stage_seconds(run: Path) -> dict[str, float]:
+def stage_seconds(run: Path) -> dict[str, float]:
     """Return how long each stage of a run took: in all rounds, and over all times that it was resumed."""
     found: dict[str, float] = {}
     for record in RecordFile(run / "stages.jsonl").read():
@@ -100,7 +100,7 @@ def _stage_seconds(run: Path) -> dict[str, float]:
 
 def _rows(run: Path, size: int, rate: float) -> Iterator[Row]:
     tokens = _tokens(run)
-    for stage, seconds in _stage_seconds(run).items():
+    for stage, seconds in stage_seconds(run).items():
         processed = tokens.get(stage)
         share = None
         if processed is not None:
