@@ -1,4 +1,4 @@
-"""The commands, run as a user runs them."""
+"""The commands, run as a user runs them: one of each in a process of its own, most others in this one."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import pytest
 
 from verilora.specs.domain import Domain
 
+from command_line import run_main
 from controllers import AFTER_LOOPING, BEFORE
 
 DATA = Path(__file__).parent / "data"
@@ -57,7 +58,7 @@ def test_a_controller_that_keeps_everything(good: Path) -> None:
 
 
 def test_violations_are_told_step_by_step(bad: Path) -> None:
-    code, out, _ = verilora("verify", "--for", TASK, "--ending", "one-shot", "--no-fairness", bad)
+    code, out, _ = run_main("verify", "--for", TASK, "--ending", "one-shot", "--no-fairness", bad)
     assert code == 1
     assert "phi5" in out
     lines = out.splitlines()
@@ -68,17 +69,17 @@ def test_violations_are_told_step_by_step(bad: Path) -> None:
 def test_several_files_give_the_highest_code_and_one_json_array(good: Path, bad: Path, tmp_path: Path) -> None:
     nonsense = tmp_path / "nonsense.txt"
     nonsense.write_text("1. hope for the best\n2. stop\n")
-    code, out, _ = verilora("verify", "--for", TASK, "--json", good, bad, nonsense)
+    code, out, _ = run_main("verify", "--for", TASK, "--json", good, bad, nonsense)
     verdicts = json.loads(out)
     assert code == 2
     assert [verdict["file"] for verdict in verdicts] == [str(good), str(bad), str(nonsense)]
     assert [verdict["valid"] for verdict in verdicts] == [True, True, False]
     assert "step 1: unknown action: got 'hope for best'" in verdicts[2]["invalid"]
-    assert verilora("verify", "--for", TASK, good, bad)[0] == 1
+    assert run_main("verify", "--for", TASK, good, bad)[0] == 1
 
 
 def test_a_file_that_cannot_be_used_does_not_stop_the_others(good: Path, tmp_path: Path) -> None:
-    code, out, err = verilora("verify", "--json", tmp_path / "missing.txt", good)
+    code, out, err = run_main("verify", "--json", tmp_path / "missing.txt", good)
     assert code == 2
     assert json.loads(out)[1]["all_kept"] is True
     assert f"error: {tmp_path / 'missing.txt'}: cannot be read: No such file or directory" in err
@@ -96,13 +97,13 @@ def test_hoa_machines(tmp_path: Path, driving: Domain) -> None:
 
     path = tmp_path / "machine.hoa"
     path.write_text(to_hoa(guarded_right(driving)))
-    code, out, err = verilora("verify", "--for", TASK, path)
+    code, out, err = run_main("verify", "--for", TASK, path)
     assert (code, err) == (0, "")
     assert "compliance 100%" in out
 
 
 def test_no_task_lists_the_ids(bad: Path, driving: Domain) -> None:
-    code, _, err = verilora("verify", bad)
+    code, _, err = run_main("verify", bad)
     assert code == 2
     assert "no task: expected --for ID or a first line 'Task: ID'" in err
     assert all(task_id in err for task_id in driving.tasks)
@@ -120,7 +121,7 @@ def test_no_task_lists_the_ids(bad: Path, driving: Domain) -> None:
     ],
 )
 def test_unusable_arguments_end_with_2_and_a_reason(good: Path, arguments: list[str], message: str) -> None:
-    code, out, err = verilora("verify", *arguments, good)
+    code, out, err = run_main("verify", *arguments, good)
     assert (code, out) == (2, "")
     assert message in " ".join(err.replace("│", " ").split())
 
@@ -131,7 +132,7 @@ def test_a_world_whose_fairness_leaves_no_run(good: Path, driving: Domain, tmp_p
     described = (f"  {name}: {{free: all, fairness: GF stop_sign & FG !stop_sign}}" for name in driving.worlds)
     worlds.write_text("\n".join(("worlds:", *described)))
     for arguments in (["verify", good], ["rules"], ["train"]):
-        code, _, err = verilora(arguments[0], "--specs", tmp_path, *arguments[1:])
+        code, _, err = run_main(arguments[0], "--specs", tmp_path, *arguments[1:])
         assert code == 2
         assert f"error: {worlds}: worlds." in err
         assert "no run satisfies the fairness 'GF stop_sign & FG !stop_sign'" in err
@@ -143,13 +144,13 @@ def test_a_world_whose_fairness_leaves_no_run(good: Path, driving: Domain, tmp_p
 def test_spellings_of_the_task_line(tmp_path: Path, first: str) -> None:
     path = tmp_path / "steps.txt"
     path.write_bytes(f"{first}\r\n{AFTER_LOOPING}".replace("\n", "\r\n").encode())
-    assert verilora("verify", path)[0] == 0
+    assert run_main("verify", path)[0] == 0
 
 
 def test_a_task_line_that_names_no_task_names_its_file(tmp_path: Path) -> None:
     path = tmp_path / "steps.txt"
     path.write_text(f"Task: turn right at the traffic light\n{AFTER_LOOPING}")
-    code, _, err = verilora("verify", path)
+    code, _, err = run_main("verify", path)
     assert (code, f"{path}: no such task: got 'turn right at the traffic light'" in err) == (2, True)
 
 
@@ -179,7 +180,7 @@ def test_results_do_not_depend_on_the_hash_seed() -> None:
 def test_a_file_of_ten_megabytes(tmp_path: Path) -> None:
     huge = tmp_path / "huge.txt"
     huge.write_bytes(b"1. stop\n" * 1_250_000)
-    code, _, err = verilora("verify", "--for", TASK, huge)
+    code, _, err = run_main("verify", "--for", TASK, huge)
     assert (code, "huge.txt: is too large: expected at most 1,048,576 bytes" in err) == (2, True)
     code, _, err = verilora("verify", "--for", TASK, "-", text=huge.read_bytes())
     assert (code, "standard input: is too large" in err) == (2, True)
@@ -188,13 +189,13 @@ def test_a_file_of_ten_megabytes(tmp_path: Path) -> None:
 def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     path = tmp_path / "binary.txt"
     path.write_bytes(b"1. stop\n2. \xff\xfe\n")
-    code, _, err = verilora("verify", "--for", TASK, path)
+    code, _, err = run_main("verify", "--for", TASK, path)
     assert (code, "binary.txt:2: expected UTF-8 text, got the byte 0xff" in err) == (2, True)
 
 
 def test_probabilities_after_some_seconds(bad: Path) -> None:
     arguments = ("verify", "--for", TASK, "--ending", "one-shot", "--within", "15", bad)
-    code, out, _ = verilora(*arguments, "--json")
+    code, out, _ = run_main(*arguments, "--json")
     (verdict,) = json.loads(out)
     jsonschema.Draft202012Validator(SCHEMA).validate([verdict])
     scores = verdict["within"]
@@ -203,32 +204,32 @@ def test_probabilities_after_some_seconds(bad: Path) -> None:
     # It checks for the car from the left, but two seconds early.
     assert 0 < scores["phi5"]["violated"] < scores["phi14"]["violated"] < 1
     assert scores["phi3"] == {"kept": pytest.approx(1), "pending": 0, "violated": 0}
-    _, out, _ = verilora(*arguments)
+    _, out, _ = run_main(*arguments)
     assert "after 15 seconds, in the learned world" in out
-    _, out, _ = verilora(*arguments, "--world", "abstract")
+    _, out, _ = run_main(*arguments, "--world", "abstract")
     assert "no probabilities: the verdict does not rest on a learned world" in out
 
 
 def test_paper_mode(good: Path) -> None:
-    code, out, _ = verilora("verify", "--mode", "paper", "--json", good)
+    code, out, _ = run_main("verify", "--mode", "paper", "--json", good)
     (verdict,) = json.loads(out)
     assert (code, verdict["world_kind"], verdict["paths"], verdict["raw_kept"]) == (1, "universal", "all", 12)
 
 
 def test_rules_of_one_world() -> None:
-    code, out, err = verilora("rules", "--world", "traffic_light", "--controllers")
+    code, out, err = run_main("rules", "--world", "traffic_light", "--controllers")
     assert (code, err) == (0, "")
     assert "13 of 15" in out
     assert "1. wait until no car from left and no pedestrian at right then turn right" in out
-    assert verilora("rules", "--world", "moon")[0] == 2
+    assert run_main("rules", "--world", "moon")[0] == 2
 
 
 def test_a_domain_without_driving_needs_no_code() -> None:
     arguments = ("--task", "greenhouse", "--specs", DATA)
-    code, out, err = verilora("rules", *arguments, "--json")
+    code, out, err = run_main("rules", *arguments, "--json")
     found = json.loads(out)
     assert (code, err, found["problems"], len(found["rules"])) == (0, "", [], 5)
-    code, out, _ = verilora("verify", *arguments, "--for", "water-glasshouse", "--json", DATA / "greenhouse-steps.txt")
+    code, out, _ = run_main("verify", *arguments, "--for", "water-glasshouse", "--json", DATA / "greenhouse-steps.txt")
     assert (code, json.loads(out)[0]["all_kept"]) == (0, True)
 
 

@@ -28,6 +28,7 @@ from verilora.verify.report_command import report_run
 from verilora.verify.signature import fingerprint, read_public_key
 from verilora.verify.verifier import Settings
 
+from command_line import run_main
 from run_directories import write_run
 from tiny_models import save_tiny_adapter
 
@@ -156,7 +157,8 @@ class TestCertify:
         shutil.copytree(specs, tmp_path / "specs")
         book = tmp_path / "specs" / "driving" / "rulebooks" / "default.yaml"
         book.write_text(book.read_text().replace("formula: G(go_straight -> !pedestrian_in_front)", "formula: G stop"))
-        (tmp_path / "specs" / "driving" / "worlds.yaml").open("a").write("# another edition\n")
+        worlds = tmp_path / "specs" / "driving" / "worlds.yaml"
+        worlds.write_text(worlds.read_text() + "# another edition\n")
         before = (adapter / "certificate.json").read_bytes()
         code = certify(Request(folder=adapter, specs=tmp_path / "specs", only_check=True, num_processes=1))
         out = " ".join(capsys.readouterr().out.split())
@@ -169,7 +171,7 @@ class TestCertify:
     def test_a_swapped_adapter_is_refused_before_anything_is_sampled(self, adapter: Path, specs: Path) -> None:
         weights = adapter / "adapter_model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-        code, out, err = verilora("certify", adapter, "--specs", specs, "--check")
+        code, out, err = run_main("certify", adapter, "--specs", specs, "--check")
         assert (code, out) == (2, "")
         assert f"error: {weights}: is not the file that was certified" in err
 
@@ -196,7 +198,7 @@ class TestCertify:
         content = content_of(adapter)
         content["counts"]["rules"]["phi5"]["count"] += 1
         (adapter / "certificate.json").write_text(json.dumps(content))
-        code, out, err = verilora("certify", adapter, "--specs", specs, "--key", keys[0])
+        code, out, err = run_main("certify", adapter, "--specs", specs, "--key", keys[0])
         assert (code, out) == (2, "")
         assert "certificate.json: signature: does not belong to this content: the certificate was changed" in err
 
@@ -223,7 +225,7 @@ class TestCertify:
             certify(Request(folder=adapter, specs=specs, num_processes=1))
 
     def test_a_folder_without_a_certificate(self, tmp_path: Path) -> None:
-        code, out, err = verilora("certify", tmp_path)
+        code, out, err = run_main("certify", tmp_path)
         assert (code, out) == (2, "")
         assert f"error: {tmp_path / 'certificate.json'}: no such file" in err
 
@@ -241,7 +243,7 @@ class TestReport:
         assert (run / "report.html").read_bytes() == first, "nothing in it depends on when it was made"
 
     def test_directories_that_are_no_finished_run(self, driving: Domain, specs: Path, tmp_path: Path) -> None:
-        code, out, err = verilora("report", tmp_path / "none")
+        code, out, err = run_main("report", tmp_path / "none")
         assert (code, out) == (2, "")
         assert f"error: {tmp_path / 'none'}: no such directory" in err
         with pytest.raises(SpecError, match=r"config\.json: no such file"):

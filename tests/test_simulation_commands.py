@@ -24,6 +24,7 @@ from verilora.verify.audit import FIRST_SEED, run_controller
 from verilora.verify.compiled import Compiler
 from verilora.verify.trace import TraceJudge, TraceStatus
 
+from command_line import run_main
 from controllers import BEFORE
 
 DATA = Path(__file__).parent / "data"
@@ -106,7 +107,7 @@ def test_a_violation_is_found_and_replayed(driving: Domain, steps: Path, tmp_pat
 
 def test_a_controller_that_never_acts_and_a_rule_that_is_never_broken(idle: Path, tmp_path: Path) -> None:
     gif = tmp_path / "replay.gif"
-    code, out, err = verilora("drive", "--episodes", "2", "--processes", "1", "--replay", gif, "--rule", "phi5", idle)
+    code, out, err = run_main("drive", "--episodes", "2", "--processes", "1", "--replay", gif, "--rule", "phi5", idle)
     assert (code, err) == (0, "")
     lines = [line.rstrip() for line in out.splitlines()]
     ended = "0 arrived, 0 crashed (0 by their own fault), 2 were still waiting at the horizon"
@@ -126,15 +127,15 @@ def test_a_machine_in_hoa_is_driven_as_the_steps_it_was_made_of(
     machine.write_text(f"Task: {TASK}\n{to_hoa(parse_controller(BEFORE, alignment, reading))}")
     gif = tmp_path / "machine.gif"
     arguments = ("--ending", "one-shot", "--episodes", "12", "--processes", "1")
-    code, out, err = verilora("drive", *arguments, "--replay", gif, machine)
-    by_steps = verilora("drive", *arguments, steps)
+    code, out, err = run_main("drive", *arguments, "--replay", gif, machine)
+    by_steps = run_main("drive", *arguments, steps)
     assert (code, err) == (by_steps[0], "")
     tables = [[line for line in text.splitlines() if line.startswith(" phi")] for text in (out, by_steps[1])]
     assert tables[0] == tables[1] != []
     with Image.open(gif) as image:
         assert image.n_frames > 2
     machine.write_text(f"Task: {TASK}\nHOA: v1\nnonsense")
-    code, out, err = verilora("drive", machine)
+    code, out, err = run_main("drive", machine)
     assert (code, out) == (2, "")
     assert "machine.hoa: not an HOA machine" in err
 
@@ -143,7 +144,7 @@ def test_any_episode_can_be_replayed(tmp_path: Path) -> None:
     gif = tmp_path / "a name that tells no format"
     text = b"1. wait until no car from left and no pedestrian in front then go straight\n2. go to step 1\n"
     arguments = ("--for", "straight-at-roundabout", "--episodes", "1", "--replay", gif, "-")
-    code, out, err = verilora("drive", *arguments, text=text)
+    code, out, err = run_main("drive", *arguments, text=text)
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == f"episode {FIRST_SEED} is replayed in {gif}"
     with Image.open(gif) as image:
@@ -152,13 +153,13 @@ def test_any_episode_can_be_replayed(tmp_path: Path) -> None:
     rules = [line.split()[0] for line in out.splitlines() if line.startswith(" phi")]
     assert len(rules) == 13
     assert not {"phi3", "phi8"} & {*rules}
-    code, out, err = verilora("drive", *arguments[:-1], "--rule", "phi3", "-", text=text)
+    code, out, err = run_main("drive", *arguments[:-1], "--rule", "phi3", "-", text=text)
     assert (code, out) == (2, "")
     assert "the rule 'phi3' presumes what does not exist in the world 'roundabout'" in err
 
 
 def test_a_replay_that_cannot_be_written_is_named(idle: Path) -> None:
-    code, out, err = verilora("drive", "--episodes", "1", "--replay", idle / "replay.gif", idle)
+    code, out, err = run_main("drive", "--episodes", "1", "--replay", idle / "replay.gif", idle)
     assert (code, err) == (2, f"error: {idle / 'replay.gif'}: cannot be written: File exists\n")
     assert "1 episodes in traffic_light" in out
 
@@ -176,7 +177,7 @@ def test_a_replay_that_cannot_be_written_is_named(idle: Path) -> None:
     ],
 )
 def test_unusable_arguments_of_drive(steps: Path, arguments: list[str], message: str) -> None:
-    code, out, err = verilora("drive", *arguments, steps)
+    code, out, err = run_main("drive", *arguments, steps)
     assert (code, out) == (2, "")
     assert message in " ".join(err.replace("│", " ").split())
 
@@ -193,7 +194,7 @@ def test_unusable_arguments_of_drive(steps: Path, arguments: list[str], message:
 )
 def test_what_is_no_controller_of_a_task(steps: Path, text: str, message: str) -> None:
     steps.write_text(text)
-    code, out, err = verilora("drive", "--episodes", "2", steps)
+    code, out, err = run_main("drive", "--episodes", "2", steps)
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert message in err
@@ -203,20 +204,20 @@ def test_what_is_no_controller_of_a_task(steps: Path, text: str, message: str) -
 def test_a_domain_without_a_simulator(tmp_path: Path) -> None:
     greenhouse = ("--specs", DATA, "--task", "greenhouse")
     known = "left_turn_light, roundabout, traffic_light, two_way_stop, wide_median"
-    code, _, err = verilora("drive", *greenhouse, "--for", "water-glasshouse", DATA / "greenhouse-steps.txt")
+    code, _, err = run_main("drive", *greenhouse, "--for", "water-glasshouse", DATA / "greenhouse-steps.txt")
     assert code == 2
     assert err.endswith(f"greenhouse-steps.txt: cannot be simulated: got 'glasshouse', expected one of {known}\n")
-    code, out, err = verilora("world", "learn", *greenhouse, "--out", tmp_path, "--recordings", tmp_path / "recordings")
+    code, out, err = run_main("world", "learn", *greenhouse, "--out", tmp_path, "--recordings", tmp_path / "recordings")
     assert (code, out) == (2, "")
     assert "greenhouse/worlds.yaml: no world can be simulated: expected one of traffic_light, " in err
-    code, out, err = verilora("world", "show", *greenhouse)
+    code, out, err = run_main("world", "show", *greenhouse)
     assert (code, out, err) == (0, "No learned world ships; `verilora world learn` makes them.\n", "")
 
 
 def test_worlds_are_learned_again_from_recordings_and_refused_from_others(
     specs: Path, tmp_path: Path, driving: Domain
 ) -> None:
-    code, out, err = verilora(*learn(specs, tmp_path, "--processes", "1"))
+    code, out, err = run_main(*learn(specs, tmp_path, "--processes", "1"))
     assert (code, err) == (0, "")
     assert "wide_median: 8 of 8" in out
     assert "  car_from_left, pedestrian_in_front: 6 episodes, " in out
@@ -233,14 +234,14 @@ def test_worlds_are_learned_again_from_recordings_and_refused_from_others(
         assert sum(transition.count for transition in learned.transitions) == sum(steps)
 
     shutil.rmtree(tmp_path / "worlds")
-    assert verilora(*learn(specs, tmp_path))[0] == 0
+    assert run_main(*learn(specs, tmp_path))[0] == 0
     assert worlds(tmp_path) == first
     # Of a longer recording the beginning serves: the first episodes to learn from, the next ones to measure on.
-    code, _, err = verilora(*learn(specs, tmp_path, episodes=3))
+    code, _, err = run_main(*learn(specs, tmp_path, episodes=3))
     assert (code, err, recording.read_bytes()) == (0, "", recorded)
     assert read_learned_world(tmp_path / "worlds" / names[0], driving.worlds).coverage["episodes"] == 3
     recording.write_text("notes\n")
-    code, _, err = verilora(*learn(specs, tmp_path))
+    code, _, err = run_main(*learn(specs, tmp_path))
     assert (code, err) == (2, f"error: {recording}:1: not JSON: Expecting value\n")
     assert recording.read_text() == "notes\n"
     assert recorded.count(b"\n") == 9
@@ -248,14 +249,14 @@ def test_worlds_are_learned_again_from_recordings_and_refused_from_others(
     shown = tmp_path / "shown"
     shutil.copytree(specs, shown)
     shutil.copytree(tmp_path / "worlds", shown / "driving" / "worlds")
-    code, out, err = verilora("world", "show", "--specs", shown)
+    code, out, err = run_main("world", "show", "--specs", shown)
     assert (code, err, out.count("wide_median over ")) == (0, "", len(names))
     assert load_domain(shown, "driving").tasks
 
 
 @pytest.mark.parametrize("options", [("--rule", "phi5", "--replay", "out.gif"), ("--for", TASK)], ids=["replay", "for"])
 def test_what_only_a_file_takes_is_refused_with_a_run(options: tuple[str, ...], tmp_path: Path) -> None:
-    code, out, err = verilora("drive", "--run", tmp_path, *options)
+    code, out, err = run_main("drive", "--run", tmp_path, *options)
     assert (code, out) == (2, "")
     assert "go with a FILE, got --run" in " ".join(err.split())
 
@@ -340,7 +341,7 @@ def test_a_place_where_nothing_can_be_written(specs: Path, tmp_path: Path, where
     occupied.write_text("a file")
     arguments = [*learn(specs, tmp_path / "good")]
     arguments[arguments.index(where) + 1] = occupied
-    code, _, err = verilora(*arguments)
+    code, _, err = run_main(*arguments)
     assert (code, occupied.read_text()) == (2, "a file")
     assert err.startswith(f"error: {occupied}")
     assert ": cannot be written: " in err
@@ -350,7 +351,7 @@ def test_the_worlds_that_ship_are_shown(driving: Domain) -> None:
     code, out, err = verilora("world", "show")
     assert (code, err) == (0, "")
     assert out.count(" over ") == len({(task.world, frozenset(task.relevant)) for task in driving.tasks.values()})
-    code, out, err = verilora("world", "show", "roundabout")
+    code, out, err = run_main("world", "show", "roundabout")
     assert (code, err) == (0, "")
     assert out.count("roundabout over ") == 2
     path = driving.folder / "worlds" / "roundabout.car_from_left.pedestrian_in_front.json"
@@ -358,12 +359,12 @@ def test_the_worlds_that_ship_are_shown(driving: Domain) -> None:
     assert any(line.split()[:3] == ["the", "start", str(started)] for line in out.splitlines())
     assert "no constraint and no exclusion: nothing is ruled out" in out
     assert out.count("possible but unseen: ") == 2
-    code, out, err = verilora("world", "show", "wide_median")
+    code, out, err = run_main("world", "show", "wide_median")
     assert (code, err) == (0, "")
     assert "constraint: G !(car_from_left & car_from_right) (only the half that comes next is looked at, " in out
     assert "from                                   unseen   to, though possible" in out
-    code, out, err = verilora("world", "show", "left_turn_light")
+    code, out, err = run_main("world", "show", "left_turn_light")
     assert "excluded: G !(green_traffic_light & green_left_turn_light) (the arrow has a phase of its own, " in out
-    code, out, err = verilora("world", "show", "moon")
+    code, out, err = run_main("world", "show", "moon")
     assert (code, out) == (2, "")
     assert "worlds.yaml: no such world: got 'moon', expected one of left_turn_light, roundabout, " in err

@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 from verilora.finetune.record_file import RecordFile
 from verilora.synth.generator import Generator
 
+from command_line import run_main
+
 DATA = Path(__file__).parents[1] / "data"
 BASE = DATA / "greenhouse-base"
 FILES = (
@@ -28,12 +30,18 @@ FILES = (
     "adapter/certificate.json",
 )  # fmt: skip
 Completed = subprocess.CompletedProcess[str]
+VERILORA = (sys.executable, "-m", "verilora")
 
 
-def command(out: Path, *options: str, specs: Path = DATA, model: Path = BASE) -> list[str]:
-    fixed = ["--task", "greenhouse", "--specs", str(specs), "--model", str(model), "--world", "abstract"]
+def beginning(out: Path, *options: str, model: Path = BASE) -> list[str]:
+    """Return the arguments that begin a run."""
+    fixed = ["--task", "greenhouse", "--specs", str(DATA), "--model", str(model), "--world", "abstract"]
     fixed += ["--samples", "32", "--rounds", "1", "--epochs", "6", "--learning-rate", "3e-3"]
-    return [sys.executable, "-m", "verilora", "train", *fixed, "--out", str(out), *options]
+    return ["train", *fixed, "--out", str(out), *options]
+
+
+def command(out: Path) -> list[str]:
+    return [*VERILORA, *beginning(out)]
 
 
 def environment() -> dict[str, str]:
@@ -44,8 +52,9 @@ def run(words: list[str], before: Callable[[], None] | None = None) -> Completed
     return subprocess.run(words, env=environment(), capture_output=True, text=True, check=False, preexec_fn=before)
 
 
-def resume(out: Path, *options: str) -> Completed:
-    return run([sys.executable, "-m", "verilora", "train", "--resume", str(out), *options])
+def resume(out: Path, *options: str) -> tuple[int, str, str]:
+    """Go on with a run in this process; return exit code, output and errors."""
+    return run_main("train", "--resume", out, *options)
 
 
 def weights(out: Path) -> bytes:
@@ -84,7 +93,7 @@ def test_the_adapter_changes_the_model_and_loads_with_peft(finished: Path) -> No
 def test_a_finished_run_has_nothing_to_do(finished: Path) -> None:
     before = {name: (finished / name).read_bytes() for name in FILES[:6]}
     adapter = weights(finished)
-    done = resume(finished)
+    done = run([*VERILORA, "train", "--resume", str(finished)])
     assert done.returncode == 0, done.stderr
     assert {name: (finished / name).read_bytes() for name in FILES[:6]} == before
     assert weights(finished) == adapter
@@ -95,17 +104,17 @@ def test_a_signed_certificate_outlives_resuming(finished: Path, tmp_path: Path) 
     shutil.copytree(finished, out)
     key = Ed25519PrivateKey.generate()
     private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    done = resume(out, "--key", str(private))
-    assert done.returncode == 0, done.stderr
+    code, _, err = resume(out, "--key", str(private))
+    assert code == 0, err
     certificate = (out / "adapter" / "certificate.json").read_bytes()
     assert json.loads(certificate)["signature"]["algorithm"] == "Ed25519"
-    assert resume(out).returncode == 0
+    assert resume(out)[0] == 0
     assert (out / "adapter" / "certificate.json").read_bytes() == certificate
     private.write_text("nothing")
-    done = resume(out, "--key", str(private))
-    assert done.returncode == 2
-    assert "holds no private key in PEM format" in done.stderr
-    assert "stage: " not in done.stdout
+    code, output, err = resume(out, "--key", str(private))
+    assert code == 2
+    assert "holds no private key in PEM format" in err
+    assert "stage: " not in output
 
 
 def test_an_adapter_that_was_swapped_gets_no_certificate(finished: Path, tmp_path: Path) -> None:
@@ -114,33 +123,33 @@ def test_an_adapter_that_was_swapped_gets_no_certificate(finished: Path, tmp_pat
     (out / "adapter" / "certificate.json").unlink()
     path = out / "adapter" / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:-4] + bytes(4))
-    done = resume(out)
-    assert done.returncode == 2
-    assert "is not the adapter whose answers were judged: expected that of " in done.stderr
+    code, _, err = resume(out)
+    assert code == 2
+    assert "is not the adapter whose answers were judged: expected that of " in err
     assert not (out / "adapter" / "certificate.json").exists()
 
 
 def test_a_directory_in_use_is_refused(finished: Path) -> None:
-    done = run(command(finished))
-    assert done.returncode == 2
-    assert "is not empty: expected a new directory, or --resume" in done.stderr
+    code, _, err = run_main(*beginning(finished))
+    assert code == 2
+    assert "is not empty: expected a new directory, or --resume" in err
 
 
 def test_other_settings_are_refused_on_resuming(finished: Path) -> None:
-    done = resume(finished, "--seed", "7")
-    assert done.returncode == 2
-    assert "a run goes on with its own settings: seed is 0, got 7" in done.stderr
-    done = resume(finished, "--out", "elsewhere")
-    assert done.returncode == 2
-    assert f"a run goes on with its own settings: out is {finished}, got elsewhere" in done.stderr
-    assert resume(finished, "--processes", "1", "--specs", f"{DATA}/", "--world", "abstract").returncode == 0
+    code, _, err = resume(finished, "--seed", "7")
+    assert code == 2
+    assert "a run goes on with its own settings: seed is 0, got 7" in err
+    code, _, err = resume(finished, "--out", "elsewhere")
+    assert code == 2
+    assert f"a run goes on with its own settings: out is {finished}, got elsewhere" in err
+    assert resume(finished, "--processes", "1", "--specs", f"{DATA}/", "--world", "abstract")[0] == 0
 
 
 def test_what_failed_before_it_began_begins_again_in_the_same_place(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    done = run(command(out, model=tmp_path / "nothing"))
-    assert done.returncode == 2
-    assert "got nothing there, expected a model's or an adapter's folder" in done.stderr
+    code, _, err = run_main(*beginning(out, model=tmp_path / "nothing"))
+    assert code == 2
+    assert "got nothing there, expected a model's or an adapter's folder" in err
     assert [path.name for path in out.iterdir()] == ["stages.jsonl"]
     with subprocess.Popen(command(out), env=environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -159,15 +168,15 @@ def test_a_rulebook_that_changed_is_refused(finished: Path, tmp_path: Path) -> N
     (out / "config.json").write_text(json.dumps({**config, "specs": str(specs)}))
     book = specs / "greenhouse" / "rulebooks" / "default.yaml"
     book.write_text(book.read_text().replace("weight: 2", "weight: 3"))
-    done = resume(out)
-    assert done.returncode == 2
-    assert "has changed since it began: rulebook_digest: was " in done.stderr
+    code, _, err = resume(out)
+    assert code == 2
+    assert "has changed since it began: rulebook_digest: was " in err
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
-    done = resume(tmp_path)
-    assert done.returncode == 2
-    assert "not a run directory: expected a config.json in it" in done.stderr
+    code, _, err = resume(tmp_path)
+    assert code == 2
+    assert "not a run directory: expected a config.json in it" in err
 
 
 def test_a_model_that_knows_nothing_leaves_no_adapter(tmp_path: Path) -> None:
@@ -181,13 +190,13 @@ def test_a_model_that_knows_nothing_leaves_no_adapter(tmp_path: Path) -> None:
     for parameter in generator.model.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     generator.model.save_pretrained(str(model))
-    done = run(command(tmp_path / "run", model=model))
-    assert done.returncode == 2
-    assert "samples.jsonl: no pair: of 128 answers no two to one task are 0.1 apart" in done.stderr
+    code, _, err = run_main(*beginning(tmp_path / "run", model=model))
+    assert code == 2
+    assert "samples.jsonl: no pair: of 128 answers no two to one task are 0.1 apart" in err
     assert not (tmp_path / "run" / "adapter").exists()
-    done = run([*command(tmp_path / "paper", "--mode", "paper", model=model), "--world", "universal"])
-    assert done.returncode == 2
-    assert "are 1 rules apart with a better one that parses (the best keeps 0); no adapter was made" in done.stderr
+    code, _, err = run_main(*beginning(tmp_path / "paper", "--mode", "paper", "--world", "universal", model=model))
+    assert code == 2
+    assert "are 1 rules apart with a better one that parses (the best keeps 0); no adapter was made" in err
 
 
 @pytest.mark.parametrize(
@@ -205,7 +214,8 @@ def test_a_full_disk_stops_a_stage_and_loses_nothing(finished: Path, tmp_path: P
     assert done.returncode == 2
     assert message in done.stderr
     assert "goes on when that is mended" in done.stderr
-    assert resume(out).returncode == 0
+    code, _, err = resume(out)
+    assert code == 0, err
     assert weights(out) == weights(finished)
 
 
@@ -216,7 +226,7 @@ def test_a_run_that_is_killed_ten_times_ends_with_the_same_adapter(finished: Pat
     out = tmp_path / "run"
     words = command(out)
     begin = time.monotonic()
-    subprocess.run([sys.executable, "-m", "verilora", "train", "--help"], env=environment(), capture_output=True)
+    subprocess.run([*VERILORA, "train", "--help"], env=environment(), capture_output=True)
     startup = time.monotonic() - begin
     num_kills = 0
     while num_kills < 10:
@@ -233,6 +243,6 @@ def test_a_run_that_is_killed_ten_times_ends_with_the_same_adapter(finished: Pat
             assert weights(out) == weights(finished)
             shutil.rmtree(out)
         resuming = (out / "config.json").exists()
-        words = [sys.executable, "-m", "verilora", "train", "--resume", str(out)] if resuming else command(out)
+        words = [*VERILORA, "train", "--resume", str(out)] if resuming else command(out)
     assert run(words).returncode == 0
     assert weights(out) == weights(finished)
