@@ -2,8 +2,9 @@
 
 A test marked `interpreter` calls `launch_x` on CPU tensors. It needs TRITON_INTERPRET=1 before its kernels are
 imported, and a process of its own, since nothing compiles in such a process. So all of them that were selected run in
-one child, which writes down each outcome; here each is reported under its own name. Tests marked `gpu` are skipped
-without a GPU. Memory from `torch.empty` is poisoned in every test, so that a value that no kernel wrote is seen.
+one child, which writes down each outcome, beside all other tests; here each is reported under its own name, after the
+others. Tests marked `gpu` are skipped without a GPU. Memory from `torch.empty` is poisoned in every test, so that a
+value that no kernel wrote is seen.
 """
 
 import json
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 OUTCOMES = "VERILORA_KERNEL_OUTCOMES"
 EMPTY = ((torch, "empty"), (torch, "empty_like"), (torch, "empty_strided"), (torch.Tensor, "new_empty"))
-outcomes_key = pytest.StashKey[dict[str, dict[str, str]]]()
+interpreted_key = pytest.StashKey["Interpreted"]()
 resources_key = pytest.StashKey[list[str]]()
 
 
@@ -52,16 +54,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs an NVIDIA GPU")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not IS_INTERPRETED:
+        items.sort(key=is_interpreter_test)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    items = [item for item in session.items if is_interpreter_test(item)]
+    if items and not IS_INTERPRETED and not session.config.option.collectonly:
+        session.config.stash[interpreted_key] = Interpreted(items)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if IS_INTERPRETED or not is_interpreter_test(pyfuncitem):
         return None
-    session = pyfuncitem.session
-    if outcomes_key not in session.stash:
-        session.stash[outcomes_key] = run_interpreter_tests(
-            [item for item in session.items if is_interpreter_test(item)]
-        )
-    outcome = session.stash[outcomes_key][pyfuncitem.nodeid]
+    outcome = pyfuncitem.config.stash[interpreted_key].outcome(pyfuncitem)
     if outcome["outcome"] == "skipped":
         pytest.skip(outcome["text"])
     if outcome["outcome"] != "passed":
@@ -69,23 +78,42 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-def run_interpreter_tests(items: list[pytest.Item]) -> dict[str, dict[str, str]]:
-    """Return how each test ended in a child process that interprets kernels."""
-    path = items[0].config.rootpath / ".pytest_cache" / f"interpreter-{os.getpid()}.jsonl"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("")
-    environment = {**os.environ, "TRITON_INTERPRET": "1", OUTCOMES: str(path)}
-    ids = "\n".join(str(item.config.rootpath / item.nodeid) for item in items)
-    selected = path.with_suffix(".args")
-    selected.write_text(ids)
-    command = [sys.executable, "-m", "pytest", "-q", "--confcutdir", str(Path(__file__).parent), f"@{selected}"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, text=True)
-    outcomes = {line["id"]: line for line in map(json.loads, path.read_text().splitlines())}
-    said = done.stdout[-4000:] + done.stderr[-4000:]
-    missing = {"outcome": "failed", "text": f"the child did not run this test\n{said}"}
-    path.unlink()
-    selected.unlink()
-    return {item.nodeid: outcomes.get(item.nodeid, missing) for item in items}
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if interpreted_key in config.stash:
+        config.stash[interpreted_key].end()
+
+
+class Interpreted:
+    """Tests that run from now on in a child process that interprets kernels."""
+
+    def __init__(self, items: list[pytest.Item]) -> None:
+        root = items[0].config.rootpath
+        self._folder = TemporaryDirectory(prefix="interpreter-")
+        self._outcomes = Path(self._folder.name) / "outcomes.jsonl"
+        self._outcomes.touch()
+        selected = Path(self._folder.name) / "selected"
+        selected.write_text("\n".join(str(root / item.nodeid) for item in items))
+        environment = {**os.environ, "TRITON_INTERPRET": "1", OUTCOMES: str(self._outcomes)}
+        command = [sys.executable, "-m", "pytest", "-q", "--confcutdir", str(Path(__file__).parent), f"@{selected}"]
+        # Into a file, as nobody reads it meanwhile.
+        self._output = Path(self._folder.name) / "output"
+        with self._output.open("w") as output:
+            self._child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        self._ended: dict[str, dict[str, str]] = {}
+
+    def outcome(self, item: pytest.Item) -> dict[str, str]:
+        """Return how a test ended, once all have."""
+        self._child.wait()
+        if not self._ended:
+            self._ended = {line["id"]: line for line in map(json.loads, self._outcomes.read_text().splitlines())}
+        said = self._output.read_text()[-8000:]
+        return self._ended.get(item.nodeid, {"outcome": "failed", "text": f"the child did not run this test\n{said}"})
+
+    def end(self) -> None:
+        """Kill the child if it still runs."""
+        self._child.kill()
+        self._child.wait()
+        self._folder.cleanup()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
