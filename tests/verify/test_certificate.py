@@ -120,7 +120,8 @@ def test_what_changed_while_answers_were_judged_is_not_certified(
 
     before = domain_digests(moved, book)
     assert issue_with(before).tasks_digest == before.tasks
-    (moved.folder / "tasks.yaml").open("a").write("# other tasks\n")
+    tasks = moved.folder / "tasks.yaml"
+    tasks.write_text(tasks.read_text() + "# other tasks\n")
     with pytest.raises(SpecError, match=r"changed after answers were judged, so nothing was certified: tasks\.yaml"):
         issue_with(before)
 
