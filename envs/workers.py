@@ -23,8 +23,11 @@ def in_order(
         return
     executor = None
     try:
-        # Half-started workers would complain of what they miss.
-        with _interrupts_held():
+        # Starting the tracker, which everything else here does first, would let a Ctrl-C through.
+        resource_tracker.ensure_running()
+        # Half-started workers would complain of what they miss. A server of processes that starts now inherits that a
+        # Ctrl-C waits, and so do all workers forked from it.
+        with interrupts_held():
             forkserver.ensure_running()
             executor = ProcessPoolExecutor(num_processes, mp_context=get_context("forkserver"))
             results = executor.map(work, items)
@@ -35,10 +38,8 @@ def in_order(
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Let a Ctrl-C wait. A server of processes that starts now inherits that, and so do all workers forked from it."""
-    # Starting the tracker, which everything else here does first, would let them through.
-    resource_tracker.ensure_running()
+def interrupts_held() -> Iterator[None]:
+    """Let a Ctrl-C wait until the end of the block; a process that starts in it inherits that and lets it wait."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from ..envs.workers import interrupts_held
+
 _FORK = multiprocessing.get_context("fork")
 MAX_SECONDS = 86_400
 P = ParamSpec("P")
@@ -26,7 +28,9 @@ class Forked(Generic[R]):
     def __init__(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> None:
         self._receiver, sender = _FORK.Pipe(duplex=False)
         self._child = _FORK.Process(target=_send, args=(sender, function, args, kwargs), daemon=True)
-        self._child.start()
+        # Python drops an exception that a Ctrl-C raises in what it calls around a fork.
+        with interrupts_held():
+            self._child.start()
         sender.close()
 
     def result(self, seconds: float | None = None) -> R:

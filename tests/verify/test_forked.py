@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -35,3 +37,18 @@ def test_no_child_is_left_behind() -> None:
     child = Forked(busy)
     child.end()
     assert not child._child.is_alive()
+
+
+def test_an_interrupt_while_a_child_is_forked_is_not_lost() -> None:
+    script = """
+import os, signal
+from verilora.verify.forked import within
+signal.signal(signal.SIGINT, signal.default_int_handler)
+os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    within(60, int)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
