@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset, disable_progress_bars
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 from ..specs.domain import Domain
 from ..synth.generator import Generator
@@ -25,8 +27,27 @@ from .sampling import asks_of, derived_seed
 from .trainer import StepReport, first_model, learning_rate, save_adapter, shared_arguments, train_on
 
 
+class _Sampler(RepeatSampler):
+    """TRL's order of prompts, also where training goes on: it draws an epoch's order after those of all before."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Be where a run that was never stopped begins an epoch."""
+        self.generator.manual_seed(self.seed)
+        for _ in range(epoch):
+            torch.randperm(self.num_samples, generator=self.generator)
+
+
 class _Trainer(CompleteCheckpoints, GRPOTrainer):
-    pass
+    def _get_train_sampler(self, dataset: Any = None) -> RepeatSampler:
+        made = super()._get_train_sampler(dataset)
+        return _Sampler(
+            data_source=made.data_source,
+            mini_repeat_count=made.mini_repeat_count,
+            batch_size=made.batch_size,
+            repeat_count=made.repeat_count,
+            shuffle=made.shuffle,
+            seed=made.seed,
+        )
 
 
 def train_grpo(run: RunFiles, config: TrainConfig, number: int, judge: Judge, progress: Callable[[int], None]) -> None:

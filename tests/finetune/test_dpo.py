@@ -130,3 +130,25 @@ def test_grpo_learns_from_the_verifiers_reward(tmp_path: Path, greenhouse: Domai
     assert all(32 <= row["num_tokens"] <= 32 * 60 for row in curve)
     assert training_tokens(run) == sum(row["num_tokens"] for row in curve)
     assert any(tensor.abs().sum() > 0 for name, tensor in weights(run).items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize("step", [3, 4], ids=["between epochs", "within an epoch"])
+def test_grpo_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path: Path, greenhouse: Domain, step: int) -> None:
+    grpo = GrpoConfig(num_steps=5, group_size=4, batch_size=8)
+    config = configuration(DATA / "greenhouse-base", grpo=grpo, max_new_tokens=60)
+    whole, stopped = begin(tmp_path / "whole", config), begin(tmp_path / "stopped", config)
+    judge = Judge(Verifier(greenhouse, greenhouse.rulebook(), config.settings), whole.verdicts, 1)
+    train_grpo(whole, config, 1, judge, lambda step: None)
+
+    def stop(number: int) -> None:
+        if number == step:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train_grpo(stopped, config, 1, judge, stop)
+    train_grpo(stopped, config, 1, judge, lambda step: None)
+    assert [row["epoch"] for row in whole.training.read()] == [0.5, 1, 1.5, 2, 2.5]
+    assert stopped.training.read() == whole.training.read()
+    expected, found = weights(whole), weights(stopped)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
