@@ -31,7 +31,7 @@ class Budget(StrEnum):
 def _positive(**values: float) -> None:
     for name, value in values.items():
         if not 0 < value < inf:
-            raise ValueError(f"{name}: expected more than 0, got {value}")
+            raise ValueError(f"{name}: expected more than 0 and finite, got {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,11 @@ def named(config: TrainConfig) -> dict[str, Any]:
     }
 
 
+def weighted(losses: Sequence[str]) -> list[str]:
+    """Return losses as `named` has them, of which each has a weight."""
+    return [loss if ":" in loss else f"{loss}:1" for loss in losses]
+
+
 def _losses(texts: Sequence[str]) -> dict[str, Any]:
     """Return TRL's loss types and weights from LOSS or LOSS:WEIGHT."""
     names, weights = [], []

@@ -12,7 +12,7 @@ from ..specs.errors import SpecError
 from ..verify.render import console
 from ..verify.signature import read_private_key
 from .config import TrainConfig
-from .options import named
+from .options import named, weighted
 from .pipeline import Pipeline
 from .run_files import RunFiles
 
@@ -37,6 +37,8 @@ def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int
     """
     run = RunFiles(path)
     config = run.read_settings()
+    if asked.get("loss_type"):
+        asked = {**asked, "loss_type": weighted(asked["loss_type"])}
     for name, value in {**named(config), "out": path}.items():
         got = Path(asked[name]) if name in asked and isinstance(value, Path) else asked.get(name)
         if name in asked and str(got) != str(value):

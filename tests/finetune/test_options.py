@@ -44,7 +44,7 @@ def test_losses_are_those_of_trl() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("samples", 0, "samples: expected more than 0, got 0"),
+        ("samples", 0, "samples: expected more than 0 and finite, got 0"),
         ("temperature", -1.0, "temperature: expected more than 0"),
         ("top_p", 1.5, "top_p: expected more than 0 up to 1, got 1.5"),
         ("epochs", 0.0, "epochs: expected more than 0"),
