@@ -6,7 +6,7 @@ compared with each other. It needs no pairs and samples as it goes.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset, disable_progress_bars
@@ -32,14 +32,14 @@ class _Sampler(RepeatSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Be where a run that was never stopped begins an epoch."""
-        self.generator.manual_seed(self.seed)
+        self.generator.manual_seed(self.generator.initial_seed())
         for _ in range(epoch):
             torch.randperm(self.num_samples, generator=self.generator)
 
 
 class _Trainer(CompleteCheckpoints, GRPOTrainer):
     def _get_train_sampler(self, dataset: Any = None) -> RepeatSampler:
-        made = super()._get_train_sampler(dataset)
+        made = cast(RepeatSampler, super()._get_train_sampler(dataset))
         return _Sampler(
             data_source=made.data_source,
             mini_repeat_count=made.mini_repeat_count,
