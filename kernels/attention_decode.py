@@ -16,8 +16,7 @@ num_kv_heads, 32], cos_sin fp32 [num_ranks, head_dim], cosines first; dims d and
 A row is cut into splits of a fixed length, so its bits depend on its own length alone, and the splits are combined in
 order (Dao et al., Flash-Decoding). Codes go to the tensor cores as they are: with codes c of half g of slot j,
     s_j = sum_g scale_jg (q_g . c_jg) + min_jg sum(q_g);    out_g = sum_j (p_j scale_jg) c_jg + sum_j p_j min_jg
-A code becomes an fp16 operand without arithmetic: its bits are those of the subnormal code * 2 ** -24. Two codes share
-a 16-bit word (even and odd dims of a key, even and odd slots of a value), so each is one mask or shift away.
+A word holds codes of even and odd dims of a key, of even and odd slots of a value; see `code_operands`.
 
 Scores follow from p_j = exp(s_j - lse) once lse is known: each tile exports exp(s - max) and its max, and those are
 rescaled by the program itself if a row is one split, by a second kernel otherwise. Nothing is added atomically.
@@ -30,6 +29,8 @@ import torch
 import triton
 import triton.language as tl
 
+from .cache_ranks import CacheRanks, rotated, turned
+from .code_operands import code_planes
 from .kv_pages import (
     FP8,
     FULL,
@@ -44,16 +45,13 @@ from .kv_pages import (
     operand_type,
     page_stride,
     read_pages,
-    read_plane,
 )
 from .kv_quantize import unpacked_meta
+from .online_softmax import LOG2_E, safe
+from .score_export import add_scores, add_split_scores, export
+from .split_combine import attention_combine_kernel
 
-LOG2_E = 1.4426950408889634
 SPLIT_LEN = 1024
-# Exported exp(s - max) are at most 1; raised by this, fp16 keeps their relative precision down to 2e-9.
-EXPORT_SCALE = tl.constexpr(32768.0)
-# Splits are combined in chunks of this many, whatever the capacity, so that the order of the sums never changes.
-CHUNK = tl.constexpr(16)
 
 
 class Config(NamedTuple):
@@ -88,25 +86,6 @@ class Ring:
     pages: KVPages
     table: torch.Tensor
     lens: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheRanks:
-    """Where each slot's key stands in its cache, and the rotation of each rank."""
-
-    ranks: torch.Tensor
-    cos_sin: torch.Tensor
-
-    def __post_init__(self) -> None:
-        if self.ranks.dtype != torch.int32 or self.ranks.shape[2:] != (PAGE_SIZE,) or not self.ranks[0].is_contiguous():
-            raise ValueError(
-                f"ranks, got {self.ranks.dtype} {tuple(self.ranks.shape)}, expected int32 [pages, heads, {PAGE_SIZE}], "
-                "each page contiguous"
-            )
-        if self.cos_sin.dtype != torch.float32 or self.cos_sin.ndim != 2 or not self.cos_sin.is_contiguous():
-            raise ValueError(
-                f"cos_sin, got {self.cos_sin.dtype} {tuple(self.cos_sin.shape)}, expected contiguous fp32 [ranks, dim]"
-            )
 
 
 def attention_decode_reference(
@@ -148,182 +127,6 @@ def attention_decode_reference(
                 ring.pages, ring.table[:, None], weights.mean(2)[..., o_slot.shape[0] :], is_live[..., -PAGE_SIZE:]
             )
     return out.flatten(1, 2).to(q.dtype), lse.flatten(1, 2)
-
-
-def rotated(keys: torch.Tensor, ranks: CacheRanks, table: torch.Tensor) -> torch.Tensor:
-    """Return keys turned by the rotation of their rank."""
-    rank = read_plane(ranks.ranks, table).long().clamp(0, ranks.cos_sin.shape[0] - 1)
-    cos, sin = ranks.cos_sin[rank].chunk(2, dim=-1)
-    low, high = keys.chunk(2, dim=-1)
-    return torch.cat([low * cos - high * sin, high * cos + low * sin], -1)
-
-
-def add_scores(pages: KVPages, table: torch.Tensor, weights: torch.Tensor, is_live: torch.Tensor) -> None:
-    """Add weights [num_rows, num_kv_heads, num_slots] to the pages' scores where slots are live."""
-    if pages.scores is None:
-        raise ValueError("pages, got none with scores, expected side planes")
-    i_row, i_head, i_slot = is_live.nonzero(as_tuple=True)
-    i_page = table.long()[i_row, i_slot // PAGE_SIZE]
-    pages.scores[i_page, i_head, i_slot % PAGE_SIZE] += weights[i_row, i_head, i_slot]
-
-
-@triton.jit
-def nibble_planes(words, PACKED: tl.constexpr):
-    """Return low nibbles of even and odd bytes * 2 ** -24, high nibbles of even and odd bytes * 2 ** -20, as fp16.
-
-    PACKED does two words at a time in a register, which the compiler does not find and the interpreter cannot.
-    """
-    if PACKED:
-        low_even, low_odd, high_even, high_odd = tl.inline_asm_elementwise(
-            """{
-            .reg .b32 odd;
-            shr.u32 odd, $4, 8;
-            and.b32 $0, $4, 0x000f000f;
-            and.b32 $1, odd, 0x000f000f;
-            and.b32 $2, $4, 0x00f000f0;
-            and.b32 $3, odd, 0x00f000f0;
-            }""",
-            "=r,=r,=r,=r,r",
-            [words],
-            dtype=(tl.float16, tl.float16, tl.float16, tl.float16),
-            is_pure=True,
-            pack=2,
-        )
-    else:
-        low_even = (words & 0xF).to(tl.float16, bitcast=True)
-        low_odd = ((words >> 8) & 0xF).to(tl.float16, bitcast=True)
-        high_even = (words & 0xF0).to(tl.float16, bitcast=True)
-        high_odd = ((words >> 8) & 0xF0).to(tl.float16, bitcast=True)
-    return low_even, low_odd, high_even, high_odd
-
-
-@triton.jit
-def byte_planes(words, FORMAT: tl.constexpr, PACKED: tl.constexpr):
-    """Return even and odd bytes as fp16: codes of int8 * 2 ** -24, numbers of fp8 * 2 ** -8."""
-    if PACKED:
-        if FORMAT == FP8:
-            even, odd = tl.inline_asm_elementwise(
-                """{
-                .reg .b32 sign, rest;
-                and.b32 rest, $2, 0x007f007f;
-                shl.b32 rest, rest, 7;
-                and.b32 sign, $2, 0x00800080;
-                shl.b32 sign, sign, 8;
-                or.b32 $0, rest, sign;
-                and.b32 rest, $2, 0x7f007f00;
-                shr.u32 rest, rest, 1;
-                and.b32 sign, $2, 0x80008000;
-                or.b32 $1, rest, sign;
-                }""",
-                "=r,=r,r",
-                [words],
-                dtype=(tl.float16, tl.float16),
-                is_pure=True,
-                pack=2,
-            )
-        else:
-            even, odd = tl.inline_asm_elementwise(
-                """{
-                .reg .b32 odd;
-                shr.u32 odd, $2, 8;
-                and.b32 $0, $2, 0x00ff00ff;
-                and.b32 $1, odd, 0x00ff00ff;
-                }""",
-                "=r,=r,r",
-                [words],
-                dtype=(tl.float16, tl.float16),
-                is_pure=True,
-                pack=2,
-            )
-    elif FORMAT == FP8:
-        even = (((words & 0x80) << 8) | ((words & 0x7F) << 7)).to(tl.float16, bitcast=True)
-        odd = ((words & 0x8000) | ((words & 0x7F00) >> 1)).to(tl.float16, bitcast=True)
-    else:
-        even = (words & 0xFF).to(tl.float16, bitcast=True)
-        odd = (words >> 8).to(tl.float16, bitcast=True)
-    return even, odd
-
-
-@triton.jit
-def code_planes(p_low, p_high, FORMAT: tl.constexpr, COMPUTE: tl.constexpr, PACKED: tl.constexpr):
-    """Return even and odd bytes of the low and of the high half, loaded as 16-bit words from these addresses."""
-    if FORMAT == INT4:
-        low_even, low_odd, high_even, high_odd = nibble_planes(tl.load(p_low), PACKED)
-    else:
-        low_even, low_odd = byte_planes(tl.load(p_low), FORMAT, PACKED)
-        high_even, high_odd = byte_planes(tl.load(p_high), FORMAT, PACKED)
-    return low_even.to(COMPUTE), low_odd.to(COMPUTE), high_even.to(COMPUTE), high_odd.to(COMPUTE)
-
-
-@triton.jit
-def turned(k_low, k_high, p_rank, m_slot, cos_sin, HALF: tl.constexpr, COMPUTE: tl.constexpr):
-    """Return both halves of keys turned by the rotation of their rank."""
-    i_rank = tl.load(p_rank, mask=m_slot, other=0)
-    p_cos = cos_sin + i_rank[:, None] * (2 * HALF) + tl.arange(0, HALF)[None, :]
-    b_cos, b_sin = tl.load(p_cos), tl.load(p_cos + HALF)
-    return (k_low * b_cos - k_high * b_sin).to(COMPUTE), (k_high * b_cos + k_low * b_sin).to(COMPUTE)
-
-
-@triton.jit
-def safe(b_max):
-    """Return the max to subtract: 0 of queries that have seen no live slot yet."""
-    return tl.where(b_max == float("-inf"), 0.0, b_max)
-
-
-@triton.jit
-def export(p_exported, b_p, GROUP: tl.constexpr, QUERIES: tl.constexpr, SLOTS: tl.constexpr):
-    """Write exp(s - max) of SLOTS slots, the group's side by side."""
-    o_group = tl.arange(0, QUERIES)
-    p_exported = p_exported + (tl.arange(0, SLOTS) * GROUP)[:, None] + o_group[None, :]
-    tl.store(p_exported, (b_p * EXPORT_SCALE).to(p_exported.dtype.element_ty), mask=(o_group < GROUP)[None, :])
-
-
-@triton.jit
-def add_tile_scores(plane, i_page, plane_stride, i_head, o_slot, m_slot, exported, exported_max, i_tile, m_tile, b_lse,
-                    GROUP: tl.constexpr, LANES: tl.constexpr, TILES: tl.constexpr, SLOTS: tl.constexpr,
-                    BLOCK: tl.constexpr):  # fmt: skip
-    """Add the group's mean of p to the scores of tiles, from what they exported and the max they did it with.
-
-    All slots at once: the pass waits for memory, and does so once for each block of tiles.
-    """
-    o_lane = tl.arange(0, LANES)
-    m_lane = (o_lane < GROUP)[None, :] & m_tile[:, None]
-    p_exported = exported + (i_tile * (BLOCK * GROUP))[:, None, None]
-    p_exported = p_exported + (tl.arange(0, SLOTS) * GROUP)[None, :, None] + o_lane[None, None, :]
-    b_p = tl.load(p_exported, mask=m_lane[:, None, :], other=0.0).to(tl.float32)
-    b_max = tl.load(exported_max + (i_tile * GROUP)[:, None] + o_lane[None, :], mask=m_lane, other=float("-inf"))
-    b_share = tl.exp2(b_max - b_lse[None, :]) * (1.0 / (EXPORT_SCALE * GROUP))
-    p_scores = plane + i_page * plane_stride + i_head * 32 + o_slot % 32
-    b_scores = tl.load(p_scores, mask=m_slot, other=0.0)
-    tl.store(p_scores, b_scores + tl.sum(b_p * b_share[:, None, :], 2), mask=m_slot)
-
-
-@triton.jit
-def add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
-                     table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles, num_tiles,
-                     b_lse, GROUP: tl.constexpr, LANES: tl.constexpr, TILES: tl.constexpr, IS_PAIRED: tl.constexpr,
-                     HAS_RING: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
-    """Add the scores of a split's slots from what it exported; split 0 has the ring."""
-    o_place = tl.arange(0, BLOCK)
-    if IS_PAIRED:
-        # Where slots go in pairs, a tile's even ones were exported before its odd ones.
-        o_place = (o_place % (BLOCK // 2)) * 2 + o_place // (BLOCK // 2)
-    o_tile = tl.arange(0, TILES)
-    for i_slot in range(start, end, TILES * BLOCK):
-        o_slot = (i_slot + o_tile * BLOCK)[:, None] + o_place[None, :]
-        m_slot = (o_slot >= begin) & (o_slot < end)
-        i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
-        add_tile_scores(scores, i_page, scores_stride, i_head, o_slot, m_slot, exported, exported_max,
-                        i_tiles + i_slot // BLOCK + o_tile, i_slot + o_tile * BLOCK < end, b_lse, GROUP, LANES, TILES,
-                        BLOCK, BLOCK)  # fmt: skip
-    if HAS_RING:  # noqa: SIM102 (a constant, then a value)
-        if (i_split == 0) & (ring_len > 0):
-            o_slot = tl.arange(0, 32)[None, :]
-            o_one = tl.arange(0, 1)
-            i_page = tl.load(ring_table + i_row + o_slot * 0).to(tl.int64)
-            add_tile_scores(ring_scores, i_page, ring_scores_stride, i_head, o_slot, o_slot < ring_len, exported,
-                            exported_max, i_tiles + num_tiles + o_one, o_one == 0, b_lse, GROUP, LANES, 1, 32,
-                            BLOCK)  # fmt: skip
 
 
 @triton.jit
@@ -563,91 +366,6 @@ def attention_decode_kernel(
         add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
                          table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles,
                          num_tiles, lane_lse, GROUP, LANES, TILES, FORMAT != FULL, HAS_RING, BLOCK)  # fmt: skip
-
-
-@triton.jit
-def attention_combine_kernel(
-    out,
-    lse,
-    part_out,
-    part_lse,
-    exported,
-    exported_max,
-    scores,
-    table,
-    lens,
-    ring_scores,
-    ring_table,
-    ring_lens,
-    scores_stride,
-    ring_scores_stride,
-    table_stride,
-    window,
-    num_tiles,
-    num_splits,
-    NUM_KV_HEADS: tl.constexpr,
-    GROUP: tl.constexpr,
-    LANES: tl.constexpr,
-    TILES: tl.constexpr,
-    HEAD_DIM: tl.constexpr,
-    IS_PAIRED: tl.constexpr,
-    HAS_RING: tl.constexpr,
-    HAS_SCORES: tl.constexpr,
-    SPLIT_LEN: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Program i combines query head i of the group, and adds the scores of split i."""
-    i_part, i_head, i_row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    length = tl.load(lens + i_row)
-    ring_len = 0
-    if HAS_RING:
-        ring_len = tl.load(ring_lens + i_row)
-    if (length <= 0) & (ring_len <= 0):
-        return
-    begin = tl.where(window > 0, tl.maximum(length - window, 0), 0)
-    first = begin // SPLIT_LEN
-    last = tl.maximum(tl.cdiv(length, SPLIT_LEN), 1)
-    i_query = (i_row * NUM_KV_HEADS + i_head) * GROUP
-    o_chunk = tl.arange(0, CHUNK)
-    if i_part < GROUP:
-        o_dim = tl.arange(0, HEAD_DIM)
-        b_max = float("-inf")
-        b_sum = 0.0
-        b_out = tl.zeros([HEAD_DIM], tl.float32)
-        for i_chunk in range(first, last, CHUNK):
-            o_split = (i_query + i_part) * num_splits + i_chunk + o_chunk
-            m_split = i_chunk + o_chunk < last
-            b_part = tl.load(part_lse + o_split, mask=m_split, other=float("-inf"))
-            new_max = tl.maximum(b_max, tl.max(b_part, 0))
-            b_weight = tl.exp2(b_part - new_max)
-            shrink = tl.exp2(b_max - new_max)
-            p_part = part_out + o_split[:, None] * HEAD_DIM + o_dim[None, :]
-            b_values = tl.load(p_part, mask=m_split[:, None], other=0.0)
-            b_out = b_out * shrink + tl.sum(b_values * b_weight[:, None], 0)
-            b_sum = b_sum * shrink + tl.sum(b_weight, 0)
-            b_max = new_max
-        tl.store(out + (i_query + i_part) * HEAD_DIM + o_dim, (b_out / b_sum).to(out.dtype.element_ty))
-        tl.store(lse + i_query + i_part, (b_max + tl.log2(b_sum)) * 0.6931471805599453)
-    if HAS_SCORES:
-        start = tl.maximum(i_part * SPLIT_LEN, begin // BLOCK * BLOCK)
-        end = tl.minimum((i_part + 1) * SPLIT_LEN, length)
-        if (start < end) | ((i_part == 0) & (ring_len > 0)):
-            o_lane = tl.arange(0, LANES)
-            b_max = tl.full([LANES], float("-inf"), tl.float32)
-            b_sum = tl.zeros([LANES], tl.float32)
-            for i_chunk in range(first, last, CHUNK):
-                m_split = (i_chunk + o_chunk < last)[:, None] & (o_lane < GROUP)[None, :]
-                p_part = part_lse + ((i_query + o_lane) * num_splits)[None, :] + (i_chunk + o_chunk)[:, None]
-                b_part = tl.load(p_part, mask=m_split, other=float("-inf"))
-                new_max = tl.maximum(b_max, tl.max(b_part, 0))
-                b_sum = b_sum * tl.exp2(b_max - safe(new_max))
-                b_sum += tl.sum(tl.exp2(b_part - safe(new_max)[None, :]), 0)
-                b_max = new_max
-            b_lse = tl.where(o_lane < GROUP, b_max + tl.log2(b_sum), 0.0)
-            i_tiles = (i_row * NUM_KV_HEADS + i_head) * (num_tiles + 1)
-            add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
-                             table_stride, ring_table, begin, start, end, ring_len, i_part, i_head, i_row, i_tiles,
-                             num_tiles, b_lse, GROUP, LANES, TILES, IS_PAIRED, HAS_RING, BLOCK)  # fmt: skip
 
 
 def launch_attention_decode(

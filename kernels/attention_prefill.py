@@ -12,7 +12,7 @@ table         int32 [num_rows, max_pages] and prefix_lens int32 [num_rows], or n
 out           as q, contiguous; lse fp32 [num_tokens, num_heads], natural
 
 `rotate` says that the prefix holds keys turned by the Hadamard matrix: the query is turned for them alone. `ranks` says
-that it holds keys before RoPE, as for streaming: they are turned by their rank in the cache (see `attention_decode`).
+that it holds keys before RoPE, as for streaming: they are turned by their rank in the cache (see `cache_ranks`).
 Every query block runs over the same blocks of keys in the same order, so a row's bits do not depend on its batch. Plain
 prefill without a cache could be served by torch's attention; one path that also reads prefixes and gives lse is
 simpler, and the benchmark shows what it costs.
@@ -26,15 +26,9 @@ import torch
 import triton
 import triton.language as tl
 
-from .attention_decode import (
-    LOG2_E,
-    CacheRanks,
-    checked_out,
-    code_planes,
-    rotated,
-    safe,
-    turned,
-)
+from .attention_decode import checked_out
+from .cache_ranks import CacheRanks, rotated, turned
+from .code_operands import code_planes
 from .hadamard import hadamard, hadamard_reference
 from .kv_pages import (
     FP8,
@@ -50,6 +44,7 @@ from .kv_pages import (
     read_pages,
 )
 from .kv_quantize import unpacked_meta
+from .online_softmax import LOG2_E, safe
 
 
 class Config(NamedTuple):

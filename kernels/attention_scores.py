@@ -22,7 +22,6 @@ import torch
 import triton
 import triton.language as tl
 
-from .attention_decode import LOG2_E
 from .attention_prefill import visible
 from .kv_pages import (
     FULL,
@@ -37,6 +36,7 @@ from .kv_pages import (
     read_pages,
 )
 from .kv_quantize import fp8_numbers, unpacked_meta
+from .online_softmax import LOG2_E
 
 
 class Config(NamedTuple):

@@ -11,8 +11,9 @@ from functools import cached_property, partial
 
 import torch
 
+from verilora.kernels.adapter_memory import AdapterMemory
 from verilora.kernels.kv_pages import kv_page_bytes
-from verilora.kernels.lora import AdapterMemory, Phase, sgmv, sgmv_reference
+from verilora.kernels.lora import Phase, sgmv, sgmv_reference
 from verilora.kernels.lora_batch import decode_items, empty_records, prefill_items, record
 from verilora.kernels.page_layout import AdapterLayout, PageLayout
 

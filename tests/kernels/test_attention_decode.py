@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from verilora.kernels.attention_decode import (
-    CacheRanks,
     Config,
     Ring,
     attention_decode,
     attention_decode_reference,
     launch_attention_decode,
 )
+from verilora.kernels.cache_ranks import CacheRanks
 from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages, read_pages
 
 from caches import filled_cache, relative_error

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from verilora.kernels.attention_decode import CacheRanks, attention_decode
+from verilora.kernels.attention_decode import attention_decode
 from verilora.kernels.attention_prefill import (
     Config,
     Prefix,
@@ -16,6 +16,7 @@ from verilora.kernels.attention_prefill import (
 )
 from verilora.kernels.attention_scores import Config as ScoresConfig
 from verilora.kernels.attention_scores import attention_scores, attention_scores_reference, launch_attention_scores
+from verilora.kernels.cache_ranks import CacheRanks
 from verilora.kernels.cache_write import cache_write
 from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages
 

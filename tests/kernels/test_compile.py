@@ -92,16 +92,20 @@ def test_a_kernel_compiles_without_spills(row: Row, target: int, tmp_path: Path,
 
 def test_every_kernel_has_a_row() -> None:
     """Functions that kernels call are compiled with them; what a `launch_x` starts must stand in a row."""
-    started = set()
-    for path in KERNELS.glob("*.py"):
-        # A kernel is started as `name[grid](...)`.
-        for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Subscript)
-                and isinstance(node.func.value, ast.Name)
-            ):
-                started.add(f"{path.stem}.{node.func.value.id}")
-    started -= {name for name in started if not name.endswith("_kernel")}
+    trees = {path.stem: ast.parse(path.read_text()) for path in KERNELS.glob("*.py")}
+    nodes = [(module, node) for module, tree in trees.items() for node in ast.walk(tree)]
+    defined = [(node.name, module) for module, node in nodes if isinstance(node, ast.FunctionDef)]
+    kernels = [(name, module) for name, module in defined if name.endswith("_kernel")]
+    home = dict(kernels)
+    assert len(home) == len(kernels)
+    # A kernel is started as `name[grid](...)`, perhaps in another file than it stands in.
+    started = {
+        f"{home[node.func.value.id]}.{node.func.value.id}"
+        for _, node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Subscript)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in home
+    }
     assert started
     assert started == {row.kernel for row in ROWS}

@@ -2,8 +2,8 @@
 
 import torch
 
+from verilora.kernels.adapter_memory import AdapterMemory
 from verilora.kernels.adapter_pages import Weights, pack
-from verilora.kernels.lora import AdapterMemory
 from verilora.kernels.lora_batch import empty_records, record
 from verilora.kernels.page_layout import AdapterLayout, PageLayout
 

@@ -71,7 +71,7 @@ def attend(
 
 
 COMBINE = {
-    "kernel": "attention_decode.attention_combine_kernel",
+    "kernel": "split_combine.attention_combine_kernel",
     "signature": {
         "out": "*bf16",
         "lse": "*fp32",

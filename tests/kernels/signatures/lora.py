@@ -18,14 +18,14 @@ def decode(early: bool, columns: dict[str, int], split: int, targets: tuple[int,
     shared = {"targets": targets, "note": f"in {width}"}
     return [
         {
-            "kernel": "lora.shrink_decode_kernel",
+            "kernel": "lora_decode.shrink_decode_kernel",
             "signature": SHRINK,
             "constants": {**rest, "WIDTH": width, "NUM_SLICES": num_slices, "SPLIT": split, "STAGES": 2},
             "options": {"num_warps": 4},
             **shared,
         },
         {
-            "kernel": "lora.expand_decode_kernel",
+            "kernel": "lora_decode.expand_decode_kernel",
             "signature": {**EXPAND, "partial": "*fp32"},
             "constants": {**rest, **columns, "BLOCK_S": 16, "STAGES": 1},
             "options": {"num_warps": 1},
@@ -40,20 +40,20 @@ def prefill(columns: dict[str, int], targets: tuple[int, ...]) -> list[dict[str,
     shared = {"targets": targets, "note": f"in {width}"}
     return [
         {
-            "kernel": "lora.shrink_prefill_kernel",
+            "kernel": "lora_prefill.shrink_prefill_kernel",
             "signature": SHRINK,
             "constants": {**PAGES, **splits, "WIDTH": width, "SPLIT": 2048, "BLOCK_K": 128, "ROWS": 64},
             "options": {"num_warps": 8, "num_stages": 3},
             **shared,
         },
         {
-            "kernel": "lora.sum_splits_kernel",
+            "kernel": "lora_prefill.sum_splits_kernel",
             "signature": {"partial": "*fp32", "shrunk": "*fp32", "items": "*i32", "projection": "i32"},
             "constants": {**splits, "ROOM": 64},
             **shared,
         },
         {
-            "kernel": "lora.expand_prefill_kernel",
+            "kernel": "lora_prefill.expand_prefill_kernel",
             "signature": {**EXPAND, "shrunk": "*fp32"},
             "constants": {**PAGES, **columns, "BLOCK_M": 64},
             "options": {"num_warps": 8, "num_stages": 1},

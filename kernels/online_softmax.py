@@ -1,0 +1,12 @@
+"""Softmax over blocks of keys with a running maximum (Milakov and Gimelshein, 2018), in powers of two."""
+
+import triton
+import triton.language as tl
+
+LOG2_E = 1.4426950408889634
+
+
+@triton.jit
+def safe(b_max):
+    """Return the max to subtract: 0 of queries that have seen no live slot yet."""
+    return tl.where(b_max == float("-inf"), 0.0, b_max)
