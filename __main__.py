@@ -320,7 +320,7 @@ def train(
     beta: Annotated[float, typer.Option(help="Of DPO.")] = 0.4,
     loss_type: Annotated[
         list[str] | None,
-        typer.Option(metavar="LOSS[:WEIGHT]", help="TRL's DPO losses.", show_default="sigmoid:1 sft:16"),
+        typer.Option(metavar="LOSS[:WEIGHT]", help="TRL's DPO losses.", show_default="sigmoid:1 sft:64"),
     ] = None,
     epochs: Annotated[float, typer.Option(help="Of DPO.")] = 2.0,
     baselines: Annotated[Budget, typer.Option(help="A few tries, or the tokens that training sampled.")] = Budget.SHORT,

@@ -35,6 +35,7 @@ VARIANTS: dict[str, list[str]] = {
     "no-right-on-red": ["--rulebook", "no-right-on-red"],
     "paper": ["--mode", "paper"],
     "shuffled": ["--shuffle-verdicts"],
+    "likelihood": ["--loss-type", "sft"],
     "full-baselines": ["--baselines", "full"],
     "grpo": ["--algorithm", "grpo"],
     "one-round": ["--rounds", "1"],

@@ -80,7 +80,7 @@ class OptimiserConfig:
     learning_rate: float | None = None
     beta: float = 0.4
     loss_type: tuple[str, ...] = ("sigmoid", "sft")
-    loss_weights: tuple[float, ...] = (1.0, 16.0)
+    loss_weights: tuple[float, ...] = (1.0, 64.0)
     epochs: float = 2.0
     batch_size: int = 16
     max_length: int = 1024

@@ -143,10 +143,10 @@ def test_other_settings_are_refused_on_resuming(finished: Path) -> None:
     assert code == 2
     assert f"a run goes on with its own settings: out is {finished}, got elsewhere" in err
     assert resume(finished, "--processes", "1", "--specs", f"{DATA}/", "--world", "abstract")[0] == 0
-    assert resume(finished, "--loss-type", "sigmoid", "--loss-type", "sft:16")[0] == 0
+    assert resume(finished, "--loss-type", "sigmoid", "--loss-type", "sft:64")[0] == 0
     code, _, err = resume(finished, "--loss-type", "sigmoid")
     assert code == 2
-    assert "loss_type is ['sigmoid:1', 'sft:16'], got ['sigmoid:1']" in err
+    assert "loss_type is ['sigmoid:1', 'sft:64'], got ['sigmoid:1']" in err
 
 
 def test_what_failed_before_it_began_begins_again_in_the_same_place(tmp_path: Path) -> None:
