@@ -1,4 +1,4 @@
-"""How a base model answers before any adapter: `python benchmarks/base_model.py [MODEL] --temperatures 0.7 0.8 1.0`.
+"""How a model answers, adapter or not: `python benchmarks/base_model.py [MODEL] --temperatures 0.7 0.8 1.0`.
 
 Samples every wording of every split at several temperatures and judges the answers as the main job does.
 """
@@ -16,6 +16,7 @@ from verilora.synth.behaviour import behaviour_digest, never_moves
 from verilora.synth.generator import Generator, Sampling
 from verilora.synth.prompt import Prompter
 from verilora.verify.batch import verify_batch
+from verilora.verify.findings import SPLITS
 from verilora.verify.verdict import Verdict
 from verilora.verify.verifier import Settings, Verifier
 
@@ -43,10 +44,13 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?", help="a folder; default: the embedded model")
+    parser.add_argument("--adapter", type=Path, help="a LoRA adapter of the model")
     parser.add_argument("--task", default="driving")
     parser.add_argument("--specs", type=Path, default=SHIPPED)
     parser.add_argument("--rulebooks", nargs="+", default=["default"])
     parser.add_argument("--temperatures", nargs="+", type=float, default=[0.7, 0.8, 1.0])
+    parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--splits", nargs="+", default=SPLITS, choices=SPLITS)
     parser.add_argument("--samples", type=int, default=4, help="answers to each wording")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -55,16 +59,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     domain = load_domain(options.specs, options.task)
-    generator = Generator(options.model, device=options.device)
+    generator = Generator(options.model, adapter=options.adapter, device=options.device)
     verifiers = [Verifier(domain, domain.rulebook(name), Settings(witnesses=False)) for name in options.rulebooks]
     rows = []
     print(f"{'split':11}{'T':>5} {'rulebook':16}{'n':>6}{'tokens':>7}{'compl':>7}{'gates':>7}{'all':>7}{'unpars':>7}"
           f"{'stop':>7}{'machines':>9}{'s':>6}")  # fmt: skip
     for temperature in options.temperatures:
-        for split in ("train", "validation", "test"):
+        for split in options.splits:
             asked = list(prompts(domain, split, options.samples))
             started = time.perf_counter()
-            texts, num_tokens = sample(generator, domain, asked, temperature, options.seed)
+            sampling = Sampling(temperature=temperature, top_p=options.top_p)
+            texts, num_tokens = sample(generator, domain, asked, sampling, options.seed)
             seconds = time.perf_counter() - started
             answers = [(text, task) for text, (task, _) in zip(texts, asked, strict=True)]
             for verifier in verifiers:
@@ -91,11 +96,10 @@ def prompts(domain: Domain, split: str, num_samples: int) -> Iterator[tuple[Task
 
 
 def sample(
-    generator: Generator, domain: Domain, asked: Sequence[tuple[Task, str]], temperature: float, seed: int
+    generator: Generator, domain: Domain, asked: Sequence[tuple[Task, str]], sampling: Sampling, seed: int
 ) -> tuple[list[str], int]:
     """Return the answers and how many tokens they have."""
     prompter = Prompter(domain, generator.prompt_style)
-    sampling = Sampling(temperature=temperature)
     completions = [
         completion
         for number, first in enumerate(range(0, len(asked), BATCH))
