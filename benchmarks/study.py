@@ -23,8 +23,8 @@ from train import stage_seconds
 
 from verilora.finetune.judge import Judge
 from verilora.finetune.pairs import Judged
-from verilora.finetune.record_file import RecordFile, write_json
-from verilora.finetune.sampling import Sample
+from verilora.finetune.record_file import write_json
+from verilora.finetune.sampling import read_samples
 from verilora.finetune.score import Share
 from verilora.specs.domain import SHIPPED, load_domain
 from verilora.verify.findings import SPLITS
@@ -148,7 +148,7 @@ def _judged(run: Path, when: str, verifier: Verifier) -> list[Judged]:
     rounds = json.loads((run / "eval.json").read_text())["rounds"]
     kept = next(entry["round"] for entry in rounds if entry["kept"])
     path = run / "evaluation" / ("before.jsonl" if when == "before" else f"after-{kept}.jsonl")
-    samples = [Sample.of(record) for record in RecordFile(path).read()]
+    samples = read_samples(path)
     judge = Judge(verifier, run / f"cross-{verifier.rulebook.name}.jsonl", 1)
     judgements = judge.judge([(sample.text, verifier.domain.task(sample.task_id)) for sample in samples])
     return [Judged(*pair) for pair in zip(samples, judgements, strict=True)]

@@ -11,10 +11,9 @@ from ..verify.feedback import feedback_of
 from ..verify.verifier import Verifier
 from .config import Budget
 from .pairs import Judged
-from .record_file import RecordFile
 from .responder import Responder
 from .run_files import RunFiles
-from .sampling import Ask
+from .sampling import Ask, read_samples
 from .score import Share, mean_of
 
 
@@ -98,8 +97,8 @@ class Baselines:
 
 def training_tokens(run: RunFiles) -> int:
     """Return how many tokens were sampled for training, in all rounds: before it, and by GRPO as it goes."""
-    sampled = (*RecordFile(run.samples).read(), *run.training.read())
-    return sum(int(record.get("num_tokens", 0)) for record in sampled)
+    before = sum(sample.num_tokens for sample in read_samples(run.samples))
+    return before + sum(int(record.get("num_tokens", 0)) for record in run.training.read())
 
 
 def best_of(tries: Sequence[Judged]) -> list[Judged]:

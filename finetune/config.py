@@ -185,10 +185,6 @@ class TrainConfig:
             raise ValueError(f"top_p: expected more than 0 up to 1, got {self.top_p}")
         # What the verifier would refuse once it is made.
         _ = self.settings
-        if self.algorithm is Algorithm.GRPO and self.pairs.shuffle:
-            raise ValueError("shuffle_verdicts: expected dpo as the algorithm, which shuffles before it makes pairs")
-        if self.algorithm is Algorithm.GRPO and self.constrained:
-            raise ValueError("constrained: expected dpo as the algorithm, as TRL samples freely in grpo")
 
     @property
     def settings(self) -> Settings:

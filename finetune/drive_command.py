@@ -19,9 +19,9 @@ from ..verify.verifier import Verifier
 from .drive import drive, drive_score, drivers
 from .judge import Judge
 from .pairs import Judged
-from .record_file import RecordFile, write_json
+from .record_file import write_json
 from .run_files import RunFiles
-from .sampling import Sample
+from .sampling import read_samples
 
 INTERRUPTED = 130
 
@@ -67,7 +67,7 @@ def _kept_round(run: RunDirectory) -> int:
 
 
 def _held_out(run: RunFiles, name: str, domain: Domain, judge: Judge) -> list[Judged]:
-    samples = [Sample.of(record) for record in RecordFile(run.evaluated(name)).read()]
+    samples = read_samples(run.evaluated(name))
     judgements = judge.judge([(sample.text, domain.task(sample.task_id)) for sample in samples])
     return [Judged(*pair) for pair in zip(samples, judgements, strict=True)]
 

@@ -8,17 +8,14 @@ from typing import Any
 
 from ..verify.verdict import Mode
 from ..verify.world import WorldKind
-from .config import (
-    EvaluationConfig,
-    OptimiserConfig,
-    PairConfig,
-    TrainConfig,
-)
+from .config import Algorithm, EvaluationConfig, OptimiserConfig, PairConfig, TrainConfig
 
 NAMED_ALIKE = (
     "rulebook", "model", "mode", "seed", "device", "samples", "temperature", "top_p", "batch_size", "constrained",
     "rounds", "algorithm", "baselines",
 )  # fmt: skip
+# GRPO makes no pairs, and TRL samples for it, without a grammar.
+DPO_ONLY = ("samples", "beta", "epochs", "loss_type", "shuffle_verdicts", "constrained")
 
 
 def resolve(options: Mapping[str, Any]) -> TrainConfig:
@@ -43,7 +40,10 @@ def resolve(options: Mapping[str, Any]) -> TrainConfig:
         evaluation=EvaluationConfig(drive_seconds=options["drive_seconds"]),
         **{name: options[name] for name in NAMED_ALIKE},
     )
-    return TrainConfig.from_json(config.to_json())
+    config = TrainConfig.from_json(config.to_json())
+    if config.algorithm is Algorithm.GRPO:
+        _refuse_options_of_dpo(config)
+    return config
 
 
 def named(config: TrainConfig) -> dict[str, Any]:
@@ -67,6 +67,13 @@ def named(config: TrainConfig) -> dict[str, Any]:
 def weighted(losses: Sequence[str]) -> list[str]:
     """Return losses as `named` has them, of which each has a weight."""
     return [loss if ":" in loss else f"{loss}:1" for loss in losses]
+
+
+def _refuse_options_of_dpo(config: TrainConfig) -> None:
+    default = named(TrainConfig(task=config.task, specs=config.specs, rulebook=config.rulebook))
+    changed = next((name for name in DPO_ONLY if named(config)[name] != default[name]), None)
+    if changed:
+        raise ValueError(f"{changed}: expected dpo as the algorithm, which alone has it, got grpo")
 
 
 def _losses(texts: Sequence[str]) -> dict[str, Any]:

@@ -13,13 +13,17 @@ UNFINISHED = ".unfinished"
 
 
 class RecordFile:
-    """A JSON Lines file. What a kill cut off in its last line is dropped when it is read, and by the next append."""
+    """A JSON Lines file whose records have at least the `fields`.
 
-    def __init__(self, path: Path) -> None:
+    What a kill cut off in its last line is dropped when it is read, and by the next append.
+    """
+
+    def __init__(self, path: Path, fields: Iterable[str] = ()) -> None:
         self.path = path
+        self.fields = tuple(fields)
 
     def read(self) -> list[Record]:
-        """Return the complete records; none if the file does not exist. Raises SpecError for a line that is no object.
+        """Return the complete records, none if there is no file. Raises SpecError for a line that is no such record.
 
         Only the end of a file can have been cut off: a broken line before it means that somebody changed the file.
         """
@@ -61,6 +65,9 @@ class RecordFile:
             raise SpecError(self.path, f"not UTF-8: {error.reason} at byte {error.start}", line=number) from None
         if not isinstance(record, dict):
             raise SpecError(self.path, f"expected a JSON object, got {line[:40].decode()!r}", line=number)
+        missing = [field for field in self.fields if field not in record]
+        if missing:
+            raise SpecError(self.path, f"expected the field {missing[0]!r}, got {', '.join(record)}", line=number)
         return record
 
 

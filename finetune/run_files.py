@@ -30,11 +30,11 @@ class RunFiles:
 
     @property
     def pairs(self) -> RecordFile:
-        return RecordFile(self.path / "pairs.jsonl")
+        return RecordFile(self.path / "pairs.jsonl", ("round", "wording", "chosen", "rejected"))
 
     @property
     def training(self) -> RecordFile:
-        return RecordFile(self.path / "training.jsonl")
+        return RecordFile(self.path / "training.jsonl", ("round",))
 
     @property
     def adapter(self) -> Path:

@@ -41,7 +41,7 @@ class Sample:
 
     @classmethod
     def of(cls, record: Record) -> Self:
-        """Return the sample of a record; raises KeyError."""
+        """Return the sample of a record that has its fields."""
         return cls(**{name: record[name] for name in cls.__slots__})
 
 
@@ -58,11 +58,16 @@ def asks_of(domain: Domain, split: Split, per_prompt: int, prompter: Prompter) -
     return once * per_prompt
 
 
+def read_samples(path: Path) -> list[Sample]:
+    """Return the responses in a file; raises SpecError."""
+    return [Sample.of(record) for record in RecordFile(path, Sample.__slots__).read()]
+
+
 class SampleFile:
     """The responses to asks, in a file. Batch k has the seed that follows from the run's seed and `name`, plus k."""
 
     def __init__(self, path: Path, name: str, asks: Sequence[Ask], batch_size: int, seed: int, first: int = 0) -> None:
-        self._file = RecordFile(path)
+        self._file = RecordFile(path, Sample.__slots__)
         self._name = name
         self._asks = asks
         self._batch_size = batch_size
@@ -96,11 +101,11 @@ class SampleFile:
             records = records[: len(records) // self._batch_size * self._batch_size]
             self._file.keep(self._first + len(records))
         for position, (record, ask) in enumerate(zip(records, self._asks, strict=False), start=self._first + 1):
-            if (record.get("task_id"), record.get("wording")) != (ask.task.id, ask.wording):
+            if (record["task_id"], record["wording"]) != (ask.task.id, ask.wording):
                 raise SpecError(
                     self._file.path,
                     f"expected a response to {ask.task.id}, {ask.wording!r}, "
-                    f"got one to {record.get('task_id')}, {record.get('wording')!r}",
+                    f"got one to {record['task_id']}, {record['wording']!r}",
                     line=position,
                 )
         return records

@@ -40,9 +40,8 @@ def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int
     if asked.get("loss_type"):
         asked = {**asked, "loss_type": weighted(asked["loss_type"])}
     for name, value in {**named(config), "out": path}.items():
-        got = Path(asked[name]) if name in asked and isinstance(value, Path) else asked.get(name)
-        if name in asked and str(got) != str(value):
-            message = f"a run goes on with its own settings: {name} is {value!s}, got {got!s}"
+        if name in asked and not _is_same(value, asked[name]):
+            message = f"a run goes on with its own settings: {name} is {value!s}, got {asked[name]!s}"
             raise SpecError(run.config_path, message)
     config = replace(config, num_processes=asked.get("processes", config.num_processes))
     return _train(load_domain(Path(config.specs), config.task), config, run, key)
@@ -61,6 +60,14 @@ def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None)
         message = f"{error.strerror or error}; {_again(run)} when that is mended"
         raise SpecError(error.filename or run.path, message) from None
     return 0
+
+
+def _is_same(setting: object, asked: object) -> bool:
+    """Return whether an option says what the run has; a folder may be named in another way."""
+    if str(setting) == str(asked):
+        return True
+    folders = [Path(value) for value in (setting, asked) if isinstance(value, str | Path)]
+    return len(folders) == 2 and all(folder.is_dir() for folder in folders) and folders[0].samefile(folders[1])
 
 
 def _again(run: RunFiles) -> str:

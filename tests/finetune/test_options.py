@@ -62,10 +62,23 @@ def test_values_that_cannot_be_are_named(option: str, value: object, message: st
 def test_options_that_exclude_each_other_are_refused_before_anything_is_sampled() -> None:
     with pytest.raises(ValueError, match=r"^paper mode judges all paths of the universal world"):
         resolve({**DEFAULTS, "mode": "paper", "world": "simulated"})
-    with pytest.raises(ValueError, match=r"^shuffle_verdicts: expected dpo"):
-        resolve({**DEFAULTS, "algorithm": "grpo", "shuffle_verdicts": True})
-    with pytest.raises(ValueError, match=r"^constrained: expected dpo"):
-        resolve({**DEFAULTS, "algorithm": "grpo", "constrained": True})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("samples", 8),
+        ("beta", 0.1),
+        ("epochs", 1.0),
+        ("loss_type", ["sigmoid"]),
+        ("shuffle_verdicts", True),
+        ("constrained", True),
+    ],
+)
+def test_options_that_grpo_does_not_have_are_refused(option: str, value: object) -> None:
+    assert resolve({**DEFAULTS, option: value}).algorithm is Algorithm.DPO
+    with pytest.raises(ValueError, match=rf"^{option}: expected dpo as the algorithm, which alone has it, got grpo"):
+        resolve({**DEFAULTS, "algorithm": "grpo", option: value})
 
 
 def test_a_run_remembers_its_options() -> None:

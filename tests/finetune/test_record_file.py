@@ -54,6 +54,13 @@ def test_a_broken_line_before_the_end_is_named(tmp_path: Path) -> None:
         RecordFile(path).read()
 
 
+def test_a_record_without_its_fields_is_named(tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "rows.jsonl", ("number", "text"))
+    file.append([*ROWS, {"number": 4}])
+    with pytest.raises(SpecError, match=r"rows\.jsonl:4: expected the field 'text', got number"):
+        file.read()
+
+
 def test_only_the_first_records_are_kept(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "rows.jsonl")
     file.append(ROWS)

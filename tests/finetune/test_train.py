@@ -143,6 +143,8 @@ def test_other_settings_are_refused_on_resuming(finished: Path) -> None:
     assert code == 2
     assert f"a run goes on with its own settings: out is {finished}, got elsewhere" in err
     assert resume(finished, "--processes", "1", "--specs", f"{DATA}/", "--world", "abstract")[0] == 0
+    another_way = os.path.relpath(BASE)
+    assert resume(finished, "--model", another_way, "--specs", os.path.relpath(DATA))[0] == 0
     assert resume(finished, "--loss-type", "sigmoid", "--loss-type", "sft:64")[0] == 0
     code, _, err = resume(finished, "--loss-type", "sigmoid")
     assert code == 2
