@@ -18,8 +18,8 @@ order (Dao et al., Flash-Decoding). Codes go to the tensor cores as they are: wi
     s_j = sum_g scale_jg (q_g . c_jg) + min_jg sum(q_g);    out_g = sum_j (p_j scale_jg) c_jg + sum_j p_j min_jg
 A word holds codes of even and odd dims of a key, of even and odd slots of a value; see `code_operands`.
 
-Scores follow from p_j = exp(s_j - lse) once lse is known: each tile exports exp(s - max) and its max, and those are
-rescaled by the program itself if a row is one split, by a second kernel otherwise. Nothing is added atomically.
+Scores follow from p_j = exp(s_j - lse) once lse is known: each tile exports exp(s - max) and its max, which a second
+kernel rescales. Nothing is added atomically.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ from .kv_pages import (
 )
 from .kv_quantize import unpacked_meta
 from .online_softmax import LOG2_E, safe
-from .score_export import add_scores, add_split_scores, export
+from .score_export import SCORE_SLOTS, SCORE_WARPS, add_scores, export, score_kernel
 from .split_combine import attention_combine_kernel
 
 SPLIT_LEN = 1024
@@ -160,12 +160,10 @@ def attention_decode_kernel(
     values,
     key_meta,
     value_meta,
-    scores,
     table,
     lens,
     ring_keys,
     ring_values,
-    ring_scores,
     ring_table,
     ring_lens,
     ranks,
@@ -173,9 +171,7 @@ def attention_decode_kernel(
     keys_stride,
     values_stride,
     meta_stride,
-    scores_stride,
     ring_stride,
-    ring_scores_stride,
     ranks_stride,
     table_stride,
     scale,
@@ -184,8 +180,6 @@ def attention_decode_kernel(
     NUM_KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr,
     QUERIES: tl.constexpr,
-    LANES: tl.constexpr,
-    TILES: tl.constexpr,
     HALF: tl.constexpr,
     FORMAT: tl.constexpr,
     COMPUTE: tl.constexpr,
@@ -358,14 +352,6 @@ def attention_decode_kernel(
     p_out = out + (o_part * (2 * HALF))[None, :] + o_dim[:, None]
     tl.store(p_out, b_low.to(out.dtype.element_ty), mask=m_group)
     tl.store(p_out + HALF, b_high.to(out.dtype.element_ty), mask=m_group)
-    if HAS_SCORES and IS_SINGLE:
-        # What other threads of this program wrote is read from here on.
-        tl.debug_barrier()
-        o_lane = tl.arange(0, LANES)
-        lane_lse = tl.load(lse + i_query + o_lane, mask=o_lane < GROUP, other=0.0) * 1.4426950408889634
-        add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
-                         table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles,
-                         num_tiles, lane_lse, GROUP, LANES, TILES, FORMAT != FULL, HAS_RING, BLOCK)  # fmt: skip
 
 
 def launch_attention_decode(
@@ -412,25 +398,18 @@ def launch_attention_decode(
         )
         exported_max = torch.empty(*tiles, dtype=torch.float32, device=q.device)
     shared = {
-        "exported": exported,
-        "exported_max": exported_max,
-        "scores": pages.scores if has_scores else None,
-        "table": table,
         "lens": lens,
-        "ring_scores": ring.pages.scores if ring and has_scores else None,
         "ring_table": ring.table if ring else None,
         "ring_lens": ring.lens if ring else None,
-        "scores_stride": page_stride(pages.scores),
-        "ring_scores_stride": page_stride(ring.pages.scores if ring else None),
+        "exported": exported,
+        "exported_max": exported_max,
+        "table": table,
         "table_stride": table.stride(0),
         "window": window,
+        "num_tiles": num_tiles,
         "NUM_KV_HEADS": pages.num_kv_heads,
         "GROUP": group,
-        "LANES": triton.next_power_of_2(group),
         "HAS_RING": ring is not None,
-        "HAS_SCORES": has_scores,
-        "SPLIT_LEN": split_len,
-        "num_tiles": num_tiles,
         "BLOCK": block,
     }
     keys, values = code_words(pages.keys), code_words(pages.values)
@@ -454,30 +433,47 @@ def launch_attention_decode(
         ranks_stride=page_stride(ranks.ranks if ranks else None),
         scale=scale * LOG2_E,
         QUERIES=max(8, triton.next_power_of_2(group)),
-        # Eight slots a thread.
-        TILES=max(1, min(256 * num_warps, split_len) // block),
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
         COMPUTE=operand_type(pages.format, q.dtype),
         PACKED=q.is_cuda,
         IS_SINGLE=is_single,
         HAS_RANKS=ranks is not None,
+        HAS_SCORES=has_scores,
+        SPLIT_LEN=split_len,
         STAGES=num_stages,
         num_warps=num_warps,
         **shared,
     )
     if not is_single:
-        num_parts = max(group, num_splits) if has_scores else group
-        attention_combine_kernel[(num_parts, pages.num_kv_heads, num_rows)](
+        attention_combine_kernel[(group, pages.num_kv_heads, num_rows)](
             out=out,
             lse=lse,
             part_out=part_out,
             part_lse=part_lse,
+            lens=lens,
+            ring_lens=ring.lens if ring else None,
+            window=window,
             num_splits=num_splits,
-            TILES=max(1, min(1024, split_len) // block),
+            NUM_KV_HEADS=pages.num_kv_heads,
+            GROUP=group,
             HEAD_DIM=head_dim,
-            IS_PAIRED=not is_full,
+            HAS_RING=ring is not None,
+            SPLIT_LEN=split_len,
             num_warps=4,
+        )
+    if has_scores:
+        tiles_each = max(1, SCORE_SLOTS // block)
+        score_kernel[(triton.cdiv(num_tiles, tiles_each), pages.num_kv_heads, num_rows)](
+            lse=lse,
+            scores=pages.scores,
+            ring_scores=ring.pages.scores if ring else None,
+            scores_stride=page_stride(pages.scores),
+            ring_scores_stride=page_stride(ring.pages.scores if ring else None),
+            LANES=triton.next_power_of_2(group),
+            TILES=tiles_each,
+            IS_PAIRED=not is_full,
+            num_warps=SCORE_WARPS,
             **shared,
         )
     return out, lse

@@ -1,6 +1,6 @@
 """Attention scores of decode: what tiles export before the log-sum-exp is known, and what becomes of it after.
 
-A tile writes exp(s - max) of its slots and the max; p = exp(s - lse) follows from both. `attention_decode` says when.
+A tile writes exp(s - max) of its slots and the max; p = exp(s - lse) follows from both, in a second pass.
 """
 
 import torch
@@ -11,6 +11,8 @@ from .kv_pages import PAGE_SIZE, KVPages
 
 # Exported exp(s - max) are at most 1; raised by this, fp16 keeps their relative precision down to 2e-9.
 EXPORT_SCALE = tl.constexpr(32768.0)
+# What a program of the second pass has; measured, see docs/kernels.md.
+SCORE_SLOTS, SCORE_WARPS = 256, 4
 
 
 def add_scores(pages: KVPages, table: torch.Tensor, weights: torch.Tensor, is_live: torch.Tensor) -> None:
@@ -24,20 +26,17 @@ def add_scores(pages: KVPages, table: torch.Tensor, weights: torch.Tensor, is_li
 
 @triton.jit
 def export(p_exported, b_p, GROUP: tl.constexpr, QUERIES: tl.constexpr, SLOTS: tl.constexpr):
-    """Write exp(s - max) of SLOTS slots, the group's side by side."""
+    """Write exp(s - max) of SLOTS slots, the group's side by side, to be kept in the L2 cache until they are read."""
     o_group = tl.arange(0, QUERIES)
     p_exported = p_exported + (tl.arange(0, SLOTS) * GROUP)[:, None] + o_group[None, :]
-    tl.store(p_exported, (b_p * EXPORT_SCALE).to(p_exported.dtype.element_ty), mask=(o_group < GROUP)[None, :])
+    tl.store(p_exported, (b_p * EXPORT_SCALE).to(p_exported.dtype.element_ty), mask=(o_group < GROUP)[None, :],
+             eviction_policy="evict_last")  # fmt: skip
 
 
 @triton.jit
 def add_tile_scores(plane, i_page, plane_stride, i_head, o_slot, m_slot, exported, exported_max, i_tile, m_tile, b_lse,
-                    GROUP: tl.constexpr, LANES: tl.constexpr, TILES: tl.constexpr, SLOTS: tl.constexpr,
-                    BLOCK: tl.constexpr):  # fmt: skip
-    """Add the group's mean of p to the scores of tiles, from what they exported and the max they did it with.
-
-    All slots at once: the pass waits for memory, and does so once for each block of tiles.
-    """
+                    GROUP: tl.constexpr, LANES: tl.constexpr, SLOTS: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+    """Add the group's mean of p to the scores of tiles, from what they exported and the max they did it with."""
     o_lane = tl.arange(0, LANES)
     m_lane = (o_lane < GROUP)[None, :] & m_tile[:, None]
     p_exported = exported + (i_tile * (BLOCK * GROUP))[:, None, None]
@@ -51,28 +50,59 @@ def add_tile_scores(plane, i_page, plane_stride, i_head, o_slot, m_slot, exporte
 
 
 @triton.jit
-def add_split_scores(scores, scores_stride, ring_scores, ring_scores_stride, exported, exported_max, table,
-                     table_stride, ring_table, begin, start, end, ring_len, i_split, i_head, i_row, i_tiles, num_tiles,
-                     b_lse, GROUP: tl.constexpr, LANES: tl.constexpr, TILES: tl.constexpr, IS_PAIRED: tl.constexpr,
-                     HAS_RING: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
-    """Add the scores of a split's slots from what it exported; split 0 has the ring."""
+def score_kernel(
+    exported,
+    exported_max,
+    lse,
+    scores,
+    table,
+    lens,
+    ring_scores,
+    ring_table,
+    ring_lens,
+    scores_stride,
+    ring_scores_stride,
+    table_stride,
+    window,
+    num_tiles,
+    NUM_KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    LANES: tl.constexpr,
+    TILES: tl.constexpr,
+    IS_PAIRED: tl.constexpr,
+    HAS_RING: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Program i adds the scores of tiles i * TILES and on; program 0 those of the ring as well."""
+    i_part, i_head, i_row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    length = tl.load(lens + i_row)
+    ring_len = 0
+    if HAS_RING:
+        ring_len = tl.load(ring_lens + i_row, mask=i_part == 0, other=0)
+    begin = tl.where(window > 0, tl.maximum(length - window, 0), 0)
+    start = i_part * (TILES * BLOCK)
+    if ((start >= length) | (start + TILES * BLOCK <= begin)) & (ring_len <= 0):
+        return
+    o_lane = tl.arange(0, LANES)
+    b_lse = tl.load(lse + (i_row * NUM_KV_HEADS + i_head) * GROUP + o_lane, mask=o_lane < GROUP, other=0.0)
+    b_lse *= 1.4426950408889634
+    i_tiles = (i_row * NUM_KV_HEADS + i_head) * (num_tiles + 1)
     o_place = tl.arange(0, BLOCK)
     if IS_PAIRED:
         # Where slots go in pairs, a tile's even ones were exported before its odd ones.
         o_place = (o_place % (BLOCK // 2)) * 2 + o_place // (BLOCK // 2)
-    o_tile = tl.arange(0, TILES)
-    for i_slot in range(start, end, TILES * BLOCK):
-        o_slot = (i_slot + o_tile * BLOCK)[:, None] + o_place[None, :]
-        m_slot = (o_slot >= begin) & (o_slot < end)
-        i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
-        add_tile_scores(scores, i_page, scores_stride, i_head, o_slot, m_slot, exported, exported_max,
-                        i_tiles + i_slot // BLOCK + o_tile, i_slot + o_tile * BLOCK < end, b_lse, GROUP, LANES, TILES,
-                        BLOCK, BLOCK)  # fmt: skip
+    o_tile = i_part * TILES + tl.arange(0, TILES)
+    m_tile = (o_tile * BLOCK < length) & ((o_tile + 1) * BLOCK > begin)
+    o_slot = (o_tile * BLOCK)[:, None] + o_place[None, :]
+    m_slot = (o_slot >= begin) & (o_slot < length)
+    i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
+    add_tile_scores(scores, i_page, scores_stride, i_head, o_slot, m_slot, exported, exported_max, i_tiles + o_tile,
+                    m_tile, b_lse, GROUP, LANES, BLOCK, BLOCK)  # fmt: skip
     if HAS_RING:  # noqa: SIM102 (a constant, then a value)
-        if (i_split == 0) & (ring_len > 0):
-            o_slot = tl.arange(0, 32)[None, :]
+        if ring_len > 0:
+            o_ring = tl.arange(0, 32)[None, :]
             o_one = tl.arange(0, 1)
-            i_page = tl.load(ring_table + i_row + o_slot * 0).to(tl.int64)
-            add_tile_scores(ring_scores, i_page, ring_scores_stride, i_head, o_slot, o_slot < ring_len, exported,
-                            exported_max, i_tiles + num_tiles + o_one, o_one == 0, b_lse, GROUP, LANES, 1, 32,
+            i_ring = tl.load(ring_table + i_row + o_ring * 0).to(tl.int64)
+            add_tile_scores(ring_scores, i_ring, ring_scores_stride, i_head, o_ring, o_ring < ring_len, exported,
+                            exported_max, i_tiles + num_tiles + o_one, o_one == 0, b_lse, GROUP, LANES, 32,
                             BLOCK)  # fmt: skip

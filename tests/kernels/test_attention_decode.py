@@ -15,6 +15,7 @@ from verilora.kernels.attention_decode import (
 )
 from verilora.kernels.cache_ranks import CacheRanks
 from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages, read_pages
+from verilora.kernels.score_export import SCORE_SLOTS
 
 from caches import filled_cache, relative_error
 
@@ -119,6 +120,21 @@ def test_the_kernel_attends_as_its_reference(
 @pytest.mark.interpreter
 def test_small_heads_are_served_in_full_precision() -> None:
     check_same(make_case("full", torch.float32, [40, 0], head_dim=32, group=1), 2e-6, 1e-5, split_len=64)
+
+
+@pytest.mark.interpreter
+@pytest.mark.parametrize("format", ["full", "int4"])
+@pytest.mark.parametrize("window", [0, 20])
+def test_scores_of_a_row_go_to_several_programs(format: KVFormat, window: int) -> None:
+    case = make_case(format, torch.float32, [SCORE_SLOTS + 33, SCORE_SLOTS])
+    kernel, reference = case.copy(), case.copy()
+    kernel.run(
+        launch_attention_decode, has_scores=True, window=window, split_len=2 * SCORE_SLOTS, config=Config(64, 4, 1)
+    )
+    reference.run(attention_decode_reference, has_scores=True, window=window)
+    assert kernel.pages.scores is not None
+    assert reference.pages.scores is not None
+    assert relative_error(kernel.pages.scores, reference.pages.scores) < 1e-5
 
 
 def test_the_reference_is_softmax_attention() -> None:

@@ -3,9 +3,10 @@
 import triton.language as tl
 
 from verilora.kernels.attention_decode import CONFIGS, LONG_CONFIGS, RANKS_CONFIG
+from verilora.kernels.score_export import SCORE_SLOTS, SCORE_WARPS
 
 FORMATS = ("full", "fp8", "int8", "int4")
-STRIDES = ("keys", "values", "meta", "scores", "ring", "ring_scores", "ranks", "table")
+STRIDES = ("keys", "values", "meta", "ring", "ranks", "table")
 
 
 def attend(
@@ -18,12 +19,10 @@ def attend(
     optional = {
         "exported": ("*fp16", has_side),
         "exported_max": ("*fp32", has_side),
-        "scores": ("*fp32", has_side),
         "key_meta": ("*i64", has_meta),
         "value_meta": ("*i64", has_meta),
         "ring_keys": ("*bf16", has_side),
         "ring_values": ("*bf16", has_side),
-        "ring_scores": ("*fp32", has_side),
         "ring_table": ("*i32", has_side),
         "ring_lens": ("*i32", has_side),
         "ranks": ("*i32", has_ranks),
@@ -50,8 +49,6 @@ def attend(
             "NUM_KV_HEADS": 8,
             "GROUP": 4,
             "QUERIES": 8,
-            "LANES": 4,
-            "TILES": 256 * num_warps // block,
             "HALF": 64,
             "FORMAT": FORMATS.index(format),
             "COMPUTE": tl.bfloat16 if is_full else tl.float16,
@@ -77,8 +74,21 @@ COMBINE = {
         "lse": "*fp32",
         "part_out": "*fp32",
         "part_lse": "*fp32",
+        "lens": "*i32",
+        "ring_lens": "*i32",
+        "window": "i32",
+        "num_splits": "i32",
+    },
+    "constants": {"NUM_KV_HEADS": 8, "GROUP": 4, "HEAD_DIM": 128, "HAS_RING": True, "SPLIT_LEN": 1024},
+    "options": {"num_warps": 4},
+    "note": "ring",
+}
+SCORE = {
+    "kernel": "score_export.score_kernel",
+    "signature": {
         "exported": "*fp16",
         "exported_max": "*fp32",
+        "lse": "*fp32",
         "scores": "*fp32",
         "table": "*i32",
         "lens": "*i32",
@@ -90,22 +100,18 @@ COMBINE = {
         "table_stride": "i32:16",
         "window": "i32",
         "num_tiles": "i32",
-        "num_splits": "i32",
     },
     "constants": {
         "NUM_KV_HEADS": 8,
         "GROUP": 4,
         "LANES": 4,
-        "TILES": 1024 // CONFIGS["int4"].block,
-        "HEAD_DIM": 128,
+        "TILES": SCORE_SLOTS // CONFIGS["int4"].block,
         "IS_PAIRED": True,
         "HAS_RING": True,
-        "HAS_SCORES": True,
-        "SPLIT_LEN": 1024,
         "BLOCK": CONFIGS["int4"].block,
     },
-    "options": {"num_warps": 4},
-    "note": "ring, scores",
+    "options": {"num_warps": SCORE_WARPS},
+    "note": "int4, ring",
 }
 ROWS = [
     attend("full", (80, 90)),
@@ -115,4 +121,5 @@ ROWS = [
     attend("int4", (80, 90)),
     attend("int4", (90,), is_single=True, has_side=True),
     COMBINE,
+    SCORE,
 ]
