@@ -268,7 +268,7 @@ def certify(
         Path | None, typer.Option(metavar="PUBLIC.pem", help="Whose signature the certificate must bear.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of sampling.", show_default="the certificate's")] = None,
-    device: Device = "cpu",
+    device: Annotated[str | None, typer.Option(help="`cpu` or `cuda`.", show_default="the certificate's")] = None,
     processes: Processes = None,
     check: Annotated[bool, typer.Option("--check", help="Leave the certificate as it is.")] = False,
 ) -> None:

@@ -2,16 +2,18 @@
 
 from typing import Any
 
+from ..verify.verdict import Mode
+
 SATURATED = 0.95
 TOLERANCE = 0.02
-LEAST_DIVERSITY = 0.5
+LEAST_DIVERSITY = 0.1
 Scores = dict[str, dict[str, Any]]
 
 
-def alarms(splits: dict[str, Scores]) -> list[dict[str, Any]]:
+def alarms(splits: dict[str, Scores], mode: Mode) -> list[dict[str, Any]]:
     """Return all alarms, raised or not, on the scores before and after of each split (`eval.json`)."""
     return [
-        _alarm("reward-saturated", _saturated(splits)),
+        _alarm("reward-saturated", _saturated(splits, mode)),
         _alarm("always-stop-rising", _rising(splits, "always_stop", "always-stopping answers")),
         _alarm("diversity-collapsing", _collapsing(splits)),
         _alarm("parse-rate-falling", _rising(splits, "invalid", "answers that do not parse")),
@@ -23,13 +25,14 @@ def _alarm(name: str, signs: list[str]) -> dict[str, Any]:
     return {"name": name, "raised": bool(signs), "message": "; ".join(signs) or "no sign of it"}
 
 
-def _saturated(splits: dict[str, Scores]) -> list[str]:
+def _saturated(splits: dict[str, Scores], mode: Mode) -> list[str]:
     """A verifier that finds nothing wrong with an untrained model is probably broken."""
+    measure, name = ("raw_share", "raw share") if mode is Mode.PAPER else ("compliance", "compliance")
     return [
-        f"{split}: the base model's compliance is {scores['before']['compliance']['mean']:.1%} before training, which "
-        "leaves nothing to learn: is the verifier right?"
+        f"{split}: the base model's {name} is {scores['before'][measure]['mean']:.1%} before training, which leaves "
+        "nothing to learn: is the verifier right?"
         for split, scores in splits.items()
-        if scores["before"]["compliance"]["mean"] >= SATURATED
+        if scores["before"][measure]["mean"] >= SATURATED
     ]
 
 
@@ -44,11 +47,12 @@ def _rising(splits: dict[str, Scores], name: str, what: str) -> list[str]:
 
 
 def _collapsing(splits: dict[str, Scores]) -> list[str]:
+    """Fewer controllers are what training is for; hardly any are a model that gives one answer to everything."""
     found = []
     for split, scores in splits.items():
-        before, after = scores["before"]["distinct_machines"], scores["after"]["distinct_machines"]
+        before, after = (scores[when]["effective_machines"] for when in ("before", "after"))
         if after < LEAST_DIVERSITY * before:
-            found.append(f"{split}: distinct controllers fell from {before} to {after}")
+            found.append(f"{split}: the effective number of controllers a task fell from {before:.1f} to {after:.1f}")
     return found
 
 

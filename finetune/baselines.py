@@ -65,7 +65,7 @@ class Baselines:
 
         Each further try is told the last response and what it breaks; a response that keeps all is kept.
         """
-        best = {_prompt(response): response for response in first}
+        best = {response.prompt: response for response in first}
         last = dict(best)
         tokens = num_tokens(first)
         for number in range(2, num_tries + 1):
@@ -74,7 +74,7 @@ class Baselines:
                 break
             answers = self.responder.answer(self.run.evaluated(f"repair-{number}"), f"repair, try {number}", asks)
             for response in answers:
-                key = _prompt(response)
+                key = response.prompt
                 last[key] = response
                 best[key] = max(best[key], response, key=lambda known: known.judgement.rank)
             tokens += num_tokens(answers)
@@ -109,13 +109,14 @@ def best_of(tries: Sequence[Judged]) -> list[Judged]:
 def baseline_score(responses: Sequence[Judged], num_tries: int, num_tokens: int) -> dict[str, Any]:
     """Return what one way to answer reaches, and its price, as `eval.json` holds it."""
     judgements = [response.judgement for response in responses]
-    prompts = [_prompt(response) for response in responses]
+    prompts = [response.prompt for response in responses]
     return {
         "split": "validation",
         "n": num_tries,
         "num_responses": len(responses),
         "num_tokens": num_tokens,
         "compliance": mean_of([judgement.compliance for judgement in judgements], prompts),
+        "raw_share": mean_of([judgement.raw_share for judgement in judgements], prompts),
         "all_kept": Share(sum(judgement.all_kept for judgement in judgements), len(judgements)).to_json(),
         "gate_rate": Share(sum(judgement.gates_kept for judgement in judgements), len(judgements)).to_json(),
     }
@@ -134,9 +135,5 @@ def first_tries(tries: Sequence[Judged], num_tries: int) -> list[Judged]:
 def _by_prompt(tries: Sequence[Judged]) -> dict[tuple[str, str], list[Judged]]:
     by_prompt: dict[tuple[str, str], list[Judged]] = {}
     for response in tries:
-        by_prompt.setdefault(_prompt(response), []).append(response)
+        by_prompt.setdefault(response.prompt, []).append(response)
     return by_prompt
-
-
-def _prompt(response: Judged) -> tuple[str, str]:
-    return response.sample.task_id, response.sample.wording

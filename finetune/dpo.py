@@ -42,10 +42,11 @@ def train_dpo(
     pairs = [record for record in run.pairs.read() if record["round"] == number]
     generator = Generator(config.model, device=config.device)
     domain = load_domain(Path(config.specs), config.task)
+    rate = learning_rate(config, generator.model)
     model, peft_config = first_model(generator.model, run, config, number)
     trainer = _Trainer(
         model=model,
-        args=_arguments(config, run.round(number), learning_rate(config, generator.model)),
+        args=_arguments(config, run.round(number), rate),
         train_dataset=_dataset(pairs, Prompter(domain, generator.prompt_style, config.settings.reading)),
         processing_class=generator.tokenizer,
         peft_config=peft_config,

@@ -17,7 +17,6 @@ from trl.trainer.utils import RepeatSampler
 from ..specs.domain import Domain
 from ..synth.generator import Generator
 from ..synth.prompt import Prompter
-from ..verify.verdict import Mode
 from .checkpoints import CompleteCheckpoints
 from .config import TrainConfig
 from .judge import Judge
@@ -55,12 +54,13 @@ def train_grpo(run: RunFiles, config: TrainConfig, number: int, judge: Judge, pr
     disable_progress_bars()
     domain = judge.verifier.domain
     generator = Generator(config.model, device=config.device)
+    rate = learning_rate(config, generator.model)
     model, peft_config = first_model(generator.model, run, config, number)
     prompter = Prompter(domain, generator.prompt_style, config.settings.reading)
     trainer = _Trainer(
         model=model,
         reward_funcs=_reward(judge, domain, config),
-        args=_arguments(config, run.round(number), learning_rate(config, generator.model)),
+        args=_arguments(config, run.round(number), rate),
         train_dataset=_dataset(domain, prompter, config),
         processing_class=generator.tokenizer,
         peft_config=peft_config,
@@ -76,9 +76,7 @@ def _reward(judge: Judge, domain: Domain, config: TrainConfig) -> Callable[..., 
     def reward(completions: list[Any], task_id: list[str], **_: Any) -> list[float | None]:
         texts = [messages[0]["content"] for messages in completions]
         judgements = judge.judge([(text, domain.task(name)) for text, name in zip(texts, task_id, strict=True)])
-        if config.mode is Mode.PAPER:
-            return [judgement.raw_kept / len(judgement.rules) for judgement in judgements]
-        return [judgement.compliance for judgement in judgements]
+        return [judgement.quality(config.mode) for judgement in judgements]
 
     return reward
 

@@ -86,9 +86,8 @@ def _first_answers(before: Sequence[Judged], after: Sequence[Judged]) -> Iterato
     """Yield the first answers to each prompt."""
     seen = set()
     for first, second in zip(before, after, strict=True):
-        prompt = (first.sample.task_id, first.sample.wording)
-        if prompt not in seen:
-            seen.add(prompt)
+        if first.prompt not in seen:
+            seen.add(first.prompt)
             yield first, second
 
 

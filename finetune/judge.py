@@ -13,7 +13,7 @@ from ..specs.task import Task
 from ..synth.behaviour import behaviour_digest, never_moves
 from ..synth.steps import InvalidController
 from ..verify.batch import Response, verify_batch
-from ..verify.verdict import Status, Verdict
+from ..verify.verdict import Mode, Status, Verdict
 from ..verify.verifier import Verifier
 from ..verify.world import WorldKind
 from .record_file import Record, RecordFile
@@ -56,6 +56,15 @@ class Judgement:
             judged=tuple(rule.rule_id for rule in verdict.judged),
             vacuous=tuple(rule.rule_id for rule in verdict.judged if rule.vacuous and rule.status.is_kept),
         )
+
+    @property
+    def raw_share(self) -> float:
+        """The share of all rules that are kept, whether they apply or not."""
+        return self.raw_kept / len(self.rules)
+
+    def quality(self, mode: Mode) -> float:
+        """Return what answers are trained for: compliance, in paper mode the raw share."""
+        return self.raw_share if mode is Mode.PAPER else self.compliance
 
     @property
     def observed_only(self) -> bool:

@@ -130,9 +130,12 @@ def _tokens(
     generator: CorpusGenerator, tokenizer: PreTrainedTokenizerFast, domain: Domain, options: argparse.Namespace
 ) -> TokenCorpus:
     num_chunks = -(-options.draws // CHUNK)
+    rulebook = domain.rulebook(options.rulebook)
+    # Repair turns tell verdicts, which come from the learned worlds, and rules in English.
+    files = [*domain.folder.glob("*.yaml"), *domain.folder.glob("worlds/*.json")]
     origin = {
-        "domain": {path.name: _digest(path) for path in sorted(domain.folder.glob("*.yaml"))},
-        "rulebook": domain.rulebook(options.rulebook).digest,
+        "domain": {path.name: _digest(path) for path in sorted(files)},
+        "rulebook": [rulebook.digest, rulebook.sentences_digest],
         "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
         "seed": options.seed,
         "num_chunks": num_chunks,

@@ -18,6 +18,11 @@ class Judged:
     sample: Sample
     judgement: Judgement
 
+    @property
+    def prompt(self) -> tuple[str, str]:
+        """The task and the wording that were asked."""
+        return self.sample.task_id, self.sample.wording
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:

@@ -131,12 +131,12 @@ class Pipeline:
                 "drive": driven,
                 "violations": left,
                 "examples": examples(before["validation"], after["validation"], telling),
-                "alarms": alarms(splits),
+                "alarms": alarms(splits, self.config.mode),
                 "rounds": [
                     {
                         "round": entry.number,
                         "pairs": entry.num_pairs,
-                        "validation_compliance": entry.validation,
+                        "validation": entry.validation,
                         "kept": entry is chosen,
                     }
                     for entry in rounds
@@ -171,6 +171,7 @@ class Pipeline:
                 top_p=config.top_p,
                 max_new_tokens=config.max_new_tokens,
                 constrained=config.constrained,
+                device=config.device,
                 seed=derived_seed(config.seed, "held-out prompts"),
             ),
             verdicts=[

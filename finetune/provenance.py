@@ -16,7 +16,9 @@ from .models import Models
 
 PACKAGES = ("verilora", "torch", "transformers", "trl", "peft", "spottl", "highway-env")
 # What a resumed run must find as it was.
-DIGESTS = ("rulebook_digest", "tasks_digest", "worlds", "model_digest", "tokenizer_digest")
+DIGESTS = (
+    "rulebook_digest", "sentences_digest", "tasks_digest", "worlds", "model_digest", "tokenizer_digest",
+)  # fmt: skip
 
 
 def provenance(domain: Domain, rulebook: Rulebook, models: Models) -> dict[str, Any]:
@@ -25,6 +27,7 @@ def provenance(domain: Domain, rulebook: Rulebook, models: Models) -> dict[str, 
     generator = models.generator()
     return {
         "rulebook_digest": digests.rulebook,
+        "sentences_digest": rulebook.sentences_digest,
         "tasks_digest": digests.tasks,
         "worlds": digests.worlds,
         "model_digest": generator.digest,

@@ -16,23 +16,20 @@ from .pairs import Judged, make_pairs
 from .responder import Responder
 from .run_files import RunFiles
 from .sampling import asks_of
-from .score import mean_of
+from .score import mean_quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What a round made: its number (0: nothing was trained), how many pairs, the answers with its adapter."""
+    """What a round made: its number, how many pairs, the answers with its adapter.
+
+    `validation` is the mean quality of those to the validation split, which decides between rounds.
+    """
 
     number: int
     num_pairs: int
     responses: Responses
-
-    @property
-    def validation(self) -> dict[str, float]:
-        """Mean compliance on the validation split, which decides between rounds."""
-        answers = self.responses["validation"]
-        prompts = [(answer.sample.task_id, answer.sample.wording) for answer in answers]
-        return mean_of([answer.judgement.compliance for answer in answers], prompts)
+    validation: dict[str, float]
 
 
 class Rounds:
@@ -52,7 +49,8 @@ class Rounds:
                 break
             adapter = self.run.round_adapter(number)
             responses = evaluate(self.run, self.responder, f"after-{number}", adapter)
-            done.append(Round(number=number, num_pairs=num_pairs, responses=responses))
+            validation = mean_quality(responses["validation"], self.config.mode)
+            done.append(Round(number=number, num_pairs=num_pairs, responses=responses, validation=validation))
             if best(done) is not done[-1]:
                 break
         return done

@@ -40,8 +40,12 @@ class Rulebook:
     @property
     def digest(self) -> str:
         """SHA-256 over what decides verdicts: ids, formulas, presumed propositions and weights."""
-        rows = [[rule.id, rule.formula.text, sorted(rule.presumes), rule.weight] for rule in self.rules]
-        return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+        return _digest([[rule.id, rule.formula.text, sorted(rule.presumes), rule.weight] for rule in self.rules])
+
+    @property
+    def sentences_digest(self) -> str:
+        """SHA-256 over the rules in English, which a model is told when it is to repair an answer."""
+        return _digest([[rule.id, rule.english] for rule in self.rules])
 
 
 class _File(Row):
@@ -108,6 +112,10 @@ def _changed(rules: dict[str, Rule], book: _File, file: YamlFile) -> dict[str, R
         _known(rule_id, rules, file, "drop")
         del rules[rule_id]
     return rules
+
+
+def _digest(rows: list[list[object]]) -> str:
+    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
 
 def _known(rule_id: str, rules: Iterable[str], file: YamlFile, field: str) -> None:

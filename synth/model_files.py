@@ -13,6 +13,8 @@ from .base_model import EMBEDDED
 # Those that the serving engine runs too.
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 CONFIG, WEIGHTS = "config.json", "*.safetensors"
+# All that decides what a model answers: which file holds which weights, and where an answer ends, too.
+_MODEL = (CONFIG, WEIGHTS, "*.safetensors.index.json", "generation_config.json")
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _TOKENIZER = (
     "added_tokens.json", "chat_template*", "merges.txt", "special_tokens_map.json", "tokenizer*", "vocab.*",
@@ -43,8 +45,8 @@ def check_adapter(folder: Path) -> None:
 
 
 def model_digest(folder: Path) -> str:
-    """Return SHA-256 over a model's weights and configuration."""
-    return _digest(folder, (CONFIG, WEIGHTS))
+    """Return SHA-256 over a model's weights and its configuration, that of generation too."""
+    return _digest(folder, _MODEL)
 
 
 def tokenizer_digest(folder: Path) -> str:
@@ -86,7 +88,7 @@ def _download(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=[CONFIG, "generation_config.json", WEIGHTS, *_TOKENIZER]))
+        return Path(snapshot_download(hub_id, allow_patterns=[*_MODEL, *_TOKENIZER]))
     except Exception as error:
         # The hub's client fails in many ways: offline, unknown, not allowed.
         reason = str(error).strip().partition("\n")[0]

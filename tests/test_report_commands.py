@@ -42,6 +42,7 @@ SAMPLING = CertifiedSampling(
     top_p=1.0,
     max_new_tokens=80,
     constrained=False,
+    device="cpu",
     seed=11,
 )
 
@@ -183,9 +184,10 @@ class TestCertify:
         template.write_text(template.read_text() + " ")
         domain, certificate = load_domain(specs, "driving"), read_certificate(adapter)
         digests = domain_digests(domain, domain.rulebook())
-        assert changes(certificate, digests, base_of(certificate, None)) == []
-        found = changes(certificate, digests, base_of(certificate, str(other)))
-        assert found == ["the base model", "its tokenizer"]
+        assert changes(certificate, digests, base_of(certificate, None), certificate.sampling) == []
+        on_gpu = certificate.sampling.model_copy(update={"device": "cuda"})
+        found = changes(certificate, digests, base_of(certificate, str(other)), on_gpu)
+        assert found == ["the base model", "its tokenizer", "the device (was cpu, is cuda)"]
 
     def test_signatures(self, adapter: Path, specs: Path, tmp_path: Path, keys: tuple[Path, Path]) -> None:
         _, other = write_keys(tmp_path, "theirs")

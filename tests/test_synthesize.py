@@ -167,6 +167,7 @@ def test_an_adapter_that_is_not_the_certified_one_is_refused(synthesize: Run, ad
         top_p=1.0,
         max_new_tokens=160,
         constrained=False,
+        device="cpu",
         seed=0,
     )
     verdict = Verifier(driving, driving.rulebook()).verify_text("1. turn right\n2. stop", driving.task(TASK))

@@ -41,7 +41,7 @@ class CertifiedSettings(Row):
 class CertifiedSampling(Row):
     """How the answers were sampled: each wording of the splits, repeated, in batches.
 
-    Batch k, from 0 on, has the seed `seed + k`.
+    Batch k, from 0 on, has the seed `seed + k`. On a GPU (`cuda`) a model runs in bf16, on a CPU in fp32.
     """
 
     splits: tuple[Split, ...] = Field(min_length=1)
@@ -52,6 +52,7 @@ class CertifiedSampling(Row):
     top_p: float = Field(gt=0, le=1)
     max_new_tokens: int = Field(ge=1)
     constrained: bool
+    device: str
     seed: int
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .certificate import BaseDigests, Certificate, Count
+from .certificate import BaseDigests, Certificate, CertifiedSampling, Count
 from .digests import DomainDigests
 
 
@@ -15,11 +15,16 @@ class Fallen:
     now: Count
 
 
-def changes(certificate: Certificate, domain: DomainDigests, base: BaseDigests) -> list[str]:
+def changes(
+    certificate: Certificate, domain: DomainDigests, base: BaseDigests, sampling: CertifiedSampling
+) -> list[str]:
     """Return what a certificate depends on and is no longer what it was, a name each; the adapter aside."""
     found = {
         "the base model": certificate.base.digest != base.digest,
         "its tokenizer": certificate.base.tokenizer_digest != base.tokenizer_digest,
+        f"the device (was {certificate.sampling.device}, is {sampling.device})": (
+            certificate.sampling.device != sampling.device
+        ),
     }
     then = DomainDigests(
         rulebook=certificate.rulebook_digest, tasks=certificate.tasks_digest, worlds=certificate.worlds

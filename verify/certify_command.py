@@ -14,6 +14,7 @@ from ..synth.model_files import model_digest, model_folder, tokenizer_digest
 from .certificate import (
     BaseDigests,
     Certificate,
+    CertifiedSampling,
     Count,
     check_adapter,
     check_signer,
@@ -33,7 +34,7 @@ EMBEDDED = "embedded"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked of `certify`. `model` and `seed` are None for the certificate's own."""
+    """What is asked of `certify`. `model`, `seed` and `device` are None for the certificate's own."""
 
     folder: Path
     specs: Path
@@ -41,7 +42,7 @@ class Request:
     key: Path | None = None
     public: Path | None = None
     seed: int | None = None
-    device: str = "cpu"
+    device: str | None = None
     num_processes: int | None = None
     only_check: bool = False
 
@@ -64,9 +65,10 @@ def certify(request: Request) -> int:
     rulebook = domain.rulebook(then.rulebook)
     base, digests = base_of(then, request.model), domain_digests(domain, rulebook)
     out.print(f"{adapter}: the adapter is the one that was certified on {then.issued}; {_signer(then)}")
-    if changed := changes(then, digests, base):
+    sampling = _sampling(request, then.sampling)
+    if changed := changes(then, digests, base, sampling):
         out.print(f"changed since then: {', '.join(changed)}", style="yellow")
-    now = _measure(request, then, domain, rulebook, base, digests)
+    now = _measure(request, then, domain, rulebook, base, digests, sampling)
     out.print(_table(then, now))
     if not request.only_check:
         renewed = signed(now, read_private_key(request.key)) if request.key else now
@@ -100,6 +102,12 @@ def base_of(certificate: Certificate, model: str | None) -> BaseDigests:
     return BaseDigests(name=name, digest=model_digest(folder), tokenizer_digest=tokenizer_digest(folder))
 
 
+def _sampling(request: Request, then: CertifiedSampling) -> CertifiedSampling:
+    """Return how answers are sampled now: as they were, but for what is asked."""
+    asked = {"seed": request.seed, "device": request.device}
+    return then.model_copy(update={name: value for name, value in asked.items() if value is not None})
+
+
 def _measure(
     request: Request,
     then: Certificate,
@@ -107,6 +115,7 @@ def _measure(
     rulebook: Rulebook,
     base: BaseDigests,
     digests: DomainDigests,
+    sampling: CertifiedSampling,
 ) -> Certificate:
     """Return the certificate that holds now, unsigned."""
     # Only now, because these load torch.
@@ -114,12 +123,10 @@ def _measure(
     from .recertify import judge_again, settings_of
 
     settings = settings_of(then.settings)
-    seed = then.sampling.seed if request.seed is None else request.seed
-    sampling = then.sampling.model_copy(update={"seed": seed})
     generator = Generator(
         None if base.name == EMBEDDED else base.name,
         adapter=request.adapter,
-        device=request.device,
+        device=sampling.device,
         vocabulary=domain.vocabulary,
     )
     total = len(certified_prompts(domain, sampling.splits, sampling.samples_per_prompt))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..specs.rulebook import Rulebook
 from ..specs.task import Split
 from .evaluation import Baseline, BeforeAfter, Drives, Evaluation, Mean, Score, Share
-from .findings import SPLITS, Change, change, rule_change
+from .findings import SPLITS, Change, change, quality, quality_name, rule_change
 from .strip import strip
 
 
@@ -99,8 +99,8 @@ def undisturbed_rules(drives: Drives, rulebook: Rulebook) -> list[str]:
     return [name for name in driven if not any(rules[name].violated for rules in judged)]
 
 
-def baselines(found: dict[str, Baseline]) -> list[tuple[str, str, Baseline, str]]:
-    """Return the baselines with what they are called, and a strip of their compliance."""
+def baselines(found: dict[str, Baseline], mode: str) -> list[tuple[str, Baseline, Mean, str]]:
+    """Return the baselines: what they are called, their quality, and a strip of it."""
     names = {
         "base": "The base model, one answer",
         "best_of_n": "Best of n by the verifier, no training",
@@ -108,7 +108,12 @@ def baselines(found: dict[str, Baseline]) -> list[tuple[str, str, Baseline, str]
         "dpo": "The adapter, one answer",
     }
     return [
-        (key, names.get(key, key), baseline, strip(None, baseline.compliance, f"compliance of {key}"))
+        (
+            names.get(key, key),
+            baseline,
+            quality(baseline, mode),
+            strip(None, quality(baseline, mode), f"{quality_name(mode)} of {key}"),
+        )
         for key, baseline in found.items()
     ]
 

@@ -31,11 +31,15 @@ class Mean(Record):
 
 
 class RuleScore(Record):
-    """How many of the answers to which a rule applies keep it. `observed` of the kept ones do by observation only."""
+    """How many of the answers to which a rule applies keep it. `observed` of the kept ones do by observation only.
+
+    `violated` do not keep it, although they are controllers.
+    """
 
     applicable: int
     kept: int
     observed: int
+    violated: int
     share: Share
 
 
@@ -53,6 +57,7 @@ class Score(Record):
     vacuous: Share
     always_stop: Share
     distinct_machines: int
+    effective_machines: float
     mean_steps: float
     observed_only: Share
     rules: dict[str, RuleScore]
@@ -74,6 +79,7 @@ class Baseline(Record):
     num_responses: int
     num_tokens: int
     compliance: Mean
+    raw_share: Mean
     all_kept: Share
     gate_rate: Share
 
@@ -161,7 +167,7 @@ class Round(Record):
 
     round: int
     pairs: int
-    validation_compliance: Mean
+    validation: Mean
     kept: bool
 
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from ..specs.task import Split
-from .evaluation import BeforeAfter, Mean, RuleScore, Score, Share
+from .evaluation import Baseline, BeforeAfter, Mean, RuleScore, Score, Share
 from .run_directory import RunDirectory
 from .verdict import Mode
 
@@ -48,7 +48,7 @@ def rule_change(before: RuleScore, after: RuleScore) -> Change:
     return change(before.share, after.share)
 
 
-def quality(score: Score, mode: str) -> Mean:
+def quality(score: Score | Baseline, mode: str) -> Mean:
     """Return what answers are trained for: compliance, in paper mode the raw share of all rules."""
     return score.raw_share if mode == Mode.PAPER else score.compliance
 
@@ -64,10 +64,10 @@ def hardest_split(run: RunDirectory) -> Split:
 
 
 def broken_rules(scores: BeforeAfter) -> list[str]:
-    """Return the rules that some answer still breaks, most often broken first."""
+    """Return the rules that some controller still breaks, most often broken first."""
     rules = scores.after.rules
-    broken = [name for name, rule in rules.items() if rule.kept < rule.applicable]
-    return sorted(broken, key=lambda name: rules[name].kept / rules[name].applicable)
+    broken = [name for name, rule in rules.items() if rule.violated]
+    return sorted(broken, key=lambda name: rules[name].violated / rules[name].applicable, reverse=True)
 
 
 def worse_rules(run: RunDirectory) -> list[str]:
@@ -96,20 +96,17 @@ def sentence(run: RunDirectory) -> str:
     return (
         f"{moved} {MEANT[split]} from {before.mean:.0%} to {after.mean:.0%} "
         f"(95% interval {after.low:.0%} to {after.high:.0%}); {kept.count} of {kept.of} answers keep {whole}, "
-        f"and {_remaining(broken_rules(scores), worse_rules(run))}."
+        f"and {_remaining(broken_rules(scores), worse_rules(run), scores.after.invalid.count)}."
     )
 
 
 def caveats(run: RunDirectory) -> list[str]:
-    """Return what stands against the verdict: raised alarms, rules that got worse, what rests on observation only."""
+    """Return what stands against the verdict: raised alarms (a rule got worse, for one), what was only observed."""
     found = [f"Alarm {alarm.name}: {alarm.message}." for alarm in run.evaluation.alarms if alarm.raised]
     if run.settings.get("pairs", {}).get("shuffle"):
         found.append(
             "A control experiment: verdicts were shuffled among answers, so nothing could be learned from them."
         )
-    worse = worse_rules(run)
-    if worse:
-        found.append(f"Kept less often than before, by more than the intervals: {', '.join(worse)}.")
     observed = run.evaluation.splits[hardest_split(run)].after.observed_only
     if observed.count:
         rest = f"{observed.count} of {observed.of} answers pass only on what was observed of a world"
@@ -125,9 +122,9 @@ def percent(share: Share | Mean) -> str:
     return f"{value:.1%} ({share.low:.1%} to {share.high:.1%})"
 
 
-def _remaining(broken: list[str], worse: list[str]) -> str:
-    if not broken:
-        return "no sampled answer breaks a rule"
+def _remaining(broken: list[str], worse: list[str], num_invalid: int) -> str:
     count = "1 rule is" if len(broken) == 1 else f"{len(broken)} rules are"
+    still = f"{count} still broken by some" if broken else "no sampled controller breaks a rule"
     fell = f", {len(worse)} of the rules more often than before" if worse else ""
-    return f"{count} still broken by some{fell}"
+    unread = f"; {num_invalid} cannot be read as a controller" if num_invalid else ""
+    return f"{still}{fell}{unread}"

@@ -10,7 +10,10 @@ from .report import Report
 
 
 def junit(report: Report) -> str:
-    """Return the report as JUnit XML: a case fails if an answer breaks the rule, and is skipped where none applies."""
+    """Return the report as JUnit XML: a case fails if an answer does not keep the rule, and is skipped if none applies.
+
+    A failure's type is `violated`, or `invalid` if all such answers are no controllers.
+    """
     root = Element("testsuites", name=f"{report.run.config.task} under {report.rulebook.name}")
     for split, scores in comparison.measured(report.run.evaluation):
         suite = SubElement(root, "testsuite", name=split)
@@ -28,7 +31,8 @@ def _case(suite: Element, class_name: str, rule: Rule, scores: BeforeAfter) -> N
     if after is None or not after.applicable:
         SubElement(case, "skipped", message="the rule applies to no task of this split")
     elif after.kept < after.applicable:
-        failure = SubElement(case, "failure", type="violated", message=f"kept by {_counted(after)} answers")
+        kind = "violated" if after.violated else "invalid"
+        failure = SubElement(case, "failure", type=kind, message=f"kept by {_counted(after)} answers")
         failure.text = f"{rule.english} Before training: {_told(before)}. After: {_told(after)}."
 
 

@@ -62,10 +62,11 @@ def _broken(report: Report) -> Table | None:
 
 def _baselines(report: Report) -> Table:
     table = _table("way")
-    for column in ("compliance", "all kept", "tokens"):
+    mode = report.run.config.mode
+    for column in (findings.quality_name(mode), "all kept", "tokens"):
         table.add_column(column, justify="right")
-    for _, name, baseline, _ in comparison.baselines(report.run.evaluation.baselines):
-        table.add_row(name, _value(baseline.compliance), _value(baseline.all_kept), f"{baseline.num_tokens:,}")
+    for name, baseline, quality, _ in comparison.baselines(report.run.evaluation.baselines, mode):
+        table.add_row(name, _value(quality), _value(baseline.all_kept), f"{baseline.num_tokens:,}")
     return table
 
 

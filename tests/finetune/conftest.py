@@ -20,6 +20,8 @@ def judged() -> MakeJudged:
         text: str, kept: int = 2, task_id: str = "task", wording: str = "Do it", gates: bool = True, invalid: str = ""
     ) -> Judged:
         rules = {name: "satisfied" if place < kept else "violated" for place, name in enumerate(RULES)}
+        if invalid:
+            rules = dict.fromkeys(RULES, "invalid")
         compliance = kept / len(RULES) if gates and not invalid else 0.0
         judgement = Judgement(
             behaviour=f"invalid: {invalid}" if invalid else f"behaviour of {text}",

@@ -51,13 +51,13 @@ def configuration(model: Path, **changes: object) -> TrainConfig:
 def begin(path: Path, config: TrainConfig) -> RunFiles:
     run = RunFiles(path)
     run.write_config(config.to_json())
-    wording = "Water the plants in the glasshouse"
-    run.pairs.write([{"round": 1, "wording": wording, "chosen": GOOD, "rejected": BAD}] * 4)
+    pair = {"wording": "Water the plants in the glasshouse", "chosen": GOOD, "rejected": BAD}
+    run.pairs.write([{"round": number, **pair} for number in (1, 2) for _ in range(4)])
     return run
 
 
-def weights(run: RunFiles) -> dict[str, torch.Tensor]:
-    return load_file(run.round_adapter(1) / "adapter_model.safetensors")
+def weights(run: RunFiles, number: int = 1) -> dict[str, torch.Tensor]:
+    return load_file(run.round_adapter(number) / "adapter_model.safetensors")
 
 
 @pytest.mark.parametrize("chat", [True, False], ids=["chat template", "plain text"])
@@ -116,6 +116,35 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     assert [row["loss"] for row in shared.training.read()] == pytest.approx(expected, rel=0.01)
     assert expected[-1] < 0.9 * expected[0]
     assert weights(shared).keys() == weights(alone).keys()
+
+
+def test_a_second_round_goes_on_from_the_first_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same learning rate, although its model is the larger by the first round's adapter."""
+    base = DATA / "greenhouse-base"
+    monkeypatch.setattr("verilora.finetune.trainer.SMALL", Generator(base).model.num_parameters() + 1)
+    config = configuration(base)
+    config = replace(config, optimiser=replace(config.optimiser, learning_rate=None))
+    whole, stopped = begin(tmp_path / "whole", config), begin(tmp_path / "stopped", config)
+
+    def stop(step: int) -> None:
+        if step == 3:
+            raise Stopped
+
+    for run in (whole, stopped):
+        train_dpo(run, config, 1)
+    train_dpo(whole, config, 2)
+    with pytest.raises(Stopped):
+        train_dpo(stopped, config, 2, stop)
+    train_dpo(stopped, config, 2)
+    first, second, resumed = weights(whole), weights(whole, 2), weights(stopped, 2)
+    assert all(torch.equal(second[name], resumed[name]) for name in second)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+    rows = whole.training.read()
+    assert stopped.training.read() == rows
+    rates = [max(row["learning_rate"] for row in rows if row["round"] == number) for number in (1, 2)]
+    assert rates[0] == rates[1]
 
 
 def test_grpo_learns_from_the_verifiers_reward(tmp_path: Path, greenhouse: Domain) -> None:

@@ -1,9 +1,11 @@
+import random
 from collections.abc import Callable
 
 import pytest
 
 from verilora.finetune.pairs import Judged
-from verilora.finetune.score import Share, mean_of, rule_scores, score
+from verilora.finetune.score import Share, effective_machines, mean_of, mean_quality, rule_scores, score
+from verilora.verify.verdict import Mode
 
 MakeJudged = Callable[..., Judged]
 
@@ -41,6 +43,25 @@ def test_a_score_counts_what_it_is_given(judged: MakeJudged) -> None:
     assert (found["num_responses"], found["num_prompts"], found["num_tokens"]) == (5, 1, 100)
     assert found["distinct_machines"] == 3
     assert found["rules"]["two"]["share"]["count"] == 3
+    assert (found["rules"]["two"]["applicable"], found["rules"]["two"]["violated"]) == (5, 1)
+
+
+def test_the_effective_number_does_not_depend_on_how_many_were_sampled(judged: MakeJudged) -> None:
+    """Answers drawn alike from ten controllers a task, few or many, to one task or two."""
+    rng = random.Random(0)
+    for size, least, most in ((40, 7, 15), (400, 9, 11)):
+        drawn = [judged(f"answer {rng.randrange(10)}", task_id=f"task {number % 2}") for number in range(size)]
+        assert least < effective_machines(drawn) < most
+    unreadable = [judged("x", invalid="what?")] * 5
+    assert effective_machines([*drawn, *unreadable]) == effective_machines(drawn)
+    assert effective_machines([judged("a"), judged("b"), judged("c")]) == 3
+    assert effective_machines([judged("a")]) == 0
+
+
+def test_quality_is_what_the_mode_trains_for(judged: MakeJudged) -> None:
+    answers = [judged("still", gates=False), judged("half", kept=1)]
+    assert mean_quality(answers, Mode.GATED)["mean"] == 0.25
+    assert mean_quality(answers, Mode.PAPER)["mean"] == 0.75
 
 
 def test_rules_are_counted_where_they_decide(judged: MakeJudged) -> None:

@@ -36,7 +36,7 @@ VERILORA = (sys.executable, "-m", "verilora")
 def beginning(out: Path, *options: str, model: Path = BASE) -> list[str]:
     """Return the arguments that begin a run."""
     fixed = ["--task", "greenhouse", "--specs", str(DATA), "--model", str(model), "--world", "abstract"]
-    fixed += ["--samples", "32", "--rounds", "1", "--epochs", "6", "--learning-rate", "3e-3"]
+    fixed += ["--samples", "32", "--rounds", "2", "--epochs", "6", "--learning-rate", "3e-3"]
     return ["train", *fixed, "--out", str(out), *options]
 
 

@@ -176,6 +176,14 @@ def test_the_digest_changes_with_nothing_else(copy, old: str, new: str) -> None:
     assert digest(copy) == before
 
 
+def test_the_rules_in_english_have_a_digest_of_their_own(copy) -> None:
+    before = copy.load()[1].sentences_digest
+    copy.replace(FILE, "weight: 2", "weight: 3")
+    assert copy.load()[1].sentences_digest == before
+    copy.replace(FILE, "english: The heater never runs", "english: No heating")
+    assert copy.load()[1].sentences_digest != before
+
+
 def test_the_digest_does_not_depend_on_the_order_of_presumed_propositions(copy) -> None:
     copy.replace(FILE, "presumes: [tank_empty]", "presumes: [tank_empty, frost]")
     before = digest(copy)

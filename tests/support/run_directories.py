@@ -105,9 +105,7 @@ def write_run(
             {"name": "reward-saturated", "message": "no sign of it", "raised": False},
             {"name": "always-stop-rising", "message": "no sign of it", "raised": False},
         ],
-        "rounds": [
-            {"round": 1, "pairs": 1, "validation_compliance": splits[hardest]["after"]["compliance"], "kept": True}
-        ],
+        "rounds": [{"round": 1, "pairs": 1, "validation": splits[hardest]["after"]["compliance"], "kept": True}],
         "constrained": None,
     }
     rows, num_pairs = _train([found for answers in before.values() for found in answers])
@@ -153,6 +151,7 @@ def score(answers: Sequence[Sampled], verifier: Verifier) -> Json:
             "applicable": len(kept),
             "kept": sum(kept),
             "observed": statuses.count(Status.OBSERVED),
+            "violated": len(kept) - sum(kept) - statuses.count(Status.INVALID),
             "share": share(kept),
         }
     return {
@@ -168,6 +167,7 @@ def score(answers: Sequence[Sampled], verifier: Verifier) -> Json:
         "always_stop": share([found.kind == "idle" for found in answers]),
         "observed_only": share([verdict.all_kept and verdict.exit_code(strict=True) == 1 for verdict in verdicts]),
         "distinct_machines": len({(found.task.id, found.text) for found in answers if found.verdict.is_valid}),
+        "effective_machines": 3.5,
         "mean_steps": _average([verdict.num_steps for verdict in verdicts if verdict.is_valid]),
         "rules": rules,
         "tasks": {},
@@ -195,7 +195,12 @@ def _sample(
 def _baseline(split: Split, n: int, answers: Sequence[Sampled], spent: Sequence[Sampled], verifier: Verifier) -> Json:
     found = score(answers, verifier)
     cost = {"num_responses": len(spent), "num_tokens": sum(len(entry.text.split()) for entry in spent)}
-    return {"split": split, "n": n, **cost, **{name: found[name] for name in ("compliance", "all_kept", "gate_rate")}}
+    return {
+        "split": split,
+        "n": n,
+        **cost,
+        **{name: found[name] for name in ("compliance", "raw_share", "all_kept", "gate_rate")},
+    }
 
 
 def _examples(before: Sequence[Sampled], after: Sequence[Sampled]) -> list[Json]:

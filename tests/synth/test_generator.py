@@ -216,6 +216,12 @@ def test_digests_follow_the_files(tmp_path: Path, chat_model: Path) -> None:
     (copy / "chat_template.jinja").write_text("{{ messages }}")
     assert model_digest(copy) == generator.digest
     assert tokenizer_digest(copy) != generator.tokenizer_digest
+    generation = copy / "generation_config.json"
+    settings = json.loads(generation.read_text())
+    generation.write_text(json.dumps({**settings, "eos_token_id": [1, 2]}))
+    assert model_digest(copy) != generator.digest
+    generation.write_bytes((chat_model / "generation_config.json").read_bytes())
+    assert model_digest(copy) == generator.digest
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     assert model_digest(copy) != generator.digest

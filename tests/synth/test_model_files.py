@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from huggingface_hub.utils import filter_repo_objects
 
 from verilora.specs.errors import SpecError
 from verilora.synth.generator import Generator
@@ -107,6 +109,30 @@ def test_a_model_that_the_hub_cannot_give(monkeypatch: pytest.MonkeyPatch) -> No
     message = "^nobody/nothing: no such folder, and not to be had from the Hugging Face hub: ConnectionError: no route$"
     with pytest.raises(SpecError, match=message):
         Generator("nobody/nothing")
+
+
+def test_all_files_of_a_sharded_model_come_from_the_hub(
+    tmp_path: Path, chat_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, cache = tmp_path / "hub", tmp_path / "cache"
+    whole = Generator(chat_model)
+    whole.model.save_pretrained(hub, max_shard_size="20KB")
+    for path in chat_model.iterdir():
+        if not path.name.startswith("model"):
+            shutil.copy(path, hub / path.name)
+    (hub / "pytorch_model.bin").write_text("not wanted")
+
+    def snapshot_download(hub_id: str, allow_patterns: list[str]) -> str:
+        cache.mkdir()
+        for name in filter_repo_objects([path.name for path in hub.iterdir()], allow_patterns=allow_patterns):
+            shutil.copy(hub / name, cache / name)
+        return str(cache)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert len(list(hub.glob("*.safetensors"))) > 2
+    loaded = Generator("somebody/sharded").model.state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in whole.model.state_dict().items())
+    assert {path.name for path in hub.iterdir()} - {path.name for path in cache.iterdir()} == {"pytorch_model.bin"}
 
 
 def test_a_device_that_is_not_there(chat_model: Path) -> None:

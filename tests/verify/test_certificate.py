@@ -41,6 +41,7 @@ SAMPLING = CertifiedSampling(
     top_p=1.0,
     max_new_tokens=160,
     constrained=False,
+    device="cpu",
     seed=7,
 )
 BASE = BaseDigests(name="embedded", digest="a" * 64, tokenizer_digest="b" * 64)

@@ -23,16 +23,23 @@ def share(count: int, of: int) -> Share:
     return Share(count=count, of=of, share=count / of if of else None, low=low, high=high)
 
 
-def rule(kept: int, applicable: int, observed: int = 0) -> RuleScore:
-    return RuleScore(applicable=applicable, kept=kept, observed=observed, share=share(kept, applicable))
+def rule(kept: int, applicable: int, observed: int = 0, num_invalid: int = 0) -> RuleScore:
+    return RuleScore(
+        applicable=applicable,
+        kept=kept,
+        observed=observed,
+        violated=applicable - kept - num_invalid,
+        share=share(kept, applicable),
+    )
 
 
 def score(compliance: float, rules: dict[str, RuleScore], **fields: Any) -> Score:
     mean = Mean(mean=compliance, low=compliance - 0.02, high=compliance + 0.02, n=100)
-    shares = ("gate_rate", "all_kept", "invalid", "vacuous", "always_stop", "observed_only")
-    counted = {name: share(fields.pop(name, 50), 100) for name in shares}
-    numbers = {"num_responses": 100, "num_prompts": 20, "num_tokens": 4000, "distinct_machines": 30, "mean_steps": 3.0}
-    return Score(compliance=mean, raw_share=mean, rules=rules, **numbers, **counted)
+    shares = {"gate_rate": 50, "all_kept": 50, "invalid": 0, "vacuous": 50, "always_stop": 50, "observed_only": 50}
+    counted = {name: share(fields.pop(name, count), 100) for name, count in shares.items()}
+    numbers = {"num_responses": 100, "num_prompts": 20, "num_tokens": 4000, "distinct_machines": 30}
+    variety = {"effective_machines": 12.5, "mean_steps": 3.0}
+    return Score(compliance=mean, raw_share=mean, rules=rules, **numbers, **variety, **counted)
 
 
 def run_of(before: Score, after: Score, mode: str = "gated", alarms: tuple[Alarm, ...] = ()) -> RunDirectory:
@@ -83,11 +90,10 @@ class TestSentence:
         assert sentence(run).startswith("Training lowered compliance")
         assert sentence(run).endswith("2 rules are still broken by some, 2 of the rules more often than before.")
         assert worse_rules(run) == ["a", "b"]
-        assert "Kept less often than before, by more than the intervals: a, b." in caveats(run)
 
     def test_nothing_left_and_paper_mode(self) -> None:
         flawless = score(1.0, {"a": rule(100, 100)}, all_kept=100)
-        assert sentence(run_of(BEFORE, flawless)).endswith("and no sampled answer breaks a rule.")
+        assert sentence(run_of(BEFORE, flawless)).endswith("and no sampled controller breaks a rule.")
         paper = sentence(run_of(BEFORE, flawless, mode="paper"))
         assert paper.startswith("Training raised raw share of rules kept on combinations")
         assert "100 of 100 answers keep every rule," in paper
@@ -105,8 +111,15 @@ class TestSentence:
         assert caveats(run)[0].startswith("A control experiment: verdicts were shuffled")
 
     def test_rules_are_told_from_the_most_often_broken_one_on(self) -> None:
-        rules = {"a": rule(95, 100), "b": rule(1, 2), "c": rule(0, 0), "d": rule(3, 3)}
+        rules = {"a": rule(95, 100), "b": rule(1, 2), "c": rule(0, 0), "d": rule(3, 3), "e": rule(2, 3, num_invalid=1)}
         assert broken_rules(BeforeAfter(before=BEFORE, after=score(0.5, rules))) == ["b", "a"]
+
+    def test_an_answer_that_is_no_controller_breaks_no_rule(self) -> None:
+        rules = {"a": rule(98, 100, num_invalid=2)}
+        after = score(0.9, rules, invalid=2)
+        assert sentence(run_of(BEFORE, after)).endswith(
+            "and no sampled controller breaks a rule; 2 cannot be read as a controller."
+        )
 
     def test_shares_of_nothing(self) -> None:
         assert percent(share(0, 0)) == "nothing to count"

@@ -233,6 +233,7 @@ class TestCertificate:
             top_p=1.0,
             max_new_tokens=100,
             constrained=False,
+            device="cpu",
             seed=0,
         )
         certificate = issue_certificate(

@@ -1,0 +1,57 @@
+"""Whole runs of the ways to train that are not the default, small ones, in this process."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from verilora.finetune.config import Algorithm, Budget, EvaluationConfig, GrpoConfig, PairConfig, TrainConfig
+from verilora.finetune.pipeline import Pipeline
+from verilora.finetune.run_files import RunFiles
+from verilora.specs.domain import Domain
+from verilora.verify.verdict import Mode
+from verilora.verify.world import WorldKind
+
+DATA = Path(__file__).parents[1] / "data"
+SMALL = TrainConfig(
+    task="greenhouse",
+    specs=str(DATA),
+    rulebook="default",
+    model=str(DATA / "greenhouse-base"),
+    world=WorldKind.ABSTRACT,
+    samples=8,
+    evaluation=EvaluationConfig(train=1, held_out=2, num_tries=2, drive_seconds=0),
+)
+
+
+def execute(path: Path, domain: Domain, config: TrainConfig) -> tuple[RunFiles, dict[str, Any]]:
+    """Run a pipeline to its end and return its files and its evaluation."""
+    run = RunFiles(path)
+    Pipeline(domain, domain.rulebook(), config, run, Console(quiet=True)).execute()
+    return run, json.loads(run.evaluation.read_text())
+
+
+def test_grpo_with_baselines_at_equal_tokens(tmp_path: Path, greenhouse: Domain) -> None:
+    grpo = GrpoConfig(num_steps=2, group_size=4, batch_size=8)
+    config = replace(SMALL, algorithm=Algorithm.GRPO, grpo=grpo, baselines=Budget.FULL, max_new_tokens=60)
+    run, found = execute(tmp_path / "run", greenhouse, config)
+    assert not run.samples.exists()
+    assert not run.pairs.path.exists()
+    assert {row["step"] for row in run.training.read()} == {1, 2}
+    assert "2 steps of 8 answers a round for training" in run.path.joinpath("report.html").read_text()
+    sampled = sum(row["num_tokens"] for row in run.training.read())
+    assert found["training_tokens"] == sampled > 0
+    assert found["baselines"]["best_of_n"]["num_tokens"] == pytest.approx(sampled, rel=0.5)
+
+
+def test_paper_mode_chooses_and_compares_by_raw_counts(tmp_path: Path, greenhouse: Domain) -> None:
+    paper = replace(SMALL, mode=Mode.PAPER, world=WorldKind.UNIVERSAL, pairs=PairConfig(margin=1.0))
+    run, found = execute(tmp_path / "run", greenhouse, paper)
+    kept = next(entry for entry in found["rounds"] if entry["kept"])
+    validation = found["splits"]["validation"]["after"]
+    assert kept["validation"] == validation["raw_share"] != validation["compliance"]
+    page = run.path.joinpath("report.html").read_text()
+    assert "raw share of rules kept on validation" in page
