@@ -116,6 +116,7 @@ def rules(
 
 @app.command()
 def drive(
+    context: typer.Context,
     file: Annotated[
         str | None, typer.Argument(metavar="[FILE]", help="Numbered steps or HOA; `-` is standard input.")
     ] = None,
@@ -144,7 +145,9 @@ def drive(
             raise typer.BadParameter("--for, --replay and --rule go with a FILE, got --run")
         from .finetune.drive_command import audit_run
 
-        raise typer.Exit(audit_run(run, episodes, processes or os.cpu_count() or 1))
+        raise typer.Exit(
+            audit_run(run, specs if _was_named(context, "specs") else None, episodes, processes or os.cpu_count() or 1)
+        )
     assert file is not None
     from .verify.drive_command import drive_file
 
@@ -299,21 +302,23 @@ def train(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the run goes.", show_default="a new one under runs/")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="How many answers to each train prompt, a round.")] = 32,
+    samples: Annotated[int, typer.Option(min=1, help="How many answers to each train prompt, a round (DPO).")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="At most so many; the best by validation is kept.")] = 2,
     world: JudgedIn = None,
     mode: HowToJudge = Mode.GATED,
     algorithm: Annotated[
         Algorithm, typer.Option(help="On preference pairs, or on the verifier's reward.")
     ] = Algorithm.DPO,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     device: Annotated[str, typer.Option(help="`cpu` or `cuda`; with several GPUs all of them train (DPO).")] = "cpu",
     temperature: Annotated[float, typer.Option(help="Of sampling, everywhere.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens that hold this share.")] = 0.99,
     batch_size: Annotated[
         int, typer.Option(min=1, help="How many answers are sampled at once. GPUs do best with a thousand.")
     ] = 135,
-    constrained: Annotated[bool, typer.Option("--constrained", help="Sample under the grammar of steps.")] = False,
+    constrained: Annotated[
+        bool, typer.Option("--constrained", help="Sample under the grammar of steps (DPO).")
+    ] = False,
     learning_rate: Annotated[
         float | None, typer.Option(help="Of DPO or GRPO.", show_default="by the size of the model")
     ] = None,

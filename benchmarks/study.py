@@ -98,7 +98,7 @@ def _figures(run: Path) -> dict[str, Any] | None:
                     for name, figure in scores[when].items()
                     if isinstance(figure, dict) and ("mean" in figure or "share" in figure)
                 }
-                | {"distinct_machines": scores[when]["distinct_machines"]}
+                | {name: scores[when][name] for name in ("distinct_machines", "effective_machines")}
                 for when in ("before", "after")
             }
             for split, scores in evaluation["splits"].items()
@@ -107,8 +107,7 @@ def _figures(run: Path) -> dict[str, Any] | None:
             name: {
                 "n": baseline["n"],
                 "num_tokens": baseline["num_tokens"],
-                "compliance": baseline["compliance"],
-                "all_kept": baseline["all_kept"],
+                **{measure: baseline[measure] for measure in ("compliance", "raw_share", "all_kept")},
             }
             for name, baseline in evaluation["baselines"].items()
         },

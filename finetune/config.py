@@ -93,6 +93,8 @@ class OptimiserConfig:
         unknown = [name for name in self.loss_type if name not in LOSS_TYPES]
         if unknown:
             raise ValueError(f"loss_type: expected one of {', '.join(LOSS_TYPES)}, got {unknown[0]!r}")
+        for weight in self.loss_weights:
+            _positive(loss_weights=weight)
         if len(self.loss_type) != len(self.loss_weights):
             raise ValueError(
                 f"loss_weights: expected one for each of the losses {', '.join(self.loss_type)}, "

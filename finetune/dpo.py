@@ -1,12 +1,13 @@
 """Direct preference optimisation (Rafailov et al., NeurIPS 2023) of a LoRA adapter on a round's pairs, with TRL.
 
-Runs in the pipeline's process, or, on several GPUs, as `accelerate launch -m verilora.finetune.dpo RUN ROUND`.
+Runs in the pipeline's process, or, on several GPUs, as `accelerate launch -m verilora.finetune.dpo RUN ROUND SPECS`.
 """
 
 import math
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,8 @@ def _curve(number: int, row: dict[str, Any]) -> Record:
 
 def main() -> None:
     """Train one round of a run, as a process of its own."""
-    run = RunFiles(Path(sys.argv[1]))
-    train_dpo(run, run.read_settings(), int(sys.argv[2]))
+    run, number, specs = RunFiles(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
+    train_dpo(run, replace(run.read_settings(), specs=specs), number)
 
 
 if __name__ == "__main__":

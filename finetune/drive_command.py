@@ -14,7 +14,7 @@ from ..specs.errors import SpecError
 from ..verify.progress import progress
 from ..verify.render import console
 from ..verify.report import check_unchanged
-from ..verify.run_directory import EVALUATION, RunDirectory, read_run
+from ..verify.run_directory import EVALUATION, RunDirectory, read_run, specs_folder
 from ..verify.verifier import Verifier
 from .drive import drive, drive_score, drivers
 from .judge import Judge
@@ -26,7 +26,7 @@ from .sampling import read_samples
 INTERRUPTED = 130
 
 
-def audit_run(path: Path, num_episodes: int, num_processes: int) -> int:
+def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: int) -> int:
     """Drive a controller before and one after training for each task of a run, print and write how they fared.
 
     Return 0, 1 if a rule is violated more often after than before, beyond the intervals, or 130 if interrupted. Raises
@@ -34,7 +34,7 @@ def audit_run(path: Path, num_episodes: int, num_processes: int) -> int:
     """
     run = RunFiles(path)
     config = run.read_settings()
-    domain = load_domain(Path(config.specs), config.task)
+    domain = load_domain(specs_folder(run.config_path, config.specs, config.task, specs), config.task)
     rulebook = domain.rulebook(config.rulebook)
     directory = read_run(path)
     check_unchanged(directory, domain, rulebook)

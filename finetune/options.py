@@ -31,7 +31,7 @@ def resolve(options: Mapping[str, Any]) -> TrainConfig:
         optimiser = replace(optimiser, **_losses(options["loss_type"]))
     config = TrainConfig(
         task=options["task"],
-        specs=str(options["specs"]),
+        specs=_absolute(options["specs"]),
         world=options["world"] or (WorldKind.UNIVERSAL if mode is Mode.PAPER else WorldKind.SIMULATED),
         num_processes=options["processes"] or os.cpu_count() or 1,
         num_threads=options["threads"],
@@ -40,6 +40,8 @@ def resolve(options: Mapping[str, Any]) -> TrainConfig:
         evaluation=EvaluationConfig(drive_seconds=options["drive_seconds"]),
         **{name: options[name] for name in NAMED_ALIKE},
     )
+    if config.model and Path(config.model).is_dir():
+        config = replace(config, model=_absolute(config.model))
     config = TrainConfig.from_json(config.to_json())
     if config.algorithm is Algorithm.GRPO:
         _refuse_options_of_dpo(config)
@@ -51,13 +53,10 @@ def named(config: TrainConfig) -> dict[str, Any]:
     optimiser = config.optimiser
     return {
         **{name: getattr(config, name) for name in (*NAMED_ALIKE, "task", "world")},
-        "specs": Path(config.specs),
         "learning_rate": optimiser.learning_rate,
         "beta": optimiser.beta,
         "epochs": optimiser.epochs,
-        "loss_type": [
-            f"{name}:{weight:g}" for name, weight in zip(optimiser.loss_type, optimiser.loss_weights, strict=True)
-        ],
+        "loss_type": _weighted(optimiser.loss_type, optimiser.loss_weights),
         "shuffle_verdicts": config.pairs.shuffle,
         "drive_seconds": config.evaluation.drive_seconds,
         "threads": config.num_threads,
@@ -65,15 +64,24 @@ def named(config: TrainConfig) -> dict[str, Any]:
 
 
 def weighted(losses: Sequence[str]) -> list[str]:
-    """Return losses as `named` has them, of which each has a weight."""
-    return [loss if ":" in loss else f"{loss}:1" for loss in losses]
+    """Return losses as `named` has them, of which each has a weight; raises ValueError."""
+    return _weighted(*_losses(losses).values())
+
+
+def _absolute(folder: str | Path) -> str:
+    """Return a folder so that a run finds it from wherever it goes on."""
+    return str(Path(folder).absolute())
 
 
 def _refuse_options_of_dpo(config: TrainConfig) -> None:
     default = named(TrainConfig(task=config.task, specs=config.specs, rulebook=config.rulebook))
     changed = next((name for name in DPO_ONLY if named(config)[name] != default[name]), None)
     if changed:
-        raise ValueError(f"{changed}: expected dpo as the algorithm, which alone has it, got grpo")
+        raise ValueError(f"{changed}: expected dpo as the algorithm, got grpo, for which there is no such option")
+
+
+def _weighted(names: Sequence[str], weights: Sequence[float]) -> list[str]:
+    return [f"{name}:{weight:g}" for name, weight in zip(names, weights, strict=True)]
 
 
 def _losses(texts: Sequence[str]) -> dict[str, Any]:

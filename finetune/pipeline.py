@@ -65,6 +65,8 @@ class Pipeline:
     def execute(self) -> None:
         """Do what is not done yet; raises SpecError for what cannot be trained."""
         torch.set_num_threads(self.config.num_threads)
+        # Before anything is written: the model may not be there.
+        self.provenance = provenance(self.domain, self.rulebook, self.models)
         with self.times.stage("worlds"):
             check_tasks(self.domain, self.rulebook, self.out.print)
         self._begin()
@@ -88,7 +90,6 @@ class Pipeline:
 
     def _begin(self) -> None:
         """Write config.json, or check that what a run under way depends on is as it was."""
-        self.provenance = provenance(self.domain, self.rulebook, self.models)
         if self.run.config_path.exists():
             check_unchanged(self.run.config_path, self.run.read_config(), self.provenance, self.out.print)
         else:

@@ -10,6 +10,7 @@ from typing import Any
 from ..specs.domain import Domain, load_domain
 from ..specs.errors import SpecError
 from ..verify.render import console
+from ..verify.run_directory import specs_folder
 from ..verify.signature import read_private_key
 from .config import TrainConfig
 from .options import named, weighted
@@ -24,7 +25,9 @@ def train_new(domain: Domain, config: TrainConfig, path: Path | None, key: Path 
     """Train an adapter in a new directory; return 0, or 130 if it was stopped. Raises SpecError."""
     path = path or RUNS / f"{config.task}-{config.rulebook}-{datetime.now():%Y%m%d-%H%M%S}"
     run = RunFiles(path)
-    if path.exists() and not (path.is_dir() and run.is_unbegun):
+    if path.exists() and not path.is_dir():
+        raise SpecError(path, "is a file: expected a new directory")
+    if path.exists() and not run.is_unbegun:
         raise SpecError(path, f"is not empty: expected a new directory, or --resume {path} to go on with a run")
     return _train(domain, config, run, key)
 
@@ -32,8 +35,8 @@ def train_new(domain: Domain, config: TrainConfig, path: Path | None, key: Path 
 def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int:
     """Go on with the run in a directory, under its own settings; `asked` are the options that were named again.
 
-    Only the number of processes may differ, on which no result depends. Return 0, or 130 if it was stopped. Raises
-    SpecError.
+    Only the number of processes may differ, on which no result depends, and where the specs are, whose digests must be
+    the same. Return 0, or 130 if it was stopped. Raises SpecError.
     """
     run = RunFiles(path)
     config = run.read_settings()
@@ -43,8 +46,9 @@ def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int
         if name in asked and not _is_same(value, asked[name]):
             message = f"a run goes on with its own settings: {name} is {value!s}, got {asked[name]!s}"
             raise SpecError(run.config_path, message)
-    config = replace(config, num_processes=asked.get("processes", config.num_processes))
-    return _train(load_domain(Path(config.specs), config.task), config, run, key)
+    specs = specs_folder(run.config_path, config.specs, config.task, asked.get("specs"))
+    config = replace(config, num_processes=asked.get("processes", config.num_processes), specs=str(specs))
+    return _train(load_domain(specs, config.task), config, run, key)
 
 
 def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 
+from ..specs.errors import SpecError
 from .checkpoints import last_checkpoint, writing
 from .config import TrainConfig
 from .run_files import RunFiles
@@ -17,12 +18,19 @@ SMALL_LEARNING_RATE, LEARNING_RATE = 1e-3, 5e-5
 
 
 class StepReport(TrainerCallback):
-    """Tells after each step how many are done."""
+    """Tells after each step how many are done; raises SpecError as soon as an adapter's weights are not finite."""
 
     def __init__(self, progress: Callable[[int], None]) -> None:
         self._progress = progress
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        trained = (parameter for parameter in kwargs["model"].parameters() if parameter.requires_grad)
+        if not all(bool(parameter.isfinite().all()) for parameter in trained):
+            message = (
+                f"training diverged: at step {state.global_step} the adapter's weights are no longer finite; expected "
+                f"a lower --learning-rate than {args.learning_rate:g}"
+            )
+            raise SpecError(args.output_dir, message)
         self._progress(state.global_step)
 
 
@@ -88,4 +96,6 @@ def save_adapter(model: Any, folder: Path) -> None:
         config.target_modules = sorted(config.target_modules)
     with writing(unfinished):
         model.save_pretrained(str(unfinished), selected_adapters=["default"], save_embedding_layers=False)
+        # PEFT's model card is a form that nobody has filled in.
+        (unfinished / "README.md").unlink(missing_ok=True)
     unfinished.rename(folder)

@@ -111,6 +111,8 @@ def _choose(logits: Tensor, decoding: Decoding, noise: torch.Generator) -> Tenso
     if decoding.temperature == 0:
         return logits.argmax(1)
     probabilities = torch.softmax(logits / decoding.temperature, 1)
+    if not bool(probabilities.isfinite().all()):
+        raise FloatingPointError("logits, got some that are not finite, expected numbers to choose by")
     if decoding.top_p < 1:
         probabilities = _nucleus(probabilities, decoding.top_p)
     return torch.multinomial(probabilities, 1, generator=noise)[:, 0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from ..specs.errors import SpecError
 from ..specs.vocabulary import Vocabulary
 from .decoding import Constraint, Decoding, decode
 from .language_model import load_adapter, load_model, load_tokenizer
@@ -65,6 +66,7 @@ class Generator:
         self.model: nn.Module = load_model(self.folder, device, len(self.tokenizer))
         if adapter is not None:
             self.model = load_adapter(self.model, adapter)
+        self.adapter = adapter
         self.vocabulary = vocabulary
 
     @property
@@ -96,7 +98,11 @@ class Generator:
         rendered = [self.render(conversation) for conversation in conversations]
         prompts: list[list[int]] = self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
         constraint = self._constraint(len(prompts)) if sampling.constrained else None
-        produced = decode(self.model, prompts, self._decoding(sampling), seed, constraint)
+        try:
+            produced = decode(self.model, prompts, self._decoding(sampling), seed, constraint)
+        except FloatingPointError as error:
+            message = f"cannot be sampled from: {error}; has its training diverged?"
+            raise SpecError(self.adapter or self.folder, message) from None
         texts = self.tokenizer.batch_decode(produced, skip_special_tokens=True)
         return [
             Completion(text.strip(), len(prompt), len(tokens))

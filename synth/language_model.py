@@ -102,5 +102,6 @@ def _loaded(folder: Path, what: str, load: Any) -> Any:
         return load()
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
-        reason = f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+        # Torch tells in the second line what it is that does not fit.
+        reason = f"{type(error).__name__}: {' '.join(line.strip() for line in lines[:2]) or 'no reason given'}"
         raise SpecError(folder, f"its {what} cannot be loaded: {reason}") from None

@@ -74,6 +74,18 @@ class RunDirectory:
             raise SpecError(path, f"cannot be read: {error.strerror}") from None
 
 
+def specs_folder(config_path: Path, specs: str, task: str, asked: Path | None) -> Path:
+    """Return where a run finds its domain: the folder that is asked for, or the one of its configuration.
+
+    Raises SpecError if the domain is not there.
+    """
+    folder = asked or Path(specs)
+    if not (folder / task).is_dir():
+        message = f"names {folder / task}, which is not there: expected --specs with the folder of task domains"
+        raise SpecError(config_path, message, field="specs")
+    return folder
+
+
 def read_run(path: Path) -> RunDirectory:
     """Return the content of a run directory; raises SpecError that names the file and the field that it lacks."""
     if not path.is_dir():

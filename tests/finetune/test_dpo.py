@@ -19,6 +19,7 @@ from verilora.finetune.grpo import train_grpo
 from verilora.finetune.judge import Judge
 from verilora.finetune.run_files import RunFiles
 from verilora.specs.domain import Domain
+from verilora.specs.errors import SpecError
 from verilora.synth.generator import Generator
 from verilora.verify.verifier import Verifier
 from verilora.verify.world import WorldKind
@@ -110,12 +111,22 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     alone, shared = begin(tmp_path / "alone", config), begin(tmp_path / "shared", config)
     train_dpo(alone, config, 1)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "verilora.finetune.dpo", str(shared.path), "1"]
+    command += ["-m", "verilora.finetune.dpo", str(shared.path), "1", str(DATA)]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
     expected = [row["loss"] for row in alone.training.read()]
     assert [row["loss"] for row in shared.training.read()] == pytest.approx(expected, rel=0.01)
     assert expected[-1] < 0.9 * expected[0]
     assert weights(shared).keys() == weights(alone).keys()
+
+
+def test_training_that_diverges_stops_at_once(tmp_path: Path, greenhouse: Domain) -> None:
+    config = configuration(DATA / "greenhouse-base", grpo=GrpoConfig(num_steps=3, group_size=4, batch_size=8))
+    config = replace(config, optimiser=replace(config.optimiser, learning_rate=1e30))
+    message = r"round-1: training diverged: at step \d the adapter's weights are no longer finite; .*--learning-rate"
+    run = begin(tmp_path / "dpo", config)
+    with pytest.raises(SpecError, match=message):
+        train_dpo(run, config, 1)
+    assert not run.round_adapter(1).exists()
 
 
 def test_a_second_round_goes_on_from_the_first_to_the_same_bits(

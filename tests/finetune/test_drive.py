@@ -86,7 +86,7 @@ def audited(driving: Domain, tmp_path: Path) -> RunFiles:
 
 
 def test_an_audit_drives_the_answers_of_the_kept_round(audited: RunFiles, capsys: pytest.CaptureFixture[str]) -> None:
-    assert audit_run(audited.path, 2, 1) == 0
+    assert audit_run(audited.path, None, 2, 1) == 0
     scores = json.loads((audited.path / "drive.json").read_text())
     assert [scores[when]["num_episodes"] for when in ("before", "after")] == [2, 2]
     assert "violated, 95 % interval" in capsys.readouterr().out
@@ -96,15 +96,15 @@ def test_an_audit_needs_the_run_as_it_was(audited: RunFiles) -> None:
     config, evaluation = audited.read_config(), json.loads(audited.evaluation.read_text())
     audited.write_config({**config, "rulebook_digest": "0" * 64})
     with pytest.raises(SpecError, match=r"config\.json: changed since the run, in .*: the rulebook; expected"):
-        audit_run(audited.path, 2, 1)
+        audit_run(audited.path, None, 2, 1)
     audited.write_config({**config, "samples": "many"})
     with pytest.raises(SpecError, match=r"config\.json: not the configuration of a run: samples: "):
-        audit_run(audited.path, 2, 1)
+        audit_run(audited.path, None, 2, 1)
     audited.write_config(config)
     evaluation["rounds"][0]["kept"] = False
     audited.evaluation.write_text(json.dumps(evaluation))
     with pytest.raises(SpecError, match=r"eval\.json: rounds: expected a round that was kept, got none"):
-        audit_run(audited.path, 2, 1)
+        audit_run(audited.path, None, 2, 1)
     audited.evaluation.unlink()
     with pytest.raises(SpecError, match=r"eval\.json: no such file"):
-        audit_run(audited.path, 2, 1)
+        audit_run(audited.path, None, 2, 1)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from verilora.finetune.config import LOSS_TYPES, Algorithm, Budget, TrainConfig
-from verilora.finetune.options import named, resolve
+from verilora.finetune.options import named, resolve, weighted
 from verilora.verify.verdict import Mode
 from verilora.verify.world import WorldKind
 
@@ -31,6 +31,9 @@ def test_losses_go_to_trl_as_they_are() -> None:
         resolve({**DEFAULTS, "loss_type": ["sft:much"]})
     with pytest.raises(ValueError, match=r"loss_type: expected one of sigmoid, .*, got 'sigmoit'"):
         resolve({**DEFAULTS, "loss_type": ["sigmoit"]})
+    for weight in ("-3", "0", "nan", "inf"):
+        with pytest.raises(ValueError, match="loss_weights: expected more than 0 and finite, got"):
+            resolve({**DEFAULTS, "loss_type": [f"sft:{weight}"]})
 
 
 def test_losses_are_those_of_trl() -> None:
@@ -77,15 +80,24 @@ def test_options_that_exclude_each_other_are_refused_before_anything_is_sampled(
 )
 def test_options_that_grpo_does_not_have_are_refused(option: str, value: object) -> None:
     assert resolve({**DEFAULTS, option: value}).algorithm is Algorithm.DPO
-    with pytest.raises(ValueError, match=rf"^{option}: expected dpo as the algorithm, which alone has it, got grpo"):
+    with pytest.raises(ValueError, match=rf"^{option}: expected dpo as the algorithm, got grpo, for which"):
         resolve({**DEFAULTS, "algorithm": "grpo", option: value})
 
 
 def test_a_run_remembers_its_options() -> None:
     config = TrainConfig.from_json(resolve({**DEFAULTS, "seed": 5, "loss_type": ["ipo"]}).to_json())
     remembered = named(config)
-    assert (remembered["seed"], remembered["loss_type"], remembered["specs"]) == (5, ["ipo:1"], Path("specs"))
+    assert (remembered["seed"], remembered["loss_type"]) == (5, ["ipo:1"])
+    assert weighted(["ipo", "sft:64.0"]) == ["ipo:1", "sft:64"]
     assert {**DEFAULTS, **remembered}.keys() == DEFAULTS.keys()
+
+
+def test_folders_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
+    config = resolve({**DEFAULTS, "model": "base"})
+    assert (config.specs, config.model) == (str(tmp_path / "specs"), str(tmp_path / "base"))
+    assert resolve({**DEFAULTS, "model": "someone/somewhere"}).model == "someone/somewhere"
 
 
 def test_a_configuration_that_is_none_is_named() -> None:

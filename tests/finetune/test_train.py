@@ -151,12 +151,32 @@ def test_other_settings_are_refused_on_resuming(finished: Path) -> None:
     assert "loss_type is ['sigmoid:1', 'sft:64'], got ['sigmoid:1']" in err
 
 
-def test_what_failed_before_it_began_begins_again_in_the_same_place(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    code, _, err = run_main(*beginning(out, model=tmp_path / "nothing"))
+def test_a_run_finds_its_domain_in_another_place(finished: Path, tmp_path: Path) -> None:
+    out, moved = tmp_path / "run", tmp_path / "specs"
+    shutil.copytree(finished, out)
+    shutil.copytree(DATA / "greenhouse", moved / "greenhouse")
+    assert resume(out, "--specs", str(moved))[0] == 0
+    config = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps({**config, "specs": str(tmp_path / "gone")}))
+    for command in (("train", "--resume", out), ("drive", "--run", out), ("report", out)):
+        code, _, err = run_main(*command)
+        assert code == 2
+        assert "config.json: specs: names" in err
+        assert "gone/greenhouse, which is not there: expected --specs with the folder of task domains" in err
+    assert resume(out, "--specs", str(moved))[0] == 0
+
+
+def test_a_model_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:
+    code, _, err = run_main(*beginning(tmp_path / "run", model=tmp_path / "missing"))
     assert code == 2
-    assert "got nothing there, expected a model's or an adapter's folder" in err
-    assert [path.name for path in out.iterdir()] == ["stages.jsonl"]
+    assert "missing: got nothing there, expected a model's or an adapter's folder" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_was_killed_before_it_began_begins_again_in_the_same_place(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "stages.jsonl").write_text('{"stage": "worlds", "seconds": 1.0}\n')
     with subprocess.Popen(command(out), env=environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

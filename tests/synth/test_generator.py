@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from verilora.specs.errors import SpecError
 from verilora.synth.generator import Completion, Generator, Sampling
 from verilora.synth.language_model import load_adapter
 from verilora.synth.model_files import model_digest, tokenizer_digest
@@ -206,6 +207,14 @@ def test_on_a_gpu_in_bf16(tmp_path: Path, chat_model: Path) -> None:
     assert torch.equal(torch.cuda.get_rng_state(), state)
     assert generator.sample(QUESTIONS, SHORT, 3) == first
     assert generator.sample(QUESTIONS, SHORT, 4) != first
+
+
+def test_a_model_of_numbers_that_are_none(chat_model: Path) -> None:
+    generator = Generator(chat_model)
+    with torch.no_grad():
+        generator.model.get_output_embeddings().weight[0] = torch.nan
+    with pytest.raises(SpecError, match=r"cannot be sampled from: logits, got some that are not finite, .* diverged"):
+        generator.sample(QUESTIONS, SHORT, 0)
 
 
 def test_digests_follow_the_files(tmp_path: Path, chat_model: Path) -> None:

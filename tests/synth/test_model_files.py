@@ -147,7 +147,7 @@ def test_adapters_that_do_not_fit(tmp_path: Path, chat_model: Path, texts: list[
     adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model)
     with pytest.raises(SpecError, match=r"adapter: is an adapter for another model: 'base_model.model.model.layers.1"):
         Generator(shallow, adapter=adapter)
-    with pytest.raises(SpecError, match="adapter: its adapter cannot be loaded: RuntimeError: "):
+    with pytest.raises(SpecError, match=r"adapter: its adapter cannot be loaded: RuntimeError: .* size mismatch for "):
         Generator(wider, adapter=adapter)
     (adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(SpecError, match=r"adapter: expected adapter_model.safetensors in this folder, got "):

@@ -93,7 +93,7 @@ class TestSentence:
 
     def test_nothing_left_and_paper_mode(self) -> None:
         flawless = score(1.0, {"a": rule(100, 100)}, all_kept=100)
-        assert sentence(run_of(BEFORE, flawless)).endswith("and no sampled controller breaks a rule.")
+        assert sentence(run_of(BEFORE, flawless)).endswith("and none of them breaks a rule.")
         paper = sentence(run_of(BEFORE, flawless, mode="paper"))
         assert paper.startswith("Training raised raw share of rules kept on combinations")
         assert "100 of 100 answers keep every rule," in paper
@@ -118,7 +118,7 @@ class TestSentence:
         rules = {"a": rule(98, 100, num_invalid=2)}
         after = score(0.9, rules, invalid=2)
         assert sentence(run_of(BEFORE, after)).endswith(
-            "and no sampled controller breaks a rule; 2 cannot be read as a controller."
+            "and none of them breaks a rule; 2 cannot be read as a controller."
         )
 
     def test_shares_of_nothing(self) -> None:
