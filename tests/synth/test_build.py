@@ -1,7 +1,6 @@
-"""Machines of steps. `behave` interprets steps letter by letter, without states, guards or decision diagrams."""
+"""Machines of steps, some in a table, all against an interpreter of steps."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import event, given, settings
@@ -10,18 +9,18 @@ from hypothesis import strategies as st
 from verilora.specs.logic import buddy
 from verilora.synth.alignment import Alignment
 from verilora.synth.build import build_controller, parse_controller
-from verilora.synth.condition import Atom, Condition, guard_text
+from verilora.synth.condition import guard_text
 from verilora.synth.controller import Controller, Ending, Otherwise, Reading
-from verilora.synth.steps import Act, GoTo, If, InvalidController, Observe, Program, Stay, WaitUntil
+from verilora.synth.steps import InvalidController, Program
 
 from controllers import guard_of
-from oracle import Letter, all_letters
+from oracle import Letter
+from step_interpreter import behave, is_timeless, without_first_jumps
 from strategies import KETTLE, letters, programs, readings
 
 ALIGNMENT = Alignment(KETTLE)
 READINGS = [Reading(ending=ending, otherwise=otherwise) for ending in Ending for otherwise in Otherwise]
 PATROL, ONE_SHOT = Reading(), Reading(ending=Ending.ONE_SHOT)
-LETTERS = all_letters(KETTLE.proposition_ids)
 HOT, LID, NOTHING = frozenset({"hot"}), frozenset({"lid"}), frozenset[str]()
 
 # guard, action, target, steps gone through
@@ -344,73 +343,6 @@ def test_text_that_is_no_steps_is_invalid() -> None:
         parse("1. heat\n2. dance")
     with pytest.raises(InvalidController, match=r"^got 3 lines, expected 2 to 2 numbered steps"):
         parse_controller("1. heat\n2. pour\n3. heat", ALIGNMENT, max_steps=2)
-
-
-class TimelessError(Exception):
-    """A position was reached twice in one instant."""
-
-
-@dataclass(frozen=True)
-class Instant:
-    """What one instant did: the action, where the next one begins (None: parked), and the positions gone through."""
-
-    action: str
-    following: int | None
-    path: tuple[int, ...]
-
-
-def holds(condition: Condition, letter: Letter) -> bool:
-    if isinstance(condition, Atom):
-        value = condition.proposition in letter
-    else:
-        values = [holds(operand, letter) for operand in condition.operands]
-        value = all(values) if condition.connective == "and" else any(values)
-    return value is not condition.negated
-
-
-def behave(program: Program, reading: Reading, position: int | None, letter: Letter) -> Instant:
-    """Return what steps do in an instant that begins at a position, which may lie behind the last step."""
-    if position == len(program) + 1:
-        position = 1 if reading.ending == Ending.PATROL else None
-    if position is None:
-        return Instant("rest", None, ())
-    path: list[int] = []
-    while True:
-        if position in path:
-            raise TimelessError
-        path.append(position)
-        match program[position - 1]:
-            case Observe():
-                doing: Act | GoTo | Stay = Act("rest")
-            case WaitUntil(condition, action):
-                doing = Act(action or "rest") if holds(condition, letter) else Stay()
-            case If(condition, then, otherwise):
-                omitted = Stay() if reading.otherwise == Otherwise.STAY else Act("rest")
-                doing = then if holds(condition, letter) else omitted if otherwise is None else otherwise
-            case step:
-                doing = step
-        if isinstance(doing, Act):
-            return Instant(doing.action, position + 1, tuple(path))
-        if isinstance(doing, Stay):
-            return Instant("rest", position, tuple(path))
-        position = doing.step
-
-
-def is_timeless(program: Program, reading: Reading) -> bool:
-    for position in range(1, len(program) + 1):
-        for letter in LETTERS:
-            try:
-                behave(program, reading, position, letter)
-            except TimelessError:
-                return True
-    return False
-
-
-def without_first_jumps(program: Program, path: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a path from where a controller's state is: it has followed plain jumps before the instant began."""
-    while path and isinstance(program[path[0] - 1], GoTo):
-        path = path[1:]
-    return path
 
 
 @settings(deadline=None, max_examples=400)
