@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .finetune.config import Algorithm, Budget
+from .finetune.options import weighted
 from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.errors import SpecError
 from .synth.controller import Ending, Otherwise, Reading
@@ -40,6 +41,13 @@ app.add_typer(world_app, name="world")
 def _time_limit(seconds: float) -> float:
     try:
         return check_time_limit(seconds)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _losses(losses: list[str] | None) -> list[str] | None:
+    try:
+        return weighted(losses) if losses else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -325,7 +333,9 @@ def train(
     beta: Annotated[float, typer.Option(help="Of DPO.")] = 0.4,
     loss_type: Annotated[
         list[str] | None,
-        typer.Option(metavar="LOSS[:WEIGHT]", help="TRL's DPO losses.", show_default="sigmoid:1 sft:64"),
+        typer.Option(
+            metavar="LOSS[:WEIGHT]", callback=_losses, help="TRL's DPO losses.", show_default="sigmoid:1 sft:64"
+        ),
     ] = None,
     epochs: Annotated[float, typer.Option(help="Of DPO.")] = 2.0,
     baselines: Annotated[Budget, typer.Option(help="A few tries, or the tokens that training sampled.")] = Budget.SHORT,

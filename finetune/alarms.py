@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..verify.findings import quality_name
 from ..verify.verdict import Mode
 
 SATURATED = 0.95
@@ -27,10 +28,10 @@ def _alarm(name: str, signs: list[str]) -> dict[str, Any]:
 
 def _saturated(splits: dict[str, Scores], mode: Mode) -> list[str]:
     """A verifier that finds nothing wrong with an untrained model is probably broken."""
-    measure, name = ("raw_share", "raw share") if mode is Mode.PAPER else ("compliance", "compliance")
+    measure = "raw_share" if mode is Mode.PAPER else "compliance"
     return [
-        f"{split}: the base model's {name} is {scores['before'][measure]['mean']:.1%} before training, which leaves "
-        "nothing to learn: is the verifier right?"
+        f"{split}: the base model's {quality_name(mode)} is {scores['before'][measure]['mean']:.1%} before training, "
+        "which leaves nothing to learn: is the verifier right?"
         for split, scores in splits.items()
         if scores["before"][measure]["mean"] >= SATURATED
     ]

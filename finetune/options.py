@@ -28,7 +28,8 @@ def resolve(options: Mapping[str, Any]) -> TrainConfig:
         pairs = replace(pairs, margin=1.0)
     optimiser = OptimiserConfig(learning_rate=options["learning_rate"], beta=options["beta"], epochs=options["epochs"])
     if options["loss_type"]:
-        optimiser = replace(optimiser, **_losses(options["loss_type"]))
+        names, weights = _losses(options["loss_type"])
+        optimiser = replace(optimiser, loss_type=names, loss_weights=weights)
     config = TrainConfig(
         task=options["task"],
         specs=_absolute(options["specs"]),
@@ -65,7 +66,7 @@ def named(config: TrainConfig) -> dict[str, Any]:
 
 def weighted(losses: Sequence[str]) -> list[str]:
     """Return losses as `named` has them, of which each has a weight; raises ValueError."""
-    return _weighted(*_losses(losses).values())
+    return _weighted(*_losses(losses))
 
 
 def _absolute(folder: str | Path) -> str:
@@ -74,8 +75,9 @@ def _absolute(folder: str | Path) -> str:
 
 
 def _refuse_options_of_dpo(config: TrainConfig) -> None:
+    asked = named(config)
     default = named(TrainConfig(task=config.task, specs=config.specs, rulebook=config.rulebook))
-    changed = next((name for name in DPO_ONLY if named(config)[name] != default[name]), None)
+    changed = next((name for name in DPO_ONLY if asked[name] != default[name]), None)
     if changed:
         raise ValueError(f"{changed}: expected dpo as the algorithm, got grpo, for which there is no such option")
 
@@ -84,8 +86,8 @@ def _weighted(names: Sequence[str], weights: Sequence[float]) -> list[str]:
     return [f"{name}:{weight:g}" for name, weight in zip(names, weights, strict=True)]
 
 
-def _losses(texts: Sequence[str]) -> dict[str, Any]:
-    """Return TRL's loss types and weights from LOSS or LOSS:WEIGHT."""
+def _losses(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return TRL's loss types and weights from LOSS or LOSS:WEIGHT; raises ValueError."""
     names, weights = [], []
     for text in texts:
         name, _, weight = text.partition(":")
@@ -94,4 +96,4 @@ def _losses(texts: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             raise ValueError(f"loss_type: expected LOSS or LOSS:WEIGHT with a number, got {text!r}") from None
         names.append(name)
-    return {"loss_type": tuple(names), "loss_weights": tuple(weights)}
+    return tuple(names), tuple(weights)

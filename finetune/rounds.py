@@ -104,15 +104,8 @@ class Rounds:
     def _launch(self, number: int, num_devices: int) -> None:
         """Train on several GPUs, one process each."""
         command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(num_devices)]
-        command += [
-            "--mixed_precision",
-            "bf16",
-            "-m",
-            "verilora.finetune.dpo",
-            str(self.run.path),
-            str(number),
-            self.config.specs,
-        ]
+        command += ["--mixed_precision", "bf16", "-m", "verilora.finetune.dpo"]
+        command += [str(self.run.path), str(number), self.config.specs]
         done = subprocess.run(command, check=False)  # noqa: S603
         if done.returncode:
             raise RuntimeError(f"training on {num_devices} GPUs ended with exit code {done.returncode}")

@@ -13,7 +13,7 @@ from ..verify.render import console
 from ..verify.run_directory import specs_folder
 from ..verify.signature import read_private_key
 from .config import TrainConfig
-from .options import named, weighted
+from .options import named
 from .pipeline import Pipeline
 from .run_files import RunFiles
 
@@ -40,8 +40,6 @@ def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int
     """
     run = RunFiles(path)
     config = run.read_settings()
-    if asked.get("loss_type"):
-        asked = {**asked, "loss_type": weighted(asked["loss_type"])}
     for name, value in {**named(config), "out": path}.items():
         if name in asked and not _is_same(value, asked[name]):
             message = f"a run goes on with its own settings: {name} is {value!s}, got {asked[name]!s}"

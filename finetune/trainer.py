@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 
@@ -24,8 +25,9 @@ class StepReport(TrainerCallback):
         self._progress = progress
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        trained = (parameter for parameter in kwargs["model"].parameters() if parameter.requires_grad)
-        if not all(bool(parameter.isfinite().all()) for parameter in trained):
+        trained = [parameter for parameter in kwargs["model"].parameters() if parameter.requires_grad]
+        # Asked at once: a GPU would be waited for at each of them.
+        if not torch.stack([parameter.isfinite().all() for parameter in trained]).all():
             message = (
                 f"training diverged: at step {state.global_step} the adapter's weights are no longer finite; expected "
                 f"a lower --learning-rate than {args.learning_rate:g}"

@@ -37,7 +37,7 @@ def decode(
     """Return the tokens that continue each prompt, the one that ends it included.
 
     Rows that have ended leave the batch at once. The model's context bounds prompt and continuation together: raises
-    ValueError for a prompt that fills it.
+    ValueError for a prompt that fills it, and FloatingPointError for logits that are not finite.
     """
     state = _Batch(model, prompts, decoding.max_new_tokens)
     noise = torch.Generator(state.device).manual_seed(seed)

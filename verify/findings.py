@@ -124,7 +124,7 @@ def percent(share: Share | Mean) -> str:
 
 def _remaining(broken: list[str], worse: list[str], num_invalid: int) -> str:
     count = "1 rule is" if len(broken) == 1 else f"{len(broken)} rules are"
-    still = f"{count} still broken by some" if broken else "none of them breaks a rule"
     fell = f", {len(worse)} of the rules more often than before" if worse else ""
+    still = f"{count} still broken by some{fell}" if broken else "none of them breaks a rule"
     unread = f"; {num_invalid} cannot be read as a controller" if num_invalid else ""
-    return f"{still}{fell}{unread}"
+    return f"{still}{unread}"

@@ -146,6 +146,10 @@ def test_other_settings_are_refused_on_resuming(finished: Path) -> None:
     another_way = os.path.relpath(BASE)
     assert resume(finished, "--model", another_way, "--specs", os.path.relpath(DATA))[0] == 0
     assert resume(finished, "--loss-type", "sigmoid", "--loss-type", "sft:64")[0] == 0
+    assert resume(finished, "--loss-type", "sigmoid:1.0", "--loss-type", "sft:64.0")[0] == 0
+    code, _, err = resume(finished, "--loss-type", "sft:much")
+    assert code == 2
+    assert "expected LOSS or LOSS:WEIGHT with a number, got 'sft:much'" in err
     code, _, err = resume(finished, "--loss-type", "sigmoid")
     assert code == 2
     assert "loss_type is ['sigmoid:1', 'sft:64'], got ['sigmoid:1']" in err

@@ -91,6 +91,14 @@ class TestSentence:
         assert sentence(run).endswith("2 rules are still broken by some, 2 of the rules more often than before.")
         assert worse_rules(run) == ["a", "b"]
 
+    def test_what_got_worse_on_another_split_is_no_part_of_a_split_without_fault(self) -> None:
+        run = run_of(BEFORE, score(0.9, {"a": rule(100, 100), "b": rule(100, 100)}))
+        worse = score(0.6, {"a": rule(1, 100), "b": rule(90, 100)})
+        splits = {**run.evaluation.splits, "train": BeforeAfter(before=BEFORE, after=worse)}
+        run = replace(run, evaluation=run.evaluation.model_copy(update={"splits": splits}))
+        assert worse_rules(run) == ["a"]
+        assert sentence(run).endswith("and none of them breaks a rule.")
+
     def test_nothing_left_and_paper_mode(self) -> None:
         flawless = score(1.0, {"a": rule(100, 100)}, all_kept=100)
         assert sentence(run_of(BEFORE, flawless)).endswith("and none of them breaks a rule.")
