@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from datasets import Dataset, disable_progress_bars
+from torch import distributed
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
@@ -118,9 +118,9 @@ def main() -> None:
     run, number, specs = RunFiles(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
     train_dpo(run, replace(run.read_settings(), specs=specs), number)
     # Together, when the adapter is written: one that leaves early can abort, and its end is that of the others.
-    processes = PartialState()
-    processes.wait_for_everyone()
-    processes.destroy_process_group()
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
