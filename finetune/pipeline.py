@@ -14,11 +14,11 @@ from rich.console import Console
 from ..specs.domain import Domain
 from ..specs.errors import SpecError
 from ..specs.rulebook import Rulebook
+from ..verify.build import build_report
 from ..verify.certificate import BaseDigests, CertifiedSampling, check_adapter, read_certificate
 from ..verify.digests import CERTIFICATE, DomainDigests, adapter_digests
 from ..verify.issue import issue_certificate
 from ..verify.replay_search import ReplaySearch
-from ..verify.report import build_report
 from ..verify.report_summary import render_summary
 from ..verify.verifier import Verifier
 from .alarms import alarms

@@ -1,8 +1,6 @@
 """Reports: what a run found, made from the files of its directory alone."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..specs.domain import Domain
 from ..specs.errors import SpecError
@@ -11,7 +9,7 @@ from .ceiling import Ceiling, find_ceiling
 from .certificate import Certificate, read_certificate
 from .coverage import Coverage, coverages
 from .digests import CERTIFICATE, DomainDigests, domain_digests
-from .run_directory import CONFIG, RunDirectory, read_run
+from .run_directory import CONFIG, RunDirectory
 from .verdict import Mode
 
 HTML, JSON, JUNIT = "report.html", "report.json", "junit.xml"
@@ -28,24 +26,6 @@ class Report:
     coverage: tuple[Coverage, ...]
     certificate: Certificate | None
     ceiling: Ceiling | None
-
-
-def build_report(run_dir: Path, domain: Domain, rulebook: Rulebook) -> Report:
-    """Write report.html, report.json and junit.xml into a run directory; raises SpecError if it cannot be used."""
-    # Here, because the templates take a while to load and few callers need them.
-    from .junit import junit
-    from .report_json import report_json
-    from .report_page import render_page
-
-    report = make_report(read_run(run_dir), domain, rulebook)
-    contents = {
-        JSON: json.dumps(report_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        JUNIT: junit(report),
-        HTML: render_page(report),
-    }
-    for name, content in contents.items():
-        _write(run_dir / name, content)
-    return report
 
 
 def make_report(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> Report:
@@ -70,13 +50,3 @@ def check_unchanged(run: RunDirectory, domain: Domain, rulebook: Rulebook, hint:
         names = f"{', '.join(changed[:MAX_NAMED])}{more}"
         where = f"in {domain.folder}: {names}; expected what the run was made with{hint}"
         raise SpecError(run.path / CONFIG, f"changed since the run, {where}")
-
-
-def _write(path: Path, content: str) -> None:
-    """Write a file; it is complete or does not appear."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise SpecError(path, f"cannot be written: {error.strerror}") from None

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ..specs.domain import load_domain
+from .build import build_report
 from .render import console
-from .report import build_report
 from .report_summary import render_summary
 from .run_directory import CONFIG, read_run, specs_folder
 
