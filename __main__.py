@@ -12,10 +12,10 @@ import typer
 from .finetune.config import Algorithm, Budget
 from .finetune.options import weighted
 from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
-from .specs.errors import SpecError
+from .specs.files.errors import SpecError
+from .specs.processes.forked import check_time_limit
 from .synth.controller import Ending, Otherwise, Reading
 from .verify.check import Paths
-from .verify.forked import check_time_limit
 from .verify.verdict import Mode
 from .verify.world import WorldError, WorldKind
 

@@ -23,10 +23,10 @@ from train import stage_seconds
 
 from verilora.finetune.judge import Judge
 from verilora.finetune.pairs import Judged
-from verilora.finetune.record_file import write_json
 from verilora.finetune.sampling import read_samples
 from verilora.finetune.score import Share
 from verilora.specs.domain import SHIPPED, load_domain
+from verilora.specs.files.record_file import write_json
 from verilora.verify.findings import SPLITS
 from verilora.verify.verifier import Verifier
 

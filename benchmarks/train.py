@@ -25,7 +25,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from verilora.finetune.record_file import RecordFile, write_json
+from verilora.specs.files.record_file import RecordFile, write_json
 from verilora.synth.generator import Generator
 
 

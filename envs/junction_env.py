@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from highway_env.envs.common.abstract import AbstractEnv
 
-from ..specs.errors import expected_one_of
+from ..specs.files.errors import expected_one_of
 from .driving import driving
 from .ego_car import EgoCar
 from .junction_road import JunctionRoad

@@ -16,7 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
+from ..specs.processes.workers import in_order
 from ..specs.vocabulary import Vocabulary
 from ..synth.alignment import Alignment
 from ..synth.build import parse_controller
@@ -24,7 +25,6 @@ from .constants import constants
 from .episode import Episode, run_episode
 from .policy import ControllerPolicy, Policy, explorers
 from .scenario import SCENARIOS, make_env
-from .workers import in_order
 
 FORMAT = 1
 CONTROLLER = "controller"

@@ -7,7 +7,7 @@ from typing import Any
 
 import gymnasium
 
-from ..specs.errors import expected_one_of
+from ..specs.files.errors import expected_one_of
 from . import register as register
 
 

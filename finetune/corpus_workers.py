@@ -5,13 +5,13 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
-from ..specs.corpus import Corpus
+from ..specs.corpus_description import Corpus
 from ..specs.domain import Domain
+from ..specs.processes.forked import Forked
 from ..specs.rulebook import Rulebook
 from ..synth.corpus import CorpusGenerator, Criticism
 from ..synth.token_corpus import TokenCorpus, concatenate, encode
 from ..verify.feedback import feedback_of
-from ..verify.forked import Forked
 from ..verify.verifier import Verifier
 
 

@@ -17,11 +17,11 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from ..specs.domain import load_domain
+from ..specs.files.record_file import Record
 from ..synth.generator import Generator
 from ..synth.prompt import Prompter
 from .checkpoints import CompleteCheckpoints
 from .config import TrainConfig
-from .record_file import Record
 from .run_files import RunFiles
 from .sampling import derived_seed
 from .trainer import StepReport, first_model, learning_rate, save_adapter, shared_arguments, train_on

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..envs.episode import Episode
 from ..envs.scenario import SCENARIOS
-from ..envs.workers import in_order
 from ..specs.domain import Domain
+from ..specs.processes.workers import in_order
 from ..specs.rulebook import Rulebook
 from ..specs.vocabulary import Vocabulary
 from ..synth.controller import Reading

@@ -10,7 +10,8 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from ..specs.domain import Domain, load_domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
+from ..specs.files.record_file import write_json
 from ..verify.progress import progress
 from ..verify.render import console
 from ..verify.report import check_unchanged
@@ -19,7 +20,6 @@ from ..verify.verifier import Verifier
 from .drive import drive, drive_score, drivers
 from .judge import Judge
 from .pairs import Judged
-from .record_file import write_json
 from .run_files import RunFiles
 from .sampling import read_samples
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
 from ..verify.check import Paths
 from ..verify.lint import Linter

@@ -15,12 +15,12 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from ..specs.domain import Domain
+from ..specs.files.record_file import Record
 from ..synth.generator import Generator
 from ..synth.prompt import Prompter
 from .checkpoints import CompleteCheckpoints
 from .config import TrainConfig
 from .judge import Judge
-from .record_file import Record
 from .run_files import RunFiles
 from .sampling import asks_of, derived_seed
 from .trainer import StepReport, first_model, learning_rate, save_adapter, shared_arguments, train_on

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..envs.scenario import SCENARIOS
-from ..verify.forked import Unanswered
+from ..specs.processes.forked import Unanswered
 from ..verify.replay_search import ReplaySearch
 from ..verify.verdict import Status
 from ..verify.verifier import Verifier

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
+from ..specs.files.record_file import Record, RecordFile
 from ..specs.task import Task
 from ..synth.behaviour import behaviour_digest, never_moves
 from ..synth.steps import InvalidController
@@ -16,7 +17,6 @@ from ..verify.batch import Response, verify_batch
 from ..verify.verdict import Mode, Status, Verdict
 from ..verify.verifier import Verifier
 from ..verify.world import WorldKind
-from .record_file import Record, RecordFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

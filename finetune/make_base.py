@@ -20,9 +20,9 @@ from rich.console import Console
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ..specs.corpus import read_corpus
+from ..specs.corpus_description import read_corpus
 from ..specs.domain import DEFAULT_RULEBOOK, SHIPPED, Domain, load_domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..synth.corpus import CHUNK, CorpusGenerator
 from ..synth.pretraining import Architecture, Pretraining, mean_loss, new_model, pretrain
 from ..synth.token_corpus import TokenCorpus

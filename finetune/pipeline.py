@@ -12,7 +12,8 @@ import torch
 from rich.console import Console
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
+from ..specs.files.record_file import write_json
 from ..specs.rulebook import Rulebook
 from ..verify.build import build_report
 from ..verify.certificate import BaseDigests, CertifiedSampling, check_adapter, read_certificate
@@ -32,7 +33,6 @@ from .judge import Judge
 from .models import Models
 from .pairs import Judged
 from .provenance import check_unchanged, provenance
-from .record_file import write_json
 from .responder import Responder
 from .rounds import Round, Rounds, best
 from .run_files import RunFiles

@@ -8,7 +8,7 @@ from platform import python_version
 from typing import Any
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
 from ..verify.digests import domain_digests
 from ..verify.issue import versions

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..verify.progress import progress
 from ..verify.verdict import Mode
 from .config import Algorithm, TrainConfig

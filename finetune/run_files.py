@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..specs.errors import SpecError
-from ..verify.record import read_json
+from ..specs.files.errors import SpecError
+from ..specs.files.record import read_json
+from ..specs.files.record_file import UNFINISHED, RecordFile, write_json
 from .config import TrainConfig
-from .record_file import UNFINISHED, RecordFile, write_json
 
 
 @dataclass(frozen=True, slots=True)

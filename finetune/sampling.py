@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
+from ..specs.files.record_file import Record, RecordFile
 from ..specs.task import Split, Task
 from ..synth.generator import Completion, Sampling
 from ..synth.prompt import Conversation, Prompter
-from .record_file import Record, RecordFile
 
 
 class Generates(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .record_file import RecordFile
+from ..specs.files.record_file import RecordFile
 
 
 class StageTimes:

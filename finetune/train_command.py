@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..specs.domain import Domain, load_domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..verify.render import console
 from ..verify.run_directory import specs_folder
 from ..verify.signature import read_private_key

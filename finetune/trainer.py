@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from .checkpoints import last_checkpoint, writing
 from .config import TrainConfig
 from .run_files import RunFiles

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import SpecError, expected_one_of
+from .files.errors import SpecError, expected_one_of
 from .learned_world import LearnedWorld, learned_world_path, read_learned_world
 from .rulebook import Rulebook, read_rulebook, rulebook_names
 from .task import Task, read_tasks

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from .errors import SpecError, expected_one_of
+from .files.errors import SpecError, expected_one_of
+from .files.yaml_file import Row, read_text
 from .vocabulary import Name
 from .world_description import Exclusion, WorldDescription
-from .yaml_file import Row, read_text
 
 MAX_PROPOSITIONS = 4
 MAX_BYTES = 2**24

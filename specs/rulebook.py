@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic import Field, StrictFloat, model_validator
 
-from .errors import SpecError, expected_one_of
+from .files.errors import SpecError, expected_one_of
+from .files.yaml_file import Row, YamlFile, read_yaml
 from .logic import Formula
 from .vocabulary import Name, Vocabulary
-from .yaml_file import Row, YamlFile, read_yaml
 
 
 class Rule(Row):

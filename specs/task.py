@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from .errors import expected_one_of
+from .files.errors import expected_one_of
+from .files.yaml_file import Row, YamlFile, read_yaml
 from .logic import Formula
 from .vocabulary import Name, Vocabulary
 from .world_description import WorldDescription
-from .yaml_file import Row, YamlFile, read_yaml
 
 Split = Literal["train", "validation", "test"]
 

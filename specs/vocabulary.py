@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from .errors import expected_one_of
+from .files.errors import expected_one_of
+from .files.yaml_file import Location, Row, YamlFile, read_yaml
 from .logic import NAME, Formula, cube
 from .phrase import RESERVED, tokenize
-from .yaml_file import Location, Row, YamlFile, read_yaml
 
 _PHRASE = re.compile(r"[a-z0-9]+(?:[ '-][a-z0-9]+)*")
 

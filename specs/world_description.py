@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from .errors import expected_one_of
+from .files.errors import expected_one_of
+from .files.yaml_file import Row, YamlFile, read_yaml
 from .logic import Formula
 from .vocabulary import Name, Vocabulary
-from .yaml_file import Row, YamlFile, read_yaml
 
 UNIVERSAL = "universal"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from ..specs.corpus import SLOT, Combination, Corpus, Guard, Literal, Part, Quality
+from ..specs.corpus_description import SLOT, Combination, Corpus, Guard, Literal, Part, Quality
 from ..specs.vocabulary import Vocabulary
 from .steps import MAX_STEPS, MIN_STEPS
 

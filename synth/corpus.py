@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
-from ..specs.corpus import Combination, Corpus
+from ..specs.corpus_description import Combination, Corpus
 from ..specs.domain import Domain
 from .answer import AnswerGrammar
 from .wording import WordingGrammar

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.vocabulary import Vocabulary
 from .decoding import Constraint, Decoding, decode
 from .language_model import load_adapter, load_model, load_tokenizer

@@ -2,7 +2,7 @@
 
 import re
 
-from ..specs.errors import expected_one_of
+from ..specs.files.errors import expected_one_of
 from ..specs.logic import Automaton, buddy, cube, exactly_one, spot
 from ..specs.vocabulary import Vocabulary
 from .controller import Controller, Edge

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from .model_files import ADAPTER_WEIGHTS, check_adapter
 
 PAD = "<|pad|>"

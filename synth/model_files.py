@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..specs.errors import SpecError, expected_one_of
+from ..specs.files.errors import SpecError, expected_one_of
 from .base_model import EMBEDDED
 
 # Those that the serving engine runs too.

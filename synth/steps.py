@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ..specs.errors import expected_one_of
+from ..specs.files.errors import expected_one_of
 from ..specs.phrase import tokenize
 from ..specs.vocabulary import Vocabulary
 from .alignment import Alignment

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from .corpus import Draw
 from .tokenizer_training import ASSISTANT, conversation_text
 

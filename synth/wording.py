@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from random import Random
 
-from ..specs.corpus import PLAIN, SLOT, WITH, Combination, Corpus
+from ..specs.corpus_description import PLAIN, SLOT, WITH, Combination, Corpus
 
 _WORD = re.compile(r"[a-z0-9]+")
 Template = tuple[tuple[str, str], ...]

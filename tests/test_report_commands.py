@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from verilora.specs.domain import Domain, load_domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.synth.base_model import EMBEDDED
 from verilora.synth.generator import Generator
 from verilora.verify.certificate import BaseDigests, CertifiedSampling, read_certificate

@@ -8,7 +8,7 @@ from functools import partial
 from ..envs.episode import Episode, run_episode
 from ..envs.policy import ControllerPolicy
 from ..envs.scenario import make_env
-from ..envs.workers import in_order
+from ..specs.processes.workers import in_order
 from ..specs.rulebook import Rulebook
 from ..specs.vocabulary import Vocabulary
 from ..synth.alignment import Alignment

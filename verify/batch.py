@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from ..specs.processes.forked import Forked
 from ..specs.task import Task
-from .forked import Forked
 from .verdict import Verdict
 from .verifier import Verifier
 

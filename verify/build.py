@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
 from .junit import junit
 from .report import HTML, JSON, JUNIT, Report, make_report

@@ -7,11 +7,11 @@ from typing import Annotated
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field
 
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
+from ..specs.files.record import parse_record, read_json
+from ..specs.files.yaml_file import Row
 from ..specs.task import Split
-from ..specs.yaml_file import Row
 from .digests import CERTIFICATE, adapter_digests
-from .record import parse_record, read_json
 from .signature import Signature, sign
 
 FORMAT = 1

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from ..specs.domain import Domain, load_domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
 from ..synth.model_files import model_digest, model_folder, tokenizer_digest
 from .certificate import (

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError, expected_one_of
+from ..specs.files.errors import SpecError, expected_one_of
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
 from .lint import Linter, problems

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..specs.logic import Automaton, Formula, spot
-from .forked import Unanswered, within
+from ..specs.processes.forked import Unanswered, within
 
 # Spot is built for 32 acceptance sets; products of two formulas must fit.
 MAX_SETS = 15

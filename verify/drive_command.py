@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..envs.scenario import SCENARIOS
 from ..specs.domain import Domain
-from ..specs.errors import SpecError, expected_one_of
+from ..specs.files.errors import SpecError, expected_one_of
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
 from ..specs.world_description import WorldDescription

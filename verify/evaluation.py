@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from ..specs.files.record import Record
 from ..specs.task import Split
 from .judged import Judgement
-from .record import Record
 
 When = Literal["before", "after"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from platform import python_version
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
 from ..specs.task import Split, Task
 from .certificate import (

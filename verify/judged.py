@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from .record import Record
+from ..specs.files.record import Record
 
 StatusName = Literal["invalid", "violated", "unknown", "observed", "satisfied"]
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from ..specs.domain import Domain
 from ..specs.logic import Automaton, spot
+from ..specs.processes.forked import Unanswered
 from ..specs.rulebook import Rule, Rulebook
 from ..synth.controller import Controller
 from .check import Paths
 from .compiled import CompiledFormula, Compiler
-from .forked import Unanswered
 from .implication import any_action, implications
 from .vacuity import trigger
 from .world import World, WorldError

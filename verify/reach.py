@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..specs.domain import Domain
 from ..specs.logic import Formula, conjunction
+from ..specs.processes.forked import Unanswered, within
 from ..synth.build import build_controller
 from ..synth.controller import Controller
 from ..synth.decompile import to_steps
@@ -11,7 +12,6 @@ from ..synth.hoa import to_hoa
 from ..synth.steps import MAX_STEPS, MIN_STEPS, print_steps
 from .check import Paths, find_violation
 from .compiled import Compiler
-from .forked import Unanswered, within
 from .prepared_world import PreparedWorld
 from .reference import candidates
 from .synthesis import Game, strategy_controller

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
 from ..synth.controller import Ending, Otherwise, Reading
 from ..synth.generator import Generator, Sampling

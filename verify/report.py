@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
 from .ceiling import Ceiling, find_ceiling
 from .certificate import Certificate, read_certificate

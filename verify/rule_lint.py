@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from ..specs.logic import Automaton, Formula, conjunction, spot
+from ..specs.processes.forked import Unanswered, within
 from ..specs.rulebook import Rule, Rulebook
 from ..specs.vocabulary import Vocabulary
 from .compiled import CompiledFormula, Compiler
-from .forked import Unanswered, within
 from .implication import any_action, implications
 
 

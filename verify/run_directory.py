@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
+from ..specs.files.record import Record, parse_record, read_json, read_record, read_records
 from .evaluation import Evaluation
-from .record import Record, parse_record, read_json, read_record, read_records
 
 CONFIG, EVALUATION, TRAINING = "config.json", "eval.json", "training.jsonl"
 

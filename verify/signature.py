@@ -10,8 +10,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from ..specs.errors import SpecError
-from ..specs.yaml_file import Row
+from ..specs.files.errors import SpecError
+from ..specs.files.yaml_file import Row
 
 
 class Signature(Row):

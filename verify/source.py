@@ -5,8 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..specs.errors import SpecError
-from ..specs.yaml_file import MAX_BYTES, decode, read_text
+from ..specs.files.errors import SpecError
+from ..specs.files.yaml_file import MAX_BYTES, decode, read_text
 from ..synth.alignment import Alignment
 from ..synth.build import parse_controller
 from ..synth.controller import Controller, Reading

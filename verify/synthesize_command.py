@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.phrase import tokenize
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task

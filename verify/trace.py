@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from ..specs.logic import Automaton, Bdd, Formula, buddy, letter_diagram, owned, spot
+from ..specs.processes.forked import within
 from ..synth.controller import Letter
 from .compiled import Compiler
-from .forked import within
 
 
 class TraceStatus(StrEnum):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..specs.domain import Domain
 from ..specs.logic import Formula
+from ..specs.processes.forked import Unanswered, check_time_limit
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
 from ..specs.world_description import UNIVERSAL
@@ -14,7 +15,6 @@ from ..synth.controller import Controller, Ending, Reading
 from ..synth.steps import MAX_STEPS, InvalidController
 from .check import FindRun, Paths, find_violation
 from .compiled import CompiledFormula, Compiler
-from .forked import Unanswered, check_time_limit
 from .learned import learned_world
 from .prepared_world import PreparedRule, PreparedWorld, Product, prepare_world
 from .source import read_controller

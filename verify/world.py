@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ..specs.domain import Domain
-from ..specs.errors import SpecError
+from ..specs.files.errors import SpecError
 from ..specs.logic import (
     Automaton,
     Bdd,
@@ -22,11 +22,11 @@ from ..specs.logic import (
     spot,
     variable,
 )
+from ..specs.processes.forked import Unanswered
 from ..specs.vocabulary import Vocabulary
 from ..specs.world_description import UNIVERSAL, WorldDescription
 from .check import Paths, find_violation
 from .compiled import Compiler
-from .forked import Unanswered
 
 
 class WorldKind(StrEnum):

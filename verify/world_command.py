@@ -8,7 +8,7 @@ from pathlib import Path
 from ..envs.recording import record
 from ..envs.scenario import SCENARIOS
 from ..specs.domain import Domain
-from ..specs.errors import SpecError, expected_one_of
+from ..specs.files.errors import SpecError, expected_one_of
 from ..specs.learned_world import MAX_PROPOSITIONS, learned_world_path, write_learned_world
 from ..specs.world_description import Exclusion
 from .chain_drawing import draw_chain

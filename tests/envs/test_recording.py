@@ -10,7 +10,7 @@ from verilora.envs import labeller, recording, ring
 from verilora.envs.recording import Recording, provenance, read_recording, record
 from verilora.envs.traffic_car import TrafficCar
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.synth.steps import InvalidController
 
 WORLD = "roundabout"

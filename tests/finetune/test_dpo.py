@@ -19,7 +19,7 @@ from verilora.finetune.grpo import train_grpo
 from verilora.finetune.judge import Judge
 from verilora.finetune.run_files import RunFiles
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.synth.generator import Generator
 from verilora.verify.verifier import Verifier
 from verilora.verify.world import WorldKind

@@ -12,11 +12,11 @@ from verilora.finetune.drive import Driven, drive, drive_score, drivers
 from verilora.finetune.drive_command import audit_run
 from verilora.finetune.judge import Judge
 from verilora.finetune.pairs import Judged
-from verilora.finetune.record_file import RecordFile
 from verilora.finetune.run_files import RunFiles
 from verilora.finetune.sampling import Sample
 from verilora.specs.domain import SHIPPED, Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
+from verilora.specs.files.record_file import RecordFile
 from verilora.synth.controller import Ending, Reading
 from verilora.verify.verifier import Settings, Verifier
 

@@ -4,7 +4,7 @@ import pytest
 
 from verilora.finetune.feasibility import check_tasks
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 
 
 def test_tasks_that_can_be_solved_are_counted(greenhouse: Domain) -> None:

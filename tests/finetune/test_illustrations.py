@@ -6,8 +6,8 @@ from typing import Any, cast
 from verilora.finetune.illustrations import add_replays
 from verilora.finetune.run_files import RunFiles
 from verilora.specs.domain import Domain
+from verilora.specs.processes.forked import Unanswered
 from verilora.specs.task import Task
-from verilora.verify.forked import Unanswered
 from verilora.verify.replay_search import ReplaySearch, Reproduction
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from verilora.finetune.judge import Judge
-from verilora.finetune.record_file import RecordFile
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
+from verilora.specs.files.record_file import RecordFile
 from verilora.verify.verifier import Settings, Verifier
 from verilora.verify.world import WorldKind
 

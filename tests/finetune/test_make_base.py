@@ -8,9 +8,9 @@ import pytest
 
 from verilora.finetune.corpus_workers import cached, critical_generator, draw_tokens
 from verilora.finetune.make_base import main
-from verilora.specs.corpus import read_corpus
+from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.synth.corpus import CorpusGenerator
 from verilora.synth.generator import Generator, Sampling
 from verilora.synth.prompt import Prompter, PromptStyle

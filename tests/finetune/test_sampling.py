@@ -7,7 +7,7 @@ import pytest
 
 from verilora.finetune.sampling import Ask, Sample, SampleFile, asks_of
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.synth.generator import Completion, Sampling
 from verilora.synth.prompt import Conversation, Prompter, PromptStyle
 

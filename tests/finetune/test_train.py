@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from safetensors.torch import load_file
 
-from verilora.finetune.record_file import RecordFile
+from verilora.specs.files.record_file import RecordFile
 from verilora.synth.generator import Generator
 
 from command_line import run_main

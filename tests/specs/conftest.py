@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from verilora.specs.domain import Domain, load_domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.specs.rulebook import Rulebook
 
 

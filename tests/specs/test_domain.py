@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from verilora.specs.domain import SHIPPED, Domain, load_domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule
 from verilora.specs.task import Task

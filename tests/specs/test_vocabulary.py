@@ -5,10 +5,10 @@ import pickle
 import pytest
 
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
+from verilora.specs.files.yaml_file import YamlFile
 from verilora.specs.logic import Formula
 from verilora.specs.vocabulary import Vocabulary
-from verilora.specs.yaml_file import YamlFile
 
 FILE = "propositions.yaml"
 

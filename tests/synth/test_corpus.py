@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from verilora.specs.corpus import Corpus, read_corpus
+from verilora.specs.corpus_description import Corpus, read_corpus
 from verilora.specs.domain import Domain
 from verilora.synth.corpus import CorpusGenerator, Criticism
 from verilora.synth.wording import WordingGrammar, essence

@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.synth.generator import Completion, Generator, Sampling
 from verilora.synth.language_model import load_adapter
 from verilora.synth.model_files import model_digest, tokenizer_digest

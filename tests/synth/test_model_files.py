@@ -7,7 +7,7 @@ import pytest
 import torch
 from huggingface_hub.utils import filter_repo_objects
 
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.synth.generator import Generator
 
 from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from verilora.specs.corpus import read_corpus
+from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.synth.corpus import CorpusGenerator, Draw
 from verilora.synth.pretraining import Architecture, Pretraining, mean_loss, new_model, pretrain

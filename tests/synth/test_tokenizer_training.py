@@ -3,7 +3,7 @@
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from verilora.specs.corpus import read_corpus
+from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.synth.base_model import EMBEDDED
 from verilora.synth.corpus import CorpusGenerator

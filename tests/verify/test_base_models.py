@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from verilora.specs.corpus import read_corpus
+from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.synth.base_model import EMBEDDED
 from verilora.synth.behaviour import never_moves

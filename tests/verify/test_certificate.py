@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.specs.learned_world import LearnedWorld, Transition, learned_world_path, write_learned_world
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from verilora.specs.corpus import read_corpus
+from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.specs.task import Task
 from verilora.synth.behaviour import behaviour_digest, never_moves

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.specs.learned_world import (
     LearnedWorld,
     Transition,

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 from verilora.verify.build import build_report
 from verilora.verify.certificate import BaseDigests, CertifiedSampling
 from verilora.verify.issue import issue_certificate

@@ -2,9 +2,9 @@
 
 import pytest
 
-from verilora.specs.corpus import Literal, read_corpus
+from verilora.specs.corpus_description import Literal, read_corpus
 from verilora.specs.domain import Domain
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
 
 FILE = "corpus.yaml"
 

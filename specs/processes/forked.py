@@ -10,7 +10,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from ..envs.workers import interrupts_held
+from .workers import interrupts_held
 
 _FORK = multiprocessing.get_context("fork")
 MAX_SECONDS = 86_400

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from verilora.finetune.record_file import RecordFile, write_atomically
-from verilora.specs.errors import SpecError
+from verilora.specs.files.errors import SpecError
+from verilora.specs.files.record_file import RecordFile, write_atomically
 
 ROWS = [{"number": 1, "text": "zwei\nZeilen"}, {"number": 2, "text": "→"}, {"number": 3, "text": ""}]
 

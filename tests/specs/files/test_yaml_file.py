@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verilora.specs.errors import SpecError, expected_one_of
-from verilora.specs.yaml_file import MAX_BYTES, MAX_NODES, Location, YamlFile, decode, read_text, read_yaml
+from verilora.specs.files.errors import SpecError, expected_one_of
+from verilora.specs.files.yaml_file import MAX_BYTES, MAX_NODES, Location, YamlFile, decode, read_text, read_yaml
 
 BOOK = "rulebooks/default.yaml"
 FILES = {

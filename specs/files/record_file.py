@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..specs.errors import SpecError
+from .errors import SpecError
 
 Record = dict[str, Any]
 UNFINISHED = ".unfinished"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from verilora.verify.forked import Forked, Unanswered, within
+from verilora.specs.processes.forked import Forked, Unanswered, within
 
 
 def busy() -> None:
@@ -42,7 +42,7 @@ def test_no_child_is_left_behind() -> None:
 def test_an_interrupt_while_a_child_is_forked_is_not_lost() -> None:
     script = """
 import os, signal
-from verilora.verify.forked import within
+from verilora.specs.processes.forked import within
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))
 try:

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..specs.errors import SpecError
-from ..specs.yaml_file import read_text
+from .errors import SpecError
+from .yaml_file import read_text
 
 MAX_BYTES = 2**28
 

@@ -10,10 +10,10 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator, Field
 
 from .domain import Domain
-from .errors import expected_one_of
+from .files.errors import expected_one_of
+from .files.yaml_file import Location, Row, YamlFile, read_yaml
 from .phrase import tokenize
 from .vocabulary import Name, Phrase
-from .yaml_file import Location, Row, YamlFile, read_yaml
 
 SLOT = re.compile(r"\{(\w+)\}")
 PARTS = ("act", "idle", "guard", "unless", "second", "half", "rest", "see", "each", "other", "other_guard")
