@@ -2,7 +2,8 @@
 
     python benchmarks/scan_attention.py [--only TEXT] [--json FILE]
 
-What ships in `kernels/attention_decode.py`, `attention_prefill.py` and `attention_scores.py` was chosen from this.
+What ships in `kernels/attention/` (`attention_decode.py`, `attention_prefill.py`, `attention_scores.py`) was chosen from
+this.
 """
 
 import argparse
@@ -15,8 +16,8 @@ import torch
 import triton
 
 from kernels import Stopwatch
-from verilora.kernels import attention_decode, attention_prefill, attention_scores
-from verilora.kernels.kv_pages import FORMATS, KVFormat
+from verilora.kernels.attention import attention_decode, attention_prefill, attention_scores
+from verilora.kernels.cache.kv_pages import FORMATS, KVFormat
 
 from kernel_rows.attention import HEAD_DIM, NUM_HEADS, NUM_ROWS, SCALE, make_cache, prompt, random
 from kernel_rows.row import Work

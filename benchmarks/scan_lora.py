@@ -2,7 +2,7 @@
 
     python benchmarks/scan_lora.py [--phase decode|prefill] [--compile-only] [--json FILE]
 
-Each line changes one thing of what `kernels/lora.py` ships; what ships is the first line of each phase. Compiling
+Each line changes one thing of what `kernels/lora/lora.py` ships; what ships is the first line of each phase. Compiling
 first, the phases side by side, keeps the timed run short.
 """
 
@@ -17,7 +17,7 @@ import torch
 import triton
 
 from kernels import Stopwatch
-from verilora.kernels import lora, lora_batch
+from verilora.kernels.lora import lora, lora_batch
 
 from kernel_rows.lora import DISTINCT, FUSED, LLAMA_8B, NUM_ROWS, Registered, decode, prefill, projections_case
 from kernel_rows.row import Case, Work

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import torch
 
-from verilora.kernels.attention_decode import SPLIT_LEN, attention_decode, attention_decode_reference
-from verilora.kernels.attention_prefill import Prefix, attention_prefill, attention_prefill_reference
-from verilora.kernels.attention_scores import attention_scores, attention_scores_reference
-from verilora.kernels.cache_write import cache_write
-from verilora.kernels.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, page_slots
+from verilora.kernels.attention.attention_decode import SPLIT_LEN, attention_decode, attention_decode_reference
+from verilora.kernels.attention.attention_prefill import Prefix, attention_prefill, attention_prefill_reference
+from verilora.kernels.attention.attention_scores import attention_scores, attention_scores_reference
+from verilora.kernels.cache.cache_write import cache_write
+from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, page_slots
 
 from kernel_rows.row import Case, Row
 

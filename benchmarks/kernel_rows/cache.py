@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import torch
 
-from verilora.kernels.cache_cut import CutBudget, cut, flush
-from verilora.kernels.cache_write import cache_write, cache_write_reference
-from verilora.kernels.eviction import EvictionRule, eviction, eviction_reference
-from verilora.kernels.hadamard import hadamard, hadamard_reference
-from verilora.kernels.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, read_pages
-from verilora.kernels.kv_quantize import kv_dequantize, kv_quantize, kv_quantize_reference
+from verilora.kernels.cache.cache_cut import CutBudget, cut, flush
+from verilora.kernels.cache.cache_write import cache_write, cache_write_reference
+from verilora.kernels.cache.eviction import EvictionRule, eviction, eviction_reference
+from verilora.kernels.cache.hadamard import hadamard, hadamard_reference
+from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, read_pages
+from verilora.kernels.cache.kv_quantize import kv_dequantize, kv_quantize, kv_quantize_reference
 
 from kernel_rows.attention import HEAD_DIM, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, cache_bytes, distance, make_cache, random
 from kernel_rows.row import Case, Row

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import torch
 
-from verilora.kernels.invariant_matmul import invariant_matmul
-from verilora.kernels.logprobs import logprobs, logprobs_reference
-from verilora.kernels.rms_norm import rms_norm, rms_norm_reference
-from verilora.kernels.rope import rope, rope_reference, rotary_table
-from verilora.kernels.sampling import sample, sample_reference
-from verilora.kernels.sampling_table import SamplingTable, neutral_table
-from verilora.kernels.silu_mul import silu_mul, silu_mul_reference
-from verilora.kernels.token_bitmask import apply_token_bitmask, apply_token_bitmask_reference, pack_bitmask
+from verilora.kernels.layers.invariant_matmul import invariant_matmul
+from verilora.kernels.layers.rms_norm import rms_norm, rms_norm_reference
+from verilora.kernels.layers.rope import rope, rope_reference, rotary_table
+from verilora.kernels.layers.silu_mul import silu_mul, silu_mul_reference
+from verilora.kernels.tokens.logprobs import logprobs, logprobs_reference
+from verilora.kernels.tokens.sampling import sample, sample_reference
+from verilora.kernels.tokens.sampling_table import SamplingTable, neutral_table
+from verilora.kernels.tokens.token_bitmask import apply_token_bitmask, apply_token_bitmask_reference, pack_bitmask
 
 from kernel_rows.row import Case, Row
 

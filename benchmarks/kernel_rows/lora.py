@@ -11,11 +11,11 @@ from functools import cached_property, partial
 
 import torch
 
-from verilora.kernels.adapter_memory import AdapterMemory
-from verilora.kernels.kv_pages import kv_page_bytes
-from verilora.kernels.lora import Phase, sgmv, sgmv_reference
-from verilora.kernels.lora_batch import decode_items, empty_records, prefill_items, record
-from verilora.kernels.page_layout import AdapterLayout, PageLayout
+from verilora.kernels.cache.kv_pages import kv_page_bytes
+from verilora.kernels.lora.adapter_memory import AdapterMemory
+from verilora.kernels.lora.lora import Phase, sgmv, sgmv_reference
+from verilora.kernels.lora.lora_batch import decode_items, empty_records, prefill_items, record
+from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout
 
 from kernel_rows.row import Case, Row, Work
 

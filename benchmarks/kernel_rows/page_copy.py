@@ -2,7 +2,7 @@
 
 import torch
 
-from verilora.kernels.page_copy import HOST_PROGRAMS, copy_pages_reference, launch_copy_pages
+from verilora.kernels.cache.page_copy import HOST_PROGRAMS, copy_pages_reference, launch_copy_pages
 
 from kernel_rows.row import Case, Row
 

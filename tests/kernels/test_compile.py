@@ -52,7 +52,8 @@ CASES = [pytest.param(row, target, id=f"{row.kernel}-{row.note}-sm{target}") for
 def compiled(row: Row, target: int) -> tuple[bytes, int]:
     """Return the machine code of a row's kernel and the bytes of shared memory that it is started with."""
     module, name = row.kernel.split(".")
-    function = getattr(importlib.import_module(f"verilora.kernels.{module}"), name)
+    folder = next(KERNELS.rglob(f"{module}.py")).parent.name
+    function = getattr(importlib.import_module(f"verilora.kernels.{folder}.{module}"), name)
     if set(row.signature) | set(row.constants) != set(function.arg_names):
         odd = (set(row.signature) | set(row.constants)) ^ set(function.arg_names)
         raise ValueError(
@@ -92,7 +93,7 @@ def test_a_kernel_compiles_without_spills(row: Row, target: int, tmp_path: Path,
 
 def test_every_kernel_has_a_row() -> None:
     """Functions that kernels call are compiled with them; what a `launch_x` starts must stand in a row."""
-    trees = {path.stem: ast.parse(path.read_text()) for path in KERNELS.glob("*.py")}
+    trees = {path.stem: ast.parse(path.read_text()) for path in KERNELS.rglob("*.py")}
     nodes = [(module, node) for module, tree in trees.items() for node in ast.walk(tree)]
     defined = [(node.name, module) for module, node in nodes if isinstance(node, ast.FunctionDef)]
     kernels = [(name, module) for name, module in defined if name.endswith("_kernel")]

@@ -2,10 +2,10 @@
 
 import torch
 
-from verilora.kernels.adapter_memory import AdapterMemory
-from verilora.kernels.adapter_pages import Weights, pack
-from verilora.kernels.lora_batch import empty_records, record
-from verilora.kernels.page_layout import AdapterLayout, PageLayout
+from verilora.kernels.lora.adapter_memory import AdapterMemory
+from verilora.kernels.lora.adapter_pages import Weights, pack
+from verilora.kernels.lora.lora_batch import empty_records, record
+from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout
 
 
 def random_weights(layout: AdapterLayout, generator: torch.Generator) -> Weights:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from verilora.kernels.cache_write import cache_write
-from verilora.kernels.kv_pages import PAGE_SIZE, KVFormat, KVPages, page_slots
+from verilora.kernels.cache.cache_write import cache_write
+from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVFormat, KVPages, page_slots
 
 
 def poisoned_pages(

@@ -2,8 +2,8 @@
 
 import triton.language as tl
 
-from verilora.kernels.attention_decode import CONFIGS, LONG_CONFIGS, RANKS_CONFIG
-from verilora.kernels.score_export import SCORE_SLOTS, SCORE_WARPS
+from verilora.kernels.attention.attention_decode import CONFIGS, LONG_CONFIGS, RANKS_CONFIG
+from verilora.kernels.attention.score_export import SCORE_SLOTS, SCORE_WARPS
 
 FORMATS = ("full", "fp8", "int8", "int4")
 STRIDES = ("keys", "values", "meta", "ring", "ranks", "table")

@@ -2,8 +2,8 @@
 
 import triton.language as tl
 
-from verilora.kernels.attention_prefill import CONFIG, PREFIX_CONFIG
-from verilora.kernels.attention_scores import CONFIG as SCORES_CONFIG
+from verilora.kernels.attention.attention_prefill import CONFIG, PREFIX_CONFIG
+from verilora.kernels.attention.attention_scores import CONFIG as SCORES_CONFIG
 
 FORMATS = ("full", "fp8", "int8", "int4")
 PREFIX = ("page_keys", "page_values", "key_meta", "value_meta", "table", "prefix_lens", "ranks", "cos_sin")

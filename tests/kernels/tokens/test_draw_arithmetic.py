@@ -2,7 +2,7 @@
 
 import torch
 
-from verilora.kernels.draw_arithmetic import LEAST_EXPONENT, below, fixed_exp, philox
+from verilora.kernels.tokens.draw_arithmetic import LEAST_EXPONENT, below, fixed_exp, philox
 
 
 def test_random_words_are_those_of_philox() -> None:

@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from verilora.kernels.invariant_matmul import invariant_matmul, invariant_matmul_reference, launch_invariant_matmul
+from verilora.kernels.layers.invariant_matmul import (
+    invariant_matmul,
+    invariant_matmul_reference,
+    launch_invariant_matmul,
+)
 
 from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 

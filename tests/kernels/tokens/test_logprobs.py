@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from verilora.kernels.logprobs import Logprobs, launch_logprobs, logprobs, logprobs_reference
+from verilora.kernels.tokens.logprobs import Logprobs, launch_logprobs, logprobs, logprobs_reference
 
 from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 

@@ -7,7 +7,7 @@ shift away; the caller multiplies the product by what is missing.
 import triton
 import triton.language as tl
 
-from .kv_pages import FP8, INT4
+from ..cache.kv_pages import FP8, INT4
 
 
 @triton.jit

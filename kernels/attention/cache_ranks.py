@@ -6,7 +6,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .kv_pages import PAGE_SIZE, read_plane
+from ..cache.kv_pages import PAGE_SIZE, read_plane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

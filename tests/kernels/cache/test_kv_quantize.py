@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from verilora.kernels.hadamard import hadamard, hadamard_matrix, hadamard_reference, launch_hadamard
-from verilora.kernels.kv_quantize import (
+from verilora.kernels.cache.hadamard import hadamard, hadamard_matrix, hadamard_reference, launch_hadamard
+from verilora.kernels.cache.kv_quantize import (
     fp8_decode,
     fp8_encode,
     kv_dequantize,

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from verilora.kernels.cache_write import cache_write, cache_write_reference, launch_cache_write
-from verilora.kernels.hadamard import hadamard_reference
-from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages, kv_page_bytes, read_pages, read_plane
+from verilora.kernels.cache.cache_write import cache_write, cache_write_reference, launch_cache_write
+from verilora.kernels.cache.hadamard import hadamard_reference
+from verilora.kernels.cache.kv_pages import FORMATS, KVFormat, KVPages, kv_page_bytes, read_pages, read_plane
 
 from caches import page_table, poisoned_pages, relative_error, same_bytes, slots_of
 from device_checks import assert_replays

@@ -7,7 +7,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .kv_pages import PAGE_SIZE, KVPages
+from ..cache.kv_pages import PAGE_SIZE, KVPages
 
 # Exported exp(s - max) are at most 1; raised by this, fp16 keeps their relative precision down to 2e-9.
 EXPORT_SCALE = tl.constexpr(32768.0)

@@ -6,15 +6,15 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from verilora.kernels.sampling import (
+from verilora.kernels.tokens.sampling import (
     kept_weights_reference,
     launch_sample,
     penalised_reference,
     sample,
     sample_reference,
 )
-from verilora.kernels.sampling_table import SamplingTable, neutral_table
-from verilora.kernels.token_bitmask import pack_bitmask
+from verilora.kernels.tokens.sampling_table import SamplingTable, neutral_table
+from verilora.kernels.tokens.token_bitmask import pack_bitmask
 
 from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 

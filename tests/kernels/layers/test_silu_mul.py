@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from verilora.kernels.silu_mul import launch_silu_mul, silu_mul, silu_mul_reference
+from verilora.kernels.layers.silu_mul import launch_silu_mul, silu_mul, silu_mul_reference
 
 from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from verilora.kernels.kv_pages import kv_page_bytes
-from verilora.kernels.page_layout import AdapterLayout, PageLayout, tile_width_for
+from verilora.kernels.cache.kv_pages import kv_page_bytes
+from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout, tile_width_for
 
 # hidden, KV width, MLP width, layers, KV heads
 SHAPES = {

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from verilora.kernels.eviction import EvictionRule, eviction, eviction_reference, launch_eviction
-from verilora.kernels.kv_pages import PAGE_SIZE, KVPages, page_slots, read_plane
+from verilora.kernels.cache.eviction import EvictionRule, eviction, eviction_reference, launch_eviction
+from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVPages, page_slots, read_plane
 
 from caches import page_table, poisoned_pages
 

@@ -22,8 +22,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .attention_prefill import visible
-from .kv_pages import (
+from ..cache.kv_pages import (
     FULL,
     INT4,
     INT8,
@@ -35,7 +34,8 @@ from .kv_pages import (
     page_stride,
     read_pages,
 )
-from .kv_quantize import fp8_numbers, unpacked_meta
+from ..cache.kv_quantize import fp8_numbers, unpacked_meta
+from .attention_prefill import visible
 from .online_softmax import LOG2_E
 
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verilora.kernels.adapter_pages import layout_of, pack, read_peft, unpack
-from verilora.kernels.page_layout import AdapterLayout, PageLayout
+from verilora.kernels.lora.adapter_pages import layout_of, pack, read_peft, unpack
+from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout
 
 from adapters import random_weights
 

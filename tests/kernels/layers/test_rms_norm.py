@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from verilora.kernels.rms_norm import launch_rms_norm, rms_norm, rms_norm_reference
+from verilora.kernels.layers.rms_norm import launch_rms_norm, rms_norm, rms_norm_reference
 
 from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 

@@ -29,9 +29,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .cache_ranks import CacheRanks, rotated, turned
-from .code_operands import code_planes
-from .kv_pages import (
+from ..cache.kv_pages import (
     FP8,
     FULL,
     INT4,
@@ -46,7 +44,9 @@ from .kv_pages import (
     page_stride,
     read_pages,
 )
-from .kv_quantize import unpacked_meta
+from ..cache.kv_quantize import unpacked_meta
+from .cache_ranks import CacheRanks, rotated, turned
+from .code_operands import code_planes
 from .online_softmax import LOG2_E, safe
 from .score_export import SCORE_SLOTS, SCORE_WARPS, add_scores, export, score_kernel
 from .split_combine import attention_combine_kernel

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from verilora.kernels.cache_cut import CutBudget, cut, flush, kept_tokens
-from verilora.kernels.cache_move import (
+from verilora.kernels.cache.cache_cut import CutBudget, cut, flush, kept_tokens
+from verilora.kernels.cache.cache_move import (
     cache_errors,
     cache_errors_reference,
     cache_move,
@@ -15,8 +15,8 @@ from verilora.kernels.cache_move import (
     launch_cache_errors,
     launch_cache_move,
 )
-from verilora.kernels.eviction import EvictionRule, eviction
-from verilora.kernels.kv_pages import FORMATS, PAGE_SIZE, KVFormat, KVPages, page_slots, read_pages, read_plane
+from verilora.kernels.cache.eviction import EvictionRule, eviction
+from verilora.kernels.cache.kv_pages import FORMATS, PAGE_SIZE, KVFormat, KVPages, page_slots, read_pages, read_plane
 
 from caches import filled_cache, page_table, poisoned_pages, relative_error, same_bytes
 

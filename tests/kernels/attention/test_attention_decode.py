@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 import torch
 
-from verilora.kernels.attention_decode import (
+from verilora.kernels.attention.attention_decode import (
     Config,
     Ring,
     attention_decode,
     attention_decode_reference,
     launch_attention_decode,
 )
-from verilora.kernels.cache_ranks import CacheRanks
-from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages, read_pages
-from verilora.kernels.score_export import SCORE_SLOTS
+from verilora.kernels.attention.cache_ranks import CacheRanks
+from verilora.kernels.attention.score_export import SCORE_SLOTS
+from verilora.kernels.cache.kv_pages import FORMATS, KVFormat, KVPages, read_pages
 
 from caches import filled_cache, relative_error
 

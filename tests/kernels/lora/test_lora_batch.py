@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from verilora.kernels.lora_batch import (
+from verilora.kernels.lora.lora_batch import (
     END_ROW,
     FIRST_ROW,
     PREFILL_BLOCK,
@@ -15,7 +15,7 @@ from verilora.kernels.lora_batch import (
     prefill_items,
     record,
 )
-from verilora.kernels.page_layout import AdapterLayout, PageLayout
+from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout
 
 
 def records() -> torch.Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from verilora.kernels.token_bitmask import (
+from verilora.kernels.tokens.token_bitmask import (
     apply_token_bitmask,
     apply_token_bitmask_reference,
     launch_apply_token_bitmask,

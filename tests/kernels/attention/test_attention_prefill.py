@@ -6,19 +6,23 @@ from typing import Any
 import pytest
 import torch
 
-from verilora.kernels.attention_decode import attention_decode
-from verilora.kernels.attention_prefill import (
+from verilora.kernels.attention.attention_decode import attention_decode
+from verilora.kernels.attention.attention_prefill import (
     Config,
     Prefix,
     attention_prefill,
     attention_prefill_reference,
     launch_attention_prefill,
 )
-from verilora.kernels.attention_scores import Config as ScoresConfig
-from verilora.kernels.attention_scores import attention_scores, attention_scores_reference, launch_attention_scores
-from verilora.kernels.cache_ranks import CacheRanks
-from verilora.kernels.cache_write import cache_write
-from verilora.kernels.kv_pages import FORMATS, KVFormat, KVPages
+from verilora.kernels.attention.attention_scores import Config as ScoresConfig
+from verilora.kernels.attention.attention_scores import (
+    attention_scores,
+    attention_scores_reference,
+    launch_attention_scores,
+)
+from verilora.kernels.attention.cache_ranks import CacheRanks
+from verilora.kernels.cache.cache_write import cache_write
+from verilora.kernels.cache.kv_pages import FORMATS, KVFormat, KVPages
 
 from caches import filled_cache, page_table, poisoned_pages, relative_error, slots_of
 

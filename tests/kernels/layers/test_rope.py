@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from verilora.kernels.rope import launch_rope, rope, rope_reference, rotary_table
+from verilora.kernels.layers.rope import launch_rope, rope, rope_reference, rotary_table
 
 from device_checks import assert_repeats, assert_replays, assert_same_bits, device_cases
 

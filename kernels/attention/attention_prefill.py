@@ -26,11 +26,8 @@ import torch
 import triton
 import triton.language as tl
 
-from .attention_decode import checked_out
-from .cache_ranks import CacheRanks, rotated, turned
-from .code_operands import code_planes
-from .hadamard import hadamard, hadamard_reference
-from .kv_pages import (
+from ..cache.hadamard import hadamard, hadamard_reference
+from ..cache.kv_pages import (
     FP8,
     FULL,
     INT4,
@@ -43,7 +40,10 @@ from .kv_pages import (
     page_stride,
     read_pages,
 )
-from .kv_quantize import unpacked_meta
+from ..cache.kv_quantize import unpacked_meta
+from .attention_decode import checked_out
+from .cache_ranks import CacheRanks, rotated, turned
+from .code_operands import code_planes
 from .online_softmax import LOG2_E, safe
 
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from verilora.kernels.adapter_memory import AdapterMemory
-from verilora.kernels.kv_pages import kv_page_bytes
-from verilora.kernels.lora import Phase, launch_sgmv, sgmv, sgmv_reference
-from verilora.kernels.lora_batch import decode_items, prefill_items
-from verilora.kernels.page_layout import PageLayout
+from verilora.kernels.cache.kv_pages import kv_page_bytes
+from verilora.kernels.lora.adapter_memory import AdapterMemory
+from verilora.kernels.lora.lora import Phase, launch_sgmv, sgmv, sgmv_reference
+from verilora.kernels.lora.lora_batch import decode_items, prefill_items
+from verilora.kernels.lora.page_layout import PageLayout
 
 from adapters import Adapters
 

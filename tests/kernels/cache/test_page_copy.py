@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from verilora.kernels.page_copy import copy_pages, copy_pages_reference, launch_copy_pages
+from verilora.kernels.cache.page_copy import copy_pages, copy_pages_reference, launch_copy_pages
 
 SIZES = [
     pytest.param(1, 16, None, id="one small page"),
