@@ -14,7 +14,7 @@ from .finetune.options import weighted
 from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.files.errors import SpecError
 from .specs.processes.forked import check_time_limit
-from .synth.controller import Ending, Otherwise, Reading
+from .synth.controllers.controller import Ending, Otherwise, Reading
 from .verify.check import Paths
 from .verify.verdict import Mode
 from .verify.world import WorldError, WorldKind
@@ -197,7 +197,7 @@ def synthesize(
     as_json: Json = False,
 ) -> None:
     """Let a language model write controllers: 0 the best keeps all, 1 it does not or is not judged, 2 unusable."""
-    from .synth.generator import Sampling
+    from .synth.models.generator import Sampling
     from .verify.synthesize_command import Request
     from .verify.synthesize_command import synthesize as run
     from .verify.verifier import Settings

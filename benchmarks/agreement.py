@@ -20,8 +20,8 @@ from rich.table import Table
 
 from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.specs.task import Task
-from verilora.synth.controller import Reading
-from verilora.synth.steps import InvalidController
+from verilora.synth.controllers.controller import Reading
+from verilora.synth.controllers.steps import InvalidController
 from verilora.verify.audit import FIRST_SEED, judge_episodes, run_controller
 from verilora.verify.compiled import Compiler
 from verilora.verify.interval import upper_bound

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.specs.task import Task
-from verilora.synth.behaviour import behaviour_digest, never_moves
-from verilora.synth.generator import Generator, Sampling
-from verilora.synth.prompt import Prompter
+from verilora.synth.controllers.behaviour import behaviour_digest, never_moves
+from verilora.synth.models.generator import Generator, Sampling
+from verilora.synth.models.prompt import Prompter
 from verilora.verify.batch import verify_batch
 from verilora.verify.findings import SPLITS
 from verilora.verify.verdict import Verdict

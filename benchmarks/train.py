@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from verilora.specs.files.record_file import RecordFile, write_json
-from verilora.synth.generator import Generator
+from verilora.synth.models.generator import Generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from rich.table import Table
 from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.specs.logic import Formula, spot
 from verilora.specs.task import Task
-from verilora.synth.controller import Controller
+from verilora.synth.controllers.controller import Controller
 from verilora.verify.batch import verify_batch
 from verilora.verify.compiled import Compiler
 from verilora.verify.prepared_world import prepare_world

@@ -35,9 +35,9 @@ from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.specs.learned_world import LearnedWorld, learned_world_path, write_learned_world
 from verilora.specs.logic import spot
 from verilora.specs.task import Task
-from verilora.synth.alignment import Alignment
-from verilora.synth.build import parse_controller
-from verilora.synth.controller import Controller, Reading
+from verilora.synth.controllers.alignment import Alignment
+from verilora.synth.controllers.build import parse_controller
+from verilora.synth.controllers.controller import Controller, Reading
 from verilora.verify.learning import learn
 from verilora.verify.render import console
 from verilora.verify.verifier import Settings, Verifier

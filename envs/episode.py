@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 
 from ..specs.vocabulary import Vocabulary
-from ..synth.controller import Letter
+from ..synth.controllers.controller import Letter
 from .policy import Policy
 
 

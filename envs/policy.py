@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..specs.vocabulary import Vocabulary
-from ..synth.controller import Controller, Letter
+from ..synth.controllers.controller import Controller, Letter
 
 # Propositions about things that are in nobody's way.
 _SIGNALS = frozenset({"green_traffic_light", "green_left_turn_light", "stop_sign"})

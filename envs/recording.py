@@ -19,8 +19,8 @@ from typing import Any
 from ..specs.files.errors import SpecError
 from ..specs.processes.workers import in_order
 from ..specs.vocabulary import Vocabulary
-from ..synth.alignment import Alignment
-from ..synth.build import parse_controller
+from ..synth.controllers.alignment import Alignment
+from ..synth.controllers.build import parse_controller
 from .constants import constants
 from .episode import Episode, run_episode
 from .policy import ControllerPolicy, Policy, explorers

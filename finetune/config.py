@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..synth.controller import Ending, Otherwise, Reading
+from ..synth.controllers.controller import Ending, Otherwise, Reading
 from ..verify.check import Paths
 from ..verify.verdict import Mode
 from ..verify.verifier import Settings

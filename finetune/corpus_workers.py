@@ -9,8 +9,8 @@ from ..specs.corpus_description import Corpus
 from ..specs.domain import Domain
 from ..specs.processes.forked import Forked
 from ..specs.rulebook import Rulebook
-from ..synth.corpus import CorpusGenerator, Criticism
-from ..synth.token_corpus import TokenCorpus, concatenate, encode
+from ..synth.corpus.corpus import CorpusGenerator, Criticism
+from ..synth.corpus.token_corpus import TokenCorpus, concatenate, encode
 from ..verify.feedback import feedback_of
 from ..verify.verifier import Verifier
 

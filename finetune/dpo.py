@@ -18,8 +18,8 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from ..specs.domain import load_domain
 from ..specs.files.record_file import Record
-from ..synth.generator import Generator
-from ..synth.prompt import Prompter
+from ..synth.models.generator import Generator
+from ..synth.models.prompt import Prompter
 from .checkpoints import CompleteCheckpoints
 from .config import TrainConfig
 from .run_files import RunFiles

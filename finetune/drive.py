@@ -14,7 +14,7 @@ from ..specs.domain import Domain
 from ..specs.processes.workers import in_order
 from ..specs.rulebook import Rulebook
 from ..specs.vocabulary import Vocabulary
-from ..synth.controller import Reading
+from ..synth.controllers.controller import Reading
 from ..verify.audit import FIRST_SEED, run_controller
 from ..verify.compiled import Compiler
 from ..verify.progress import progress

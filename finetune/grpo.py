@@ -16,8 +16,8 @@ from trl.trainer.utils import RepeatSampler
 
 from ..specs.domain import Domain
 from ..specs.files.record_file import Record
-from ..synth.generator import Generator
-from ..synth.prompt import Prompter
+from ..synth.models.generator import Generator
+from ..synth.models.prompt import Prompter
 from .checkpoints import CompleteCheckpoints
 from .config import TrainConfig
 from .judge import Judge

@@ -11,8 +11,8 @@ from ..specs.domain import Domain
 from ..specs.files.errors import SpecError
 from ..specs.files.record_file import Record, RecordFile
 from ..specs.task import Task
-from ..synth.behaviour import behaviour_digest, never_moves
-from ..synth.steps import InvalidController
+from ..synth.controllers.behaviour import behaviour_digest, never_moves
+from ..synth.controllers.steps import InvalidController
 from ..verify.batch import Response, verify_batch
 from ..verify.verdict import Mode, Status, Verdict
 from ..verify.verifier import Verifier

@@ -23,10 +23,10 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from ..specs.corpus_description import read_corpus
 from ..specs.domain import DEFAULT_RULEBOOK, SHIPPED, Domain, load_domain
 from ..specs.files.errors import SpecError
-from ..synth.corpus import CHUNK, CorpusGenerator
-from ..synth.pretraining import Architecture, Pretraining, mean_loss, new_model, pretrain
-from ..synth.token_corpus import TokenCorpus
-from ..synth.tokenizer_training import conversation_text, train_tokenizer
+from ..synth.corpus.corpus import CHUNK, CorpusGenerator
+from ..synth.corpus.pretraining import Architecture, Pretraining, mean_loss, new_model, pretrain
+from ..synth.corpus.token_corpus import TokenCorpus
+from ..synth.corpus.tokenizer_training import conversation_text, train_tokenizer
 from ..verify.render import console
 from .corpus_workers import cached, critical_generator, draw_tokens
 

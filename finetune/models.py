@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ..specs.domain import Domain
-from ..synth.generator import Generator, Sampling
-from ..synth.prompt import Prompter
+from ..synth.models.generator import Generator, Sampling
+from ..synth.models.prompt import Prompter
 from .config import TrainConfig
 
 

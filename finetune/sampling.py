@@ -10,12 +10,12 @@ from ..specs.domain import Domain
 from ..specs.files.errors import SpecError
 from ..specs.files.record_file import Record, RecordFile
 from ..specs.task import Split, Task
-from ..synth.generator import Completion, Sampling
-from ..synth.prompt import Conversation, Prompter
+from ..synth.models.generator import Completion, Sampling
+from ..synth.models.prompt import Conversation, Prompter
 
 
 class Generates(Protocol):
-    """What sampling needs of a language model; `synth/generator.py` has it on transformers."""
+    """What sampling needs of a language model; `synth/models/generator.py` has it on transformers."""
 
     def sample(self, conversations: Sequence[Conversation], sampling: Sampling, seed: int) -> list[Completion]: ...
 

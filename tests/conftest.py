@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from verilora.specs.domain import SHIPPED, Domain, load_domain
-from verilora.synth.alignment import Alignment
+from verilora.synth.controllers.alignment import Alignment
 from verilora.verify import compiled, trace
 
 # Machines are noisy: no example fails for being slow.

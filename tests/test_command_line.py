@@ -91,7 +91,7 @@ def test_standard_input() -> None:
 
 
 def test_hoa_machines(tmp_path: Path, driving: Domain) -> None:
-    from verilora.synth.hoa import to_hoa
+    from verilora.synth.controllers.hoa import to_hoa
 
     from controllers import guarded_right
 

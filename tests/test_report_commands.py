@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from verilora.specs.domain import Domain, load_domain
 from verilora.specs.files.errors import SpecError
-from verilora.synth.base_model import EMBEDDED
-from verilora.synth.generator import Generator
+from verilora.synth.models.base_model import EMBEDDED
+from verilora.synth.models.generator import Generator
 from verilora.verify.certificate import BaseDigests, CertifiedSampling, read_certificate
 from verilora.verify.certificate_changes import changes
 from verilora.verify.certify_command import Request, base_of, certify

@@ -16,10 +16,10 @@ from PIL import Image
 from verilora.envs.recording import read_recording
 from verilora.specs.domain import Domain, load_domain
 from verilora.specs.learned_world import read_learned_world
-from verilora.synth.alignment import Alignment
-from verilora.synth.build import parse_controller
-from verilora.synth.controller import Ending, Reading
-from verilora.synth.hoa import to_hoa
+from verilora.synth.controllers.alignment import Alignment
+from verilora.synth.controllers.build import parse_controller
+from verilora.synth.controllers.controller import Ending, Reading
+from verilora.synth.controllers.hoa import to_hoa
 from verilora.verify.audit import FIRST_SEED, run_controller
 from verilora.verify.compiled import Compiler
 from verilora.verify.trace import TraceJudge, TraceStatus

@@ -11,9 +11,9 @@ import pytest
 
 from verilora.__main__ import main
 from verilora.specs.domain import SHIPPED, Domain
-from verilora.synth.alignment import Alignment
-from verilora.synth.generator import Generator
-from verilora.synth.steps import parse_steps
+from verilora.synth.controllers.alignment import Alignment
+from verilora.synth.controllers.steps import parse_steps
+from verilora.synth.models.generator import Generator
 from verilora.verify.certificate import BaseDigests, CertifiedSampling, write_certificate
 from verilora.verify.issue import new_certificate
 from verilora.verify.verifier import Settings, Verifier

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..specs.task import Task
-from ..synth.steps import InvalidController
+from ..synth.controllers.steps import InvalidController
 from .verdict import Verdict
 from .verifier import Verifier
 

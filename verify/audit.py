@@ -11,8 +11,8 @@ from ..envs.scenario import make_env
 from ..specs.processes.workers import in_order
 from ..specs.rulebook import Rulebook
 from ..specs.vocabulary import Vocabulary
-from ..synth.alignment import Alignment
-from ..synth.controller import Reading
+from ..synth.controllers.alignment import Alignment
+from ..synth.controllers.controller import Reading
 from .interval import clopper_pearson
 from .source import read_controller
 from .trace import TraceJudge, TraceStatus

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ..specs.domain import Domain
 from ..specs.rulebook import Rulebook
 from ..specs.world_description import UNIVERSAL
-from ..synth.controller import always
+from ..synth.controllers.controller import always
 from .check import Paths
 from .lint import Linter
 from .verdict import Mode

@@ -10,7 +10,7 @@ from rich.table import Table
 from ..specs.domain import Domain, load_domain
 from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
-from ..synth.model_files import model_digest, model_folder, tokenizer_digest
+from ..synth.models.model_files import model_digest, model_folder, tokenizer_digest
 from .certificate import (
     BaseDigests,
     Certificate,
@@ -119,7 +119,7 @@ def _measure(
 ) -> Certificate:
     """Return the certificate that holds now, unsigned."""
     # Only now, because these load torch.
-    from ..synth.generator import Generator
+    from ..synth.models.generator import Generator
     from .recertify import judge_again, settings_of
 
     settings = settings_of(then.settings)

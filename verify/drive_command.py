@@ -16,8 +16,8 @@ from ..specs.files.errors import SpecError, expected_one_of
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
 from ..specs.world_description import WorldDescription
-from ..synth.controller import Reading
-from ..synth.steps import InvalidController
+from ..synth.controllers.controller import Reading
+from ..synth.controllers.steps import InvalidController
 from .audit import FIRST_SEED, Audit, RuleAudit, judge_episodes, run_controller
 from .command import task_of
 from .compiled import Compiler

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from ..specs.domain import Domain
 from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rule, Rulebook
-from ..synth.alignment import Alignment
-from ..synth.build import parse_controller
-from ..synth.controller import Controller, Ending, Otherwise, Reading
-from ..synth.drawing import draw_controller
-from ..synth.hoa import from_hoa
-from ..synth.steps import InvalidController
+from ..synth.controllers.alignment import Alignment
+from ..synth.controllers.build import parse_controller
+from ..synth.controllers.controller import Controller, Ending, Otherwise, Reading
+from ..synth.controllers.drawing import draw_controller
+from ..synth.controllers.hoa import from_hoa
+from ..synth.controllers.steps import InvalidController
 from .evaluation import Answer, Violation
 from .judged import JudgedMoment, JudgedRun, Judgement
 from .render import MAX_MOMENTS

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..specs.domain import Domain
 from ..specs.rulebook import Rulebook
 from ..specs.vocabulary import Vocabulary
-from ..synth.feedback import (
+from ..synth.models.repair_feedback import (
     GOAL_MISSED,
     MAX_MOMENTS,
     PROGRESS_MISSED,

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..specs.learned_world import FORMAT, Label, LearnedWorld, Transition
 from ..specs.world_description import Exclusion
-from ..synth.controller import Letter
+from ..synth.controllers.controller import Letter
 from .interval import upper_bound
 
 Episode = Sequence[Letter]

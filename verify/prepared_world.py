@@ -6,7 +6,7 @@ from ..specs.domain import Domain
 from ..specs.logic import Automaton, spot
 from ..specs.processes.forked import Unanswered
 from ..specs.rulebook import Rule, Rulebook
-from ..synth.controller import Controller
+from ..synth.controllers.controller import Controller
 from .check import Paths
 from .compiled import CompiledFormula, Compiler
 from .implication import any_action, implications

@@ -12,7 +12,7 @@ from ..specs.learned_world import Label, LearnedWorld
 from ..specs.logic import Bdd, Formula, buddy, letter_diagram, owned, variable
 from ..specs.vocabulary import Vocabulary
 from ..specs.world_description import WorldDescription
-from ..synth.controller import Controller, Letter
+from ..synth.controllers.controller import Controller, Letter
 from .compiled import Compiler
 from .learned import learned_world
 from .trace import Monitor, TraceStatus

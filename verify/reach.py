@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from ..specs.domain import Domain
 from ..specs.logic import Formula, conjunction
 from ..specs.processes.forked import Unanswered, within
-from ..synth.build import build_controller
-from ..synth.controller import Controller
-from ..synth.decompile import to_steps
-from ..synth.hoa import to_hoa
-from ..synth.steps import MAX_STEPS, MIN_STEPS, print_steps
+from ..synth.controllers.build import build_controller
+from ..synth.controllers.controller import Controller
+from ..synth.controllers.decompile import to_steps
+from ..synth.controllers.hoa import to_hoa
+from ..synth.controllers.steps import MAX_STEPS, MIN_STEPS, print_steps
 from .check import Paths, find_violation
 from .compiled import Compiler
 from .prepared_world import PreparedWorld

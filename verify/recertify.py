@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from ..specs.domain import Domain
 from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
-from ..synth.controller import Ending, Otherwise, Reading
-from ..synth.generator import Generator, Sampling
-from ..synth.prompt import Prompter, PromptStyle
+from ..synth.controllers.controller import Ending, Otherwise, Reading
+from ..synth.models.generator import Generator, Sampling
+from ..synth.models.prompt import Prompter, PromptStyle
 from .batch import verify_batch
 from .certificate import CertifiedSampling, CertifiedSettings
 from .check import Paths

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from ..specs.logic import Bdd, Formula, boolean_diagram, buddy, cube, exactly_one, letter_diagram, spot
 from ..specs.vocabulary import Vocabulary
 from ..specs.world_description import WorldDescription
-from ..synth.condition import condition_of
-from ..synth.steps import MAX_STEPS, Act, GoTo, If, Program, Stay, Step, WaitUntil
+from ..synth.controllers.condition import condition_of
+from ..synth.controllers.steps import MAX_STEPS, Act, GoTo, If, Program, Stay, Step, WaitUntil
 from .compiled import CompiledFormula
 
 

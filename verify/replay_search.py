@@ -10,8 +10,8 @@ from ..envs.replay import save_replay
 from ..specs.domain import Domain
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
-from ..synth.alignment import Alignment
-from ..synth.controller import Reading
+from ..synth.controllers.alignment import Alignment
+from ..synth.controllers.controller import Reading
 from .audit import FIRST_SEED, is_pending_at_horizon, run_one
 from .compiled import Compiler
 from .source import is_hoa, read_controller

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..specs.task import Split
-from ..synth.controller import Ending, Otherwise
+from ..synth.controllers.controller import Ending, Otherwise
 from . import comparison, findings
 from .curve import Series, curve
 from .evaluation import Mean, Violation

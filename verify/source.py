@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ..specs.files.errors import SpecError
 from ..specs.files.yaml_file import MAX_BYTES, decode, read_text
-from ..synth.alignment import Alignment
-from ..synth.build import parse_controller
-from ..synth.controller import Controller, Reading
-from ..synth.hoa import from_hoa
-from ..synth.steps import MAX_STEPS
+from ..synth.controllers.alignment import Alignment
+from ..synth.controllers.build import parse_controller
+from ..synth.controllers.controller import Controller, Reading
+from ..synth.controllers.hoa import from_hoa
+from ..synth.controllers.steps import MAX_STEPS
 
 STANDARD_INPUT = "-"
 _TASK_LINE = re.compile(r"\s*task\s*:(.*)", re.IGNORECASE)

@@ -11,8 +11,8 @@ from typing import Any
 from ..specs.logic import Automaton, Formula, buddy, conjunction, cube, exactly_one, new_automaton, one_of, spot
 from ..specs.vocabulary import Vocabulary
 from ..specs.world_description import WorldDescription
-from ..synth.controller import Controller
-from ..synth.hoa import from_automaton
+from ..synth.controllers.controller import Controller
+from ..synth.controllers.hoa import from_automaton
 
 # Spot's level of bisimulation that also merges states which differ only in choices left open.
 _SIMPLIFY = 2

@@ -16,10 +16,10 @@ from ..specs.files.errors import SpecError
 from ..specs.phrase import tokenize
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
-from ..synth.aligned_sampling import sample_aligned
-from ..synth.generator import Completion, Generator, Sampling
-from ..synth.model_files import ADAPTER_CONFIG
-from ..synth.prompt import Prompter, PromptStyle
+from ..synth.models.aligned_sampling import sample_aligned
+from ..synth.models.generator import Completion, Generator, Sampling
+from ..synth.models.model_files import ADAPTER_CONFIG
+from ..synth.models.prompt import Prompter, PromptStyle
 from .answer import Answer, judge_answers
 from .certificate import check_adapter, read_certificate
 from .digests import CERTIFICATE

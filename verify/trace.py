@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from ..specs.logic import Automaton, Bdd, Formula, buddy, letter_diagram, owned, spot
 from ..specs.processes.forked import within
-from ..synth.controller import Letter
+from ..synth.controllers.controller import Letter
 from .compiled import Compiler
 
 

@@ -10,9 +10,9 @@ from ..specs.processes.forked import Unanswered, check_time_limit
 from ..specs.rulebook import Rulebook
 from ..specs.task import Task
 from ..specs.world_description import UNIVERSAL
-from ..synth.alignment import Alignment
-from ..synth.controller import Controller, Ending, Reading
-from ..synth.steps import MAX_STEPS, InvalidController
+from ..synth.controllers.alignment import Alignment
+from ..synth.controllers.controller import Controller, Ending, Reading
+from ..synth.controllers.steps import MAX_STEPS, InvalidController
 from .check import FindRun, Paths, find_violation
 from .compiled import CompiledFormula, Compiler
 from .learned import learned_world

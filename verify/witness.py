@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..specs.logic import Bdd, buddy, variable
-from ..synth.controller import Controller
+from ..synth.controllers.controller import Controller
 from .check import Run
 
 

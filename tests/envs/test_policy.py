@@ -10,9 +10,9 @@ from verilora.envs.episode import run_episode
 from verilora.envs.policy import ControllerPolicy, explorers
 from verilora.envs.scenario import make_env
 from verilora.specs.domain import SHIPPED, Domain, load_domain
-from verilora.synth.alignment import Alignment
-from verilora.synth.build import parse_controller
-from verilora.synth.controller import Ending, Letter, Reading
+from verilora.synth.controllers.alignment import Alignment
+from verilora.synth.controllers.build import parse_controller
+from verilora.synth.controllers.controller import Ending, Letter, Reading
 
 from controllers import AFTER_LOOPING, BEFORE
 

@@ -11,7 +11,7 @@ from verilora.envs.recording import Recording, provenance, read_recording, recor
 from verilora.envs.traffic_car import TrafficCar
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import SpecError
-from verilora.synth.steps import InvalidController
+from verilora.synth.controllers.steps import InvalidController
 
 WORLD = "roundabout"
 JOBS = (("random", 0), ("cautious", 1), ("bold", 2), ("bold", 3), ("cautious", 4))

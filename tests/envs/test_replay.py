@@ -16,9 +16,9 @@ from verilora.envs.episode import Episode, run_episode
 from verilora.envs.policy import ControllerPolicy
 from verilora.envs.scenario import make_env
 from verilora.specs.domain import Domain
-from verilora.synth.alignment import Alignment
-from verilora.synth.build import parse_controller
-from verilora.synth.controller import Reading
+from verilora.synth.controllers.alignment import Alignment
+from verilora.synth.controllers.build import parse_controller
+from verilora.synth.controllers.controller import Reading
 
 WORLD, SEED = "roundabout", 2
 LINES = ["1. wait until no car from left then go straight", "2. go to step 1"]

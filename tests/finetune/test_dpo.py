@@ -20,7 +20,7 @@ from verilora.finetune.judge import Judge
 from verilora.finetune.run_files import RunFiles
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import SpecError
-from verilora.synth.generator import Generator
+from verilora.synth.models.generator import Generator
 from verilora.verify.verifier import Verifier
 from verilora.verify.world import WorldKind
 

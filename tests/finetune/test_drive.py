@@ -17,7 +17,7 @@ from verilora.finetune.sampling import Sample
 from verilora.specs.domain import SHIPPED, Domain
 from verilora.specs.files.errors import SpecError
 from verilora.specs.files.record_file import RecordFile
-from verilora.synth.controller import Ending, Reading
+from verilora.synth.controllers.controller import Ending, Reading
 from verilora.verify.verifier import Settings, Verifier
 
 from controllers import AFTER, BEFORE

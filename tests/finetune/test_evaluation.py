@@ -12,7 +12,7 @@ from verilora.finetune.responder import Responder
 from verilora.finetune.run_files import RunFiles
 from verilora.finetune.sampling import Ask
 from verilora.specs.domain import Domain
-from verilora.synth.prompt import Prompter, PromptStyle
+from verilora.synth.models.prompt import Prompter, PromptStyle
 from verilora.verify.issue import certified_prompts
 
 MakeJudged = Callable[..., Judged]

@@ -11,11 +11,11 @@ from verilora.finetune.make_base import main
 from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import SpecError
-from verilora.synth.corpus import CorpusGenerator
-from verilora.synth.generator import Generator, Sampling
-from verilora.synth.prompt import Prompter, PromptStyle
-from verilora.synth.token_corpus import TokenCorpus
-from verilora.synth.tokenizer_training import conversation_text, train_tokenizer
+from verilora.synth.corpus.corpus import CorpusGenerator
+from verilora.synth.corpus.token_corpus import TokenCorpus
+from verilora.synth.corpus.tokenizer_training import conversation_text, train_tokenizer
+from verilora.synth.models.generator import Generator, Sampling
+from verilora.synth.models.prompt import Prompter, PromptStyle
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -8,8 +8,8 @@ import pytest
 from verilora.finetune.sampling import Ask, Sample, SampleFile, asks_of
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import SpecError
-from verilora.synth.generator import Completion, Sampling
-from verilora.synth.prompt import Conversation, Prompter, PromptStyle
+from verilora.synth.models.generator import Completion, Sampling
+from verilora.synth.models.prompt import Conversation, Prompter, PromptStyle
 
 
 class Stopped(Exception):

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from safetensors.torch import load_file
 
 from verilora.specs.files.record_file import RecordFile
-from verilora.synth.generator import Generator
+from verilora.synth.models.generator import Generator
 
 from command_line import run_main
 

@@ -3,7 +3,7 @@
 from verilora.specs.domain import Domain
 from verilora.specs.logic import Bdd, Formula, boolean_diagram, spot
 from verilora.specs.task import Task
-from verilora.synth.controller import Controller, Edge
+from verilora.synth.controllers.controller import Controller, Edge
 
 CLEAR_GREEN = (
     "green_traffic_light & !car_from_left & !pedestrian_at_left & !pedestrian_at_right & !pedestrian_in_front"

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from verilora.synth.condition import Atom, Condition
-from verilora.synth.controller import Ending, Otherwise, Reading
-from verilora.synth.steps import Act, GoTo, If, Observe, Program, Stay, WaitUntil
+from verilora.synth.controllers.condition import Atom, Condition
+from verilora.synth.controllers.controller import Ending, Otherwise, Reading
+from verilora.synth.controllers.steps import Act, GoTo, If, Observe, Program, Stay, WaitUntil
 
 from oracle import Letter, all_letters
 from strategies import KETTLE

@@ -7,9 +7,20 @@ from hypothesis import strategies as st
 from verilora.specs.domain import SHIPPED
 from verilora.specs.logic import buddy, letter_diagram
 from verilora.specs.vocabulary import Vocabulary, Word, read_vocabulary
-from verilora.synth.condition import Atom, Condition, Junction
-from verilora.synth.controller import Controller, Edge, Ending, Letter, Otherwise, Reading
-from verilora.synth.steps import MAX_STEPS, MIN_STEPS, Act, GoTo, If, Observe, Program, Stay, Step, WaitUntil
+from verilora.synth.controllers.condition import Atom, Condition, Junction
+from verilora.synth.controllers.controller import Controller, Edge, Ending, Letter, Otherwise, Reading
+from verilora.synth.controllers.steps import (
+    MAX_STEPS,
+    MIN_STEPS,
+    Act,
+    GoTo,
+    If,
+    Observe,
+    Program,
+    Stay,
+    Step,
+    WaitUntil,
+)
 
 from oracle import all_letters
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from verilora.specs.domain import Domain
-from verilora.synth.prompt import Prompter, PromptStyle
+from verilora.synth.models.prompt import Prompter, PromptStyle
 
 from tiny_models import save_tiny_model, tiny_tokenizer
 

@@ -4,8 +4,8 @@ import pytest
 
 from verilora.envs.episode import Episode
 from verilora.specs.domain import Domain
-from verilora.synth.controller import Reading
-from verilora.synth.steps import InvalidController
+from verilora.synth.controllers.controller import Reading
+from verilora.synth.controllers.steps import InvalidController
 from verilora.verify.audit import Audit, RuleAudit, judge_episodes, run_controller
 from verilora.verify.compiled import Compiler
 from verilora.verify.trace import TraceJudge

@@ -8,10 +8,10 @@ import pytest
 
 from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
-from verilora.synth.base_model import EMBEDDED
-from verilora.synth.behaviour import never_moves
-from verilora.synth.generator import Generator, Sampling
-from verilora.synth.prompt import Prompter, PromptStyle
+from verilora.synth.controllers.behaviour import never_moves
+from verilora.synth.models.base_model import EMBEDDED
+from verilora.synth.models.generator import Generator, Sampling
+from verilora.synth.models.prompt import Prompter, PromptStyle
 from verilora.verify.verdict import Verdict
 from verilora.verify.verifier import Settings, Verifier
 

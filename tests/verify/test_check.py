@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verilora.specs.logic import Formula, letter_diagram, spot
-from verilora.synth.build import build_controller
-from verilora.synth.controller import Controller, always, are_equivalent
-from verilora.synth.decompile import to_steps
+from verilora.synth.controllers.build import build_controller
+from verilora.synth.controllers.controller import Controller, always, are_equivalent
+from verilora.synth.controllers.decompile import to_steps
 from verilora.verify.check import Paths, find_violation
 from verilora.verify.compiled import CompiledFormula, _from_hoa, _translate
 from verilora.verify.witness import Moment, Witness, tell

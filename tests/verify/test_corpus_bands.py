@@ -8,8 +8,8 @@ import pytest
 from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.specs.task import Task
-from verilora.synth.behaviour import behaviour_digest, never_moves
-from verilora.synth.corpus import CorpusGenerator, Draw
+from verilora.synth.controllers.behaviour import behaviour_digest, never_moves
+from verilora.synth.corpus.corpus import CorpusGenerator, Draw
 from verilora.verify.verdict import Verdict
 from verilora.verify.verifier import Settings, Verifier
 

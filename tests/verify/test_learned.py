@@ -19,7 +19,7 @@ from verilora.specs.logic import Formula, spot
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.specs.task import Task
 from verilora.specs.world_description import Exclusion, WorldDescription
-from verilora.synth.controller import always
+from verilora.synth.controllers.controller import always
 from verilora.verify.compiled import Compiler
 from verilora.verify.learned import ends_of_observation, learned_world
 from verilora.verify.verdict import Status, Verdict

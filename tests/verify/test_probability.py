@@ -12,7 +12,7 @@ from verilora.specs.domain import Domain
 from verilora.specs.learned_world import Label, LearnedWorld, Transition
 from verilora.specs.logic import Formula
 from verilora.specs.world_description import Exclusion, WorldDescription
-from verilora.synth.controller import Controller, Edge, always
+from verilora.synth.controllers.controller import Controller, Edge, always
 from verilora.verify.compiled import Compiler
 from verilora.verify.learning import learn
 from verilora.verify.probability import WeightedWorld

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from verilora.specs.domain import Domain
-from verilora.synth.alignment import Alignment
-from verilora.synth.build import parse_controller
-from verilora.synth.controller import Ending, Reading
-from verilora.synth.hoa import to_hoa
-from verilora.synth.steps import InvalidController
+from verilora.synth.controllers.alignment import Alignment
+from verilora.synth.controllers.build import parse_controller
+from verilora.synth.controllers.controller import Ending, Reading
+from verilora.synth.controllers.hoa import to_hoa
+from verilora.synth.controllers.steps import InvalidController
 from verilora.verify.audit import FIRST_SEED, run_one
 from verilora.verify.compiled import Compiler
 from verilora.verify.replay_search import ReplaySearch, Reproduction

@@ -3,7 +3,7 @@
 import pytest
 
 from verilora.specs.domain import Domain
-from verilora.synth.controller import Controller, Ending, Reading, always
+from verilora.synth.controllers.controller import Controller, Ending, Reading, always
 from verilora.verify.check import Paths
 from verilora.verify.compiled import Compiler
 from verilora.verify.implication import implications

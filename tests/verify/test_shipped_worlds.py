@@ -9,8 +9,8 @@ from verilora.envs.recording import provenance
 from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.specs.learned_world import learned_world_path, read_learned_world
 from verilora.specs.task import Task
-from verilora.synth.controller import Ending, Reading
-from verilora.synth.steps import Act, step_text
+from verilora.synth.controllers.controller import Ending, Reading
+from verilora.synth.controllers.steps import Act, step_text
 from verilora.verify.audit import FIRST_SEED, run_controller
 from verilora.verify.check import Paths
 from verilora.verify.compiled import Compiler

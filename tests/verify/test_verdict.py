@@ -7,7 +7,7 @@ import pytest
 from verilora.specs.domain import Domain
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
-from verilora.synth.controller import Ending, Reading, always
+from verilora.synth.controllers.controller import Ending, Reading, always
 from verilora.verify.batch import verify_batch
 from verilora.verify.verdict import RuleVerdict, Status, Verdict
 from verilora.verify.verifier import Settings, Verifier

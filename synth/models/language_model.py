@@ -1,0 +1,107 @@
+"""A language model, its tokenizer and an adapter, from files; what would load silently wrong is checked."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
+
+from ...specs.files.errors import SpecError
+from .model_files import ADAPTER_WEIGHTS, check_adapter
+
+PAD = "<|pad|>"
+# For a tokenizer without a chat template. It ends a prompt with a line end, which no tokenizer joins with a number.
+PLAIN_TEMPLATE = (
+    "{% if bos_token is defined and bos_token %}{{ bos_token }}{% endif %}"
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ message['content'] + eos_token }}"
+    "{% else %}{{ ('' if loop.first else '\n') + message['content'] + '\n\nSteps:\n' }}{% endif %}{% endfor %}"
+)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return a model's tokenizer; a chat template and a token for padding, other than the end's, are added if missing.
+
+    Raises SpecError.
+    """
+    tokenizer = _loaded(folder, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder))
+    if tokenizer.eos_token is None:
+        raise SpecError(folder, "its tokenizer has no token that ends a response: expected an eos_token")
+    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
+        tokenizer.add_special_tokens({"pad_token": _spare_token(tokenizer)})
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    elif "enable_thinking" in tokenizer.chat_template:
+        # A model that can think aloud first (Qwen3) answers at once, in training and afterwards.
+        tokenizer.chat_template = "{%- set enable_thinking = false %}" + tokenizer.chat_template
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def _spare_token(tokenizer: Any) -> str:
+    """Return a token for padding: one that no text holds, or a new one, for which the embeddings must grow."""
+    if tokenizer.unk_token_id not in (None, tokenizer.eos_token_id):
+        return str(tokenizer.unk_token)
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return next((token for token in special if "pad" in token or "reserved" in token), PAD)
+
+
+def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
+    """Return a model, in bf16 on a GPU and fp32 on a CPU, with embeddings for that many tokens; raises SpecError."""
+    target = _device(device)
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
+    model, info = _loaded(
+        folder,
+        "model",
+        lambda: AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True),
+    )
+    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        if info[problem]:
+            names = ", ".join(str(key) for key in sorted(info[problem])[:4])
+            raise SpecError(folder, f"its weights do not fit its configuration: {problem.replace('_', ' ')} {names}")
+    if vocab_size > model.get_input_embeddings().num_embeddings:
+        # The new rows are random: the same at every load.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model.resize_token_embeddings(vocab_size, mean_resizing=False)
+    loaded: nn.Module = model.to(target).eval()
+    return loaded
+
+
+def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
+    """Return a model with an adapter, merged into it in fp32; raises SpecError if the two do not fit."""
+    check_adapter(folder)
+    adapted = _loaded(folder, "adapter", lambda: PeftModel.from_pretrained(model, str(folder)))
+    with safe_open(folder / ADAPTER_WEIGHTS, "pt") as file:
+        found = {name for name in file.keys() if "lora_" in name}  # noqa: SIM118
+    expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if found != expected:
+        odd = sorted(found ^ expected)[0]
+        raise SpecError(folder, f"is an adapter for another model: {odd!r} is in only one of the two")
+    dtype = next(model.parameters()).dtype
+    loaded: nn.Module = adapted.merge_and_unload() if dtype is torch.float32 else adapted.get_base_model()
+    return loaded.eval()
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SpecError(f"device {name!r}", f"cannot be used here: {reason}: expected cpu, or cuda on a GPU") from None
+    return device
+
+
+def _loaded(folder: Path, what: str, load: Any) -> Any:
+    try:
+        return load()
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        # Torch tells in the second line what it is that does not fit.
+        reason = f"{type(error).__name__}: {' '.join(line.strip() for line in lines[:2]) or 'no reason given'}"
+        raise SpecError(folder, f"its {what} cannot be loaded: {reason}") from None

@@ -1,0 +1,96 @@
+"""A language model's files: where they are, and the digests that name them. Needs no torch."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ...specs.files.errors import SpecError, expected_one_of
+from .base_model import EMBEDDED
+
+# Those that the serving engine runs too.
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+CONFIG, WEIGHTS = "config.json", "*.safetensors"
+# All that decides what a model answers: which file holds which weights, and where an answer ends, too.
+_MODEL = (CONFIG, WEIGHTS, "*.safetensors.index.json", "generation_config.json")
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_TOKENIZER = (
+    "added_tokens.json", "chat_template*", "merges.txt", "special_tokens_map.json", "tokenizer*", "vocab.*",
+)  # fmt: skip
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def model_folder(name: str | Path | None) -> Path:
+    """Return the folder of a model: the embedded one (None), a folder, or one of the Hugging Face hub, downloaded.
+
+    Raises SpecError for a model that is not there or not of a supported architecture.
+    """
+    folder = EMBEDDED if name is None else Path(name)
+    if not folder.exists() and _HUB_ID.fullmatch(str(name)):
+        folder = _download(str(name))
+    config = _config(folder)
+    found = str(config.get("model_type"))
+    if found not in MODEL_TYPES:
+        raise SpecError(folder / CONFIG, f"unsupported architecture: {expected_one_of(found, MODEL_TYPES)}")
+    _require(folder, WEIGHTS)
+    return folder
+
+
+def check_adapter(folder: Path) -> None:
+    """Raise SpecError if a folder does not hold an adapter in PEFT's format."""
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        _require(folder, name)
+
+
+def model_digest(folder: Path) -> str:
+    """Return SHA-256 over a model's weights and its configuration, that of generation too."""
+    return _digest(folder, _MODEL)
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """Return SHA-256 over a tokenizer's files, its chat template among them."""
+    return _digest(folder, _TOKENIZER)
+
+
+def _digest(folder: Path, patterns: Iterable[str]) -> str:
+    """Return SHA-256 over names and contents of the files that match."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256")
+        digest.update(f"{path.name}\0{content.hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    _require(folder, CONFIG)
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+    except (OSError, ValueError) as error:
+        raise SpecError(folder / CONFIG, f"cannot be read: {error}") from None
+    if not isinstance(config, dict):
+        raise SpecError(folder / CONFIG, f"expected a JSON object, got {type(config).__name__}")
+    return config
+
+
+def _require(folder: Path, pattern: str) -> None:
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing there"
+        raise SpecError(folder, f"got {found}, expected a model's or an adapter's folder")
+    if not any(folder.glob(pattern)):
+        files = ", ".join(sorted(path.name for path in folder.iterdir())[:16]) or "an empty folder"
+        raise SpecError(folder, f"expected {pattern} in this folder, got {files}")
+
+
+def _download(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=[*_MODEL, *_TOKENIZER]))
+    except Exception as error:
+        # The hub's client fails in many ways: offline, unknown, not allowed.
+        reason = str(error).strip().partition("\n")[0]
+        message = f"no such folder, and not to be had from the Hugging Face hub: {type(error).__name__}: {reason}"
+        raise SpecError(hub_id, message) from None

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from verilora.specs.domain import Domain
+from verilora.synth.controllers.alignment import Alignment
+from verilora.synth.controllers.steps import Program, parse_steps, print_steps
+from verilora.synth.models.constrained import StepCompiler
+from verilora.synth.models.generator import Generator, Sampling
+
+from strategies import DRIVING, programs
+from tiny_models import save_tiny_model, tiny_tokenizer
+
+LONG = Sampling(temperature=1.0, max_new_tokens=300, constrained=True)
+TOKENIZER = tiny_tokenizer([word.english for word in (*DRIVING.propositions, *DRIVING.actions)])
+# Wider than the tokenizer, as many models are.
+COMPILER = StepCompiler(DRIVING, TOKENIZER, len(TOKENIZER) + 7, [TOKENIZER.eos_token_id])
+
+
+def test_a_model_that_knows_nothing_writes_steps(driving: Domain, chat_model: Path) -> None:
+    generator = Generator(chat_model, vocabulary=driving.vocabulary)
+    conversations = [({"role": "user", "content": "Turn left"},)] * 64
+    completions = generator.sample(conversations, LONG, 0)
+    ended = [completion.text for completion in completions if completion.num_tokens < LONG.max_new_tokens]
+    assert len(ended) > 40
+    alignment = Alignment(driving.vocabulary)
+    lengths = {len(parse_steps(text, alignment)) for text in ended}
+    assert len(lengths) > 3
+    free = generator.sample(conversations, Sampling(max_new_tokens=60), 0)
+    assert not any(completion.text.startswith("1. ") for completion in free)
+
+
+def test_the_same_seed_gives_the_same_steps(driving: Domain, chat_model: Path) -> None:
+    generator = Generator(chat_model, vocabulary=driving.vocabulary)
+    conversations = [({"role": "user", "content": "Turn left"},)] * 8
+    first = generator.sample(conversations, LONG, 5)
+    assert generator.sample(conversations, LONG, 5) == first
+
+
+def test_a_tokenizer_without_a_chat_template(driving: Domain, tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path, tiny_tokenizer(["turn left"], chat=False), "qwen3")
+    generator = Generator(folder, vocabulary=driving.vocabulary)
+    completions = generator.sample([({"role": "user", "content": "Turn left"},)] * 16, LONG, 0)
+    ended = [completion.text for completion in completions if completion.num_tokens < LONG.max_new_tokens]
+    assert ended
+    for text in ended:
+        parse_steps(text, Alignment(driving.vocabulary))
+
+
+def test_a_vocabulary_is_needed(chat_model: Path) -> None:
+    with pytest.raises(ValueError, match="constrained sampling needs a vocabulary"):
+        Generator(chat_model).sample([({"role": "user", "content": "Go"},)], LONG, 0)
+
+
+@settings(max_examples=40)
+@given(programs(DRIVING), st.data())
+def test_no_way_to_write_a_program_is_masked(program: Program, data: st.DataObject) -> None:
+    """Any split of a printed program into tokens is allowed, and the end only behind it."""
+    text = print_steps(program, DRIVING)
+    tokens = TOKENIZER(text, add_special_tokens=False)["input_ids"]
+    at = data.draw(st.integers(0, len(text) - 1))
+    head, tail = (TOKENIZER(part, add_special_tokens=False)["input_ids"] for part in (text[:at], text[at:]))
+    constraint = COMPILER.constraint(2)
+    rows = [[*tokens, TOKENIZER.eos_token_id], [*head, *tail, TOKENIZER.eos_token_id]]
+    for row, wanted in enumerate(rows):
+        for token in wanted:
+            logits = torch.zeros(1, len(TOKENIZER) + 7)
+            constraint.mask(logits, [row])
+            assert logits[0, token] == 0
+            assert torch.isneginf(logits[0, len(TOKENIZER) :]).all()
+            constraint.accept([token], [row])
+
+
+def test_the_end_is_allowed_only_behind_whole_steps() -> None:
+    constraint = COMPILER.constraint(1)
+    for token in TOKENIZER("1. stop\n2. turn", add_special_tokens=False)["input_ids"]:
+        logits = torch.zeros(1, len(TOKENIZER) + 7)
+        constraint.mask(logits, [0])
+        assert torch.isneginf(logits[0, TOKENIZER.eos_token_id])
+        constraint.accept([token], [0])

@@ -1,0 +1,156 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub.utils import filter_repo_objects
+
+from verilora.specs.files.errors import SpecError
+from verilora.synth.models.generator import Generator
+
+from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
+
+
+def change(path: Path, **entries: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(
+            lambda folder: (folder / "config.json").unlink(),
+            r"model: expected config.json in this folder, got .*model.safetensors",
+            id="no configuration",
+        ),
+        pytest.param(
+            lambda folder: (folder / "config.json").write_text("{"),
+            r"config.json: cannot be read: Expecting property name",
+            id="broken configuration",
+        ),
+        pytest.param(
+            lambda folder: (folder / "config.json").write_text("[]"),
+            r"config.json: expected a JSON object, got list",
+            id="a list",
+        ),
+        pytest.param(
+            lambda folder: change(folder / "config.json", model_type="mamba"),
+            r"config.json: unsupported architecture: got 'mamba', expected one of llama, mistral, qwen2, qwen3",
+            id="architecture",
+        ),
+        pytest.param(
+            lambda folder: (folder / "model.safetensors").unlink(),
+            r"model: expected \*.safetensors in this folder, got .*config.json",
+            id="no weights",
+        ),
+        pytest.param(
+            lambda folder: cut(folder / "model.safetensors"), "model: its model cannot be loaded: ", id="cut weights"
+        ),
+        pytest.param(
+            lambda folder: change(folder / "config.json", num_hidden_layers=3),
+            "model: its weights do not fit its configuration: missing keys model.layers.2",
+            id="a layer too many",
+        ),
+        pytest.param(
+            lambda folder: change(folder / "config.json", num_hidden_layers=1),
+            "model: its weights do not fit its configuration: unexpected keys model.layers.1",
+            id="a layer too few",
+        ),
+        pytest.param(
+            lambda folder: change(folder / "config.json", intermediate_size=32),
+            "model: its model cannot be loaded: ",
+            id="other sizes",
+        ),
+        pytest.param(
+            lambda folder: (folder / "tokenizer.json").unlink(),
+            "model: its tokenizer cannot be loaded: ",
+            id="no tokenizer",
+        ),
+        pytest.param(
+            lambda folder: (folder / "tokenizer.json").write_text("{}"),
+            "model: its tokenizer cannot be loaded: ",
+            id="broken tokenizer",
+        ),
+        pytest.param(
+            lambda folder: change(folder / "tokenizer_config.json", eos_token=None),
+            "model: its tokenizer has no token that ends a response: expected an eos_token",
+            id="no end",
+        ),
+    ],
+)
+def test_models_that_cannot_be_loaded(
+    tmp_path: Path, chat_model: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    folder = shutil.copytree(chat_model, tmp_path / "model")
+    damage(folder)
+    with pytest.raises(SpecError, match=message):
+        Generator(folder)
+
+
+def test_what_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="missing: got nothing there, expected a model's or an adapter's folder"):
+        Generator(tmp_path / "missing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpecError, match="file: got a file, expected a model's or an adapter's folder"):
+        Generator(tmp_path / "file")
+
+
+def test_a_model_that_the_hub_cannot_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("no route\nmore")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    message = "^nobody/nothing: no such folder, and not to be had from the Hugging Face hub: ConnectionError: no route$"
+    with pytest.raises(SpecError, match=message):
+        Generator("nobody/nothing")
+
+
+def test_all_files_of_a_sharded_model_come_from_the_hub(
+    tmp_path: Path, chat_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, cache = tmp_path / "hub", tmp_path / "cache"
+    whole = Generator(chat_model)
+    whole.model.save_pretrained(hub, max_shard_size="20KB")
+    for path in chat_model.iterdir():
+        if not path.name.startswith("model"):
+            shutil.copy(path, hub / path.name)
+    (hub / "pytorch_model.bin").write_text("not wanted")
+
+    def snapshot_download(hub_id: str, allow_patterns: list[str]) -> str:
+        cache.mkdir()
+        for name in filter_repo_objects([path.name for path in hub.iterdir()], allow_patterns=allow_patterns):
+            shutil.copy(hub / name, cache / name)
+        return str(cache)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert len(list(hub.glob("*.safetensors"))) > 2
+    loaded = Generator("somebody/sharded").model.state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in whole.model.state_dict().items())
+    assert {path.name for path in hub.iterdir()} - {path.name for path in cache.iterdir()} == {"pytorch_model.bin"}
+
+
+def test_a_device_that_is_not_there(chat_model: Path) -> None:
+    with pytest.raises(SpecError, match=r"^device 'abacus': cannot be used here: .*expected cpu, or cuda on a GPU"):
+        Generator(chat_model, device="abacus")
+
+
+def test_adapters_that_do_not_fit(tmp_path: Path, chat_model: Path, texts: list[str]) -> None:
+    tokenizer = tiny_tokenizer(texts)
+    shallow = save_tiny_model(tmp_path / "shallow", tokenizer, num_hidden_layers=1)
+    wider = save_tiny_model(tmp_path / "wider", tokenizer, hidden_size=64)
+    adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model)
+    with pytest.raises(SpecError, match=r"adapter: is an adapter for another model: 'base_model.model.model.layers.1"):
+        Generator(shallow, adapter=adapter)
+    with pytest.raises(SpecError, match=r"adapter: its adapter cannot be loaded: RuntimeError: .* size mismatch for "):
+        Generator(wider, adapter=adapter)
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(SpecError, match=r"adapter: expected adapter_model.safetensors in this folder, got "):
+        Generator(chat_model, adapter=adapter)
+    with pytest.raises(SpecError, match="nowhere: got nothing there"):
+        Generator(chat_model, adapter=tmp_path / "nowhere")
