@@ -2,8 +2,8 @@
 
     python benchmarks/scan_attention.py [--only TEXT] [--json FILE]
 
-What ships in `kernels/attention/` (`attention_decode.py`, `attention_prefill.py`, `attention_scores.py`) was chosen from
-this.
+What ships in `attention_decode.py`, `attention_prefill.py` and `attention_scores.py` of `kernels/attention/` was chosen
+from this.
 """
 
 import argparse
