@@ -80,8 +80,8 @@ def verify(
     time_limit: TimeLimit = 5.0,
 ) -> None:
     """Verify controllers: 0 all kept, 1 something violated or unknown, 2 unusable input (an invalid controller too)."""
-    from .verify.command import verify_files
     from .verify.verifier import Settings
+    from .verify.verify_command import verify_files
 
     is_paper = mode is Mode.PAPER
     try:
@@ -112,7 +112,7 @@ def rules(
     time_limit: TimeLimit = 30.0,
 ) -> None:
     """Lint a rulebook: what each rule is, and what any controller can reach: 0 fit for use, 1 not, 2 unusable input."""
-    from .verify.command import lint_rulebook
+    from .verify.rules_command import lint_rulebook
 
     domain = load_domain(specs, task)
     raise typer.Exit(

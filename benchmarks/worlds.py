@@ -39,7 +39,7 @@ from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.build import parse_controller
 from verilora.synth.controllers.controller import Controller, Reading
 from verilora.verify.learning import learn
-from verilora.verify.render import console
+from verilora.verify.terminal import console
 from verilora.verify.verifier import Settings, Verifier
 from verilora.verify.world_command import projections
 

@@ -17,7 +17,7 @@ from ..specs.vocabulary import Vocabulary
 from ..synth.controllers.controller import Reading
 from ..verify.audit import FIRST_SEED, run_controller
 from ..verify.compiled import Compiler
-from ..verify.progress import progress
+from ..verify.terminal import progress
 from ..verify.trace import TraceJudge, TraceStatus
 from .pairs import Judged
 from .responder import Responder

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ..specs.domain import Domain
-from ..verify.progress import progress
+from ..verify.terminal import progress
 from .config import TrainConfig
 from .judge import Judge
 from .models import Models

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from ..specs.files.errors import SpecError
-from ..verify.progress import progress
+from ..verify.terminal import progress
 from ..verify.verdict import Mode
 from .config import Algorithm, TrainConfig
 from .evaluation import Responses, evaluate

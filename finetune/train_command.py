@@ -9,9 +9,9 @@ from typing import Any
 
 from ..specs.domain import Domain, load_domain
 from ..specs.files.errors import SpecError
-from ..verify.render import console
 from ..verify.run_directory import specs_folder
 from ..verify.signature import read_private_key
+from ..verify.terminal import console
 from .config import TrainConfig
 from .options import named
 from .pipeline import Pipeline

@@ -25,9 +25,8 @@ from .certificate import (
 from .certificate_changes import changes, fallen
 from .digests import CERTIFICATE, DomainDigests, domain_digests
 from .issue import certified_prompts, new_certificate
-from .progress import progress
-from .render import console
 from .signature import read_private_key, read_public_key
+from .terminal import console, progress
 
 EMBEDDED = "embedded"
 

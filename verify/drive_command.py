@@ -19,12 +19,10 @@ from ..specs.world_description import WorldDescription
 from ..synth.controllers.controller import Reading
 from ..synth.controllers.steps import InvalidController
 from .audit import FIRST_SEED, Audit, RuleAudit, judge_episodes, run_controller
-from .command import task_of
 from .compiled import Compiler
-from .progress import progress
-from .render import console
 from .replay_search import Reproduction, save_episode
-from .source import read_response
+from .source import read_response, task_of
+from .terminal import console, progress
 from .trace import TraceJudge
 
 

@@ -15,8 +15,8 @@ from ..synth.controllers.hoa import from_hoa
 from ..synth.controllers.steps import InvalidController
 from .evaluation import Answer, Violation
 from .judged import JudgedMoment, JudgedRun, Judgement
-from .render import MAX_MOMENTS
 from .run_directory import EVALUATION, RunDirectory
+from .witness import SHOWN_MOMENTS
 
 GATES = {
     "goal": "The first movement is the one that the task asks for.",
@@ -109,10 +109,10 @@ class Exhibitor:
     def _tell(self, witness: JudgedRun, text: str) -> Course:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         prefix, cycle = witness.prefix, witness.cycle
-        left_out = max(0, len(prefix) - MAX_MOMENTS) + max(0, len(cycle) - MAX_MOMENTS)
+        left_out = max(0, len(prefix) - SHOWN_MOMENTS) + max(0, len(cycle) - SHOWN_MOMENTS)
         return Course(
-            prefix=self._instants(prefix[:MAX_MOMENTS], 1, lines),
-            cycle=self._instants(cycle[:MAX_MOMENTS], len(prefix) + 1, lines),
+            prefix=self._instants(prefix[:SHOWN_MOMENTS], 1, lines),
+            cycle=self._instants(cycle[:SHOWN_MOMENTS], len(prefix) + 1, lines),
             left_out=left_out,
         )
 

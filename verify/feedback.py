@@ -14,8 +14,7 @@ from ..synth.models.repair_feedback import (
     rule_broken,
     unreadable,
 )
-from .verdict import Status, Verdict
-from .witness import Moment, Witness
+from .verdict import Moment, Status, Verdict, Witness
 
 
 def feedback_of(verdict: Verdict, domain: Domain, rulebook: Rulebook) -> str | None:

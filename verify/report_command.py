@@ -4,9 +4,9 @@ from pathlib import Path
 
 from ..specs.domain import load_domain
 from .build import build_report
-from .render import console
 from .report_summary import render_summary
 from .run_directory import CONFIG, read_run, specs_folder
+from .terminal import console
 
 
 def report_run(run_dir: Path, specs: Path | None) -> int:

@@ -5,8 +5,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..specs.files.errors import SpecError
+from ..specs.domain import Domain
+from ..specs.files.errors import SpecError, expected_one_of
 from ..specs.files.yaml_file import MAX_BYTES, decode, read_text
+from ..specs.task import Task
 from ..synth.controllers.alignment import Alignment
 from ..synth.controllers.build import parse_controller
 from ..synth.controllers.controller import Controller, Reading
@@ -52,3 +54,16 @@ def read_controller(text: str, alignment: Alignment, reading: Reading, max_steps
 def is_hoa(text: str) -> bool:
     """Return whether a response is a machine in HOA rather than steps."""
     return text.lstrip().startswith("HOA:")
+
+
+def task_of(domain: Domain, response: Response, task_id: str | None) -> Task:
+    """Return the task of a response; raises SpecError if none is named, or two."""
+    if task_id and response.task_id and task_id != response.task_id:
+        raise SpecError(response.name, f"its first line names the task {response.task_id!r}, --for names {task_id!r}")
+    chosen = task_id or response.task_id
+    if not chosen:
+        ids = "\n  ".join(domain.tasks)
+        raise SpecError(response.name, f"no task: expected --for ID or a first line 'Task: ID' with one of\n  {ids}")
+    if chosen not in domain.tasks:
+        raise SpecError(response.name, f"no such task: {expected_one_of(chosen, domain.tasks)}")
+    return domain.tasks[chosen]

@@ -23,7 +23,8 @@ from ..synth.models.prompt import Prompter, PromptStyle
 from .answer import Answer, judge_answers
 from .certificate import check_adapter, read_certificate
 from .digests import CERTIFICATE
-from .render import console, render_verdict
+from .render_verdict import render_verdict
+from .terminal import console
 from .verifier import Settings, Verifier
 
 

@@ -4,8 +4,6 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from .witness import Witness
-
 
 class Status(IntEnum):
     """Outcome for one rule or gate, worst first. OBSERVED: kept on all that was seen, not on all that is possible."""
@@ -26,6 +24,29 @@ class Mode(StrEnum):
 
     GATED = "gated"
     PAPER = "paper"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One instant: what is the case, where the controller is, the steps it goes through and the action it gives."""
+
+    propositions: tuple[str, ...]
+    state: str
+    steps: tuple[int, ...]
+    action: str
+
+    @property
+    def letter(self) -> frozenset[str]:
+        """The propositions that are true, the action among them."""
+        return frozenset((*self.propositions, self.action))
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A finite path (`cycle` is empty): whatever follows, the rule is broken. Or a path and a cycle taken for ever."""
+
+    prefix: tuple[Moment, ...]
+    cycle: tuple[Moment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from .compiled import CompiledFormula, Compiler
 from .learned import learned_world
 from .prepared_world import PreparedRule, PreparedWorld, Product, prepare_world
 from .source import read_controller
-from .verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict
-from .witness import Witness, tell
+from .verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict, Witness
+from .witness import tell
 from .world import World, WorldKind, world_of
 
 

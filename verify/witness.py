@@ -1,33 +1,12 @@
 """Witnesses: a course of events on which a controller breaks a rule, told instant by instant."""
 
-from dataclasses import dataclass
-
 from ..specs.logic import Bdd, buddy, variable
 from ..synth.controllers.controller import Controller
 from .check import Run
+from .verdict import Moment, Witness
 
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One instant: what is the case, where the controller is, the steps it goes through and the action it gives."""
-
-    propositions: tuple[str, ...]
-    state: str
-    steps: tuple[int, ...]
-    action: str
-
-    @property
-    def letter(self) -> frozenset[str]:
-        """The propositions that are true, the action among them."""
-        return frozenset((*self.propositions, self.action))
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """A finite path (`cycle` is empty): whatever follows, the rule is broken. Or a path and a cycle taken for ever."""
-
-    prefix: tuple[Moment, ...]
-    cycle: tuple[Moment, ...] = ()
+SHOWN_MOMENTS = 12
+"""How many instants of a path and of a cycle are shown to people; files hold all."""
 
 
 def tell(run: Run, controller: Controller) -> Witness:

@@ -13,8 +13,7 @@ from ..specs.learned_world import MAX_PROPOSITIONS, learned_world_path, write_le
 from ..specs.world_description import Exclusion
 from .chain_drawing import draw_chain
 from .learning import learn
-from .progress import progress
-from .render import console
+from .terminal import console, progress
 from .world_table import coverage_line, render_learned
 
 NUM_EPISODES = 3000

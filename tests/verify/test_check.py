@@ -11,7 +11,8 @@ from verilora.synth.controllers.controller import Controller, always, are_equiva
 from verilora.synth.controllers.decompile import to_steps
 from verilora.verify.check import Paths, find_violation
 from verilora.verify.compiled import CompiledFormula, _from_hoa, _translate
-from verilora.verify.witness import Moment, Witness, tell
+from verilora.verify.verdict import Moment, Witness
+from verilora.verify.witness import tell
 from verilora.verify.world import World, explicit_world
 
 from models import ACTIONS, PROPOSITIONS, TINY, abstract_worlds, explicit_worlds, formulas

@@ -17,10 +17,10 @@ from verilora.specs.files.errors import SpecError
 from verilora.verify.build import build_report
 from verilora.verify.certificate import BaseDigests, CertifiedSampling
 from verilora.verify.issue import issue_certificate
-from verilora.verify.render import console
 from verilora.verify.report import Report
 from verilora.verify.report_page import SECTIONS
 from verilora.verify.report_summary import render_summary
+from verilora.verify.terminal import console
 from verilora.verify.verdict import Mode
 from verilora.verify.verifier import Settings, Verifier
 

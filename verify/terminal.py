@@ -1,10 +1,16 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+"""The console, and the progress of long work on it: a bar on a terminal, plain lines elsewhere."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import Progress
+
+
+def console() -> Console:
+    """Return a console that prints data as it is; output to a file or a pipe is wide enough for the tables."""
+    plain = Console(markup=False, emoji=False, highlight=False)
+    return plain if plain.is_terminal else Console(markup=False, emoji=False, highlight=False, width=160)
 
 
 @contextmanager
