@@ -15,9 +15,9 @@ from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.files.errors import SpecError
 from .specs.processes.forked import check_time_limit
 from .synth.controllers.controller import Ending, Otherwise, Reading
-from .verify.check import Paths
-from .verify.verdict import Mode
-from .verify.world import WorldError, WorldKind
+from .verify.checking.check import Paths
+from .verify.records.verdict import Mode
+from .verify.worlds.world import WorldError, WorldKind
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__, add_completion=False)
 DomainName = Annotated[str, typer.Option("--task", metavar="DOMAIN", help="The task domain, a folder under --specs.")]
@@ -80,8 +80,8 @@ def verify(
     time_limit: TimeLimit = 5.0,
 ) -> None:
     """Verify controllers: 0 all kept, 1 something violated or unknown, 2 unusable input (an invalid controller too)."""
-    from .verify.verifier import Settings
-    from .verify.verify_command import verify_files
+    from .verify.commands.verify_command import verify_files
+    from .verify.verdicts.verifier import Settings
 
     is_paper = mode is Mode.PAPER
     try:
@@ -112,7 +112,7 @@ def rules(
     time_limit: TimeLimit = 30.0,
 ) -> None:
     """Lint a rulebook: what each rule is, and what any controller can reach: 0 fit for use, 1 not, 2 unusable input."""
-    from .verify.rules_command import lint_rulebook
+    from .verify.commands.rules_command import lint_rulebook
 
     domain = load_domain(specs, task)
     raise typer.Exit(
@@ -157,7 +157,7 @@ def drive(
             audit_run(run, specs if _was_named(context, "specs") else None, episodes, processes or os.cpu_count() or 1)
         )
     assert file is not None
-    from .verify.drive_command import drive_file
+    from .verify.commands.drive_command import drive_file
 
     if rule and not replay:
         raise typer.BadParameter("--rule chooses the episode to --replay: expected both")
@@ -198,9 +198,9 @@ def synthesize(
 ) -> None:
     """Let a language model write controllers: 0 the best keeps all, 1 it does not or is not judged, 2 unusable."""
     from .synth.models.generator import Sampling
-    from .verify.synthesize_command import Request
-    from .verify.synthesize_command import synthesize as run
-    from .verify.verifier import Settings
+    from .verify.commands.synthesize_command import Request
+    from .verify.commands.synthesize_command import synthesize as run
+    from .verify.verdicts.verifier import Settings
 
     try:
         sampling = Sampling(temperature=temperature, constrained=constrained)
@@ -233,7 +233,7 @@ def world_learn(
     processes: Processes = None,
 ) -> None:
     """Simulate every world that tasks need, and learn it."""
-    from .verify.world_command import learn_worlds
+    from .verify.commands.world_command import learn_worlds
 
     domain = load_domain(specs, task)
     raise typer.Exit(learn_worlds(domain, recordings, out or domain.folder, episodes, held_out, processes))
@@ -247,7 +247,7 @@ def world_show(
     drawings: Annotated[Path | None, typer.Option("--svg", metavar="FOLDER", help="Draw them there as SVG.")] = None,
 ) -> None:
     """Print the learned worlds and what they cover."""
-    from .verify.world_command import show_worlds
+    from .verify.commands.world_command import show_worlds
 
     raise typer.Exit(show_worlds(load_domain(specs, task), world, drawings))
 
@@ -260,7 +260,7 @@ def report(
     ] = None,
 ) -> None:
     """Build the report of a run again: report.html, report.json, junit.xml."""
-    from .verify.report_command import report_run
+    from .verify.commands.report_command import report_run
 
     raise typer.Exit(report_run(run, specs))
 
@@ -284,7 +284,7 @@ def certify(
     check: Annotated[bool, typer.Option("--check", help="Leave the certificate as it is.")] = False,
 ) -> None:
     """Verify an adapter again and renew its certificate: 0 it holds, 1 it fell short, 2 unusable or not the adapter."""
-    from .verify.certify_command import Request, certify
+    from .verify.commands.certify_command import Request, certify
 
     request = Request(
         folder=folder,

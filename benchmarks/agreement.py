@@ -22,12 +22,12 @@ from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Reading
 from verilora.synth.controllers.steps import InvalidController
-from verilora.verify.audit import FIRST_SEED, judge_episodes, run_controller
-from verilora.verify.compiled import Compiler
-from verilora.verify.interval import upper_bound
-from verilora.verify.trace import TraceJudge
-from verilora.verify.verdict import Status
-from verilora.verify.verifier import Verifier
+from verilora.verify.audits.audit import FIRST_SEED, judge_episodes, run_controller
+from verilora.verify.checking.compiled import Compiler
+from verilora.verify.checking.trace import TraceJudge
+from verilora.verify.records.interval import upper_bound
+from verilora.verify.records.verdict import Status
+from verilora.verify.verdicts.verifier import Verifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,10 @@ from verilora.specs.task import Task
 from verilora.synth.controllers.behaviour import behaviour_digest, never_moves
 from verilora.synth.models.generator import Generator, Sampling
 from verilora.synth.models.prompt import Prompter
-from verilora.verify.batch import verify_batch
-from verilora.verify.findings import SPLITS
-from verilora.verify.verdict import Verdict
-from verilora.verify.verifier import Settings, Verifier
+from verilora.verify.records.verdict import Verdict
+from verilora.verify.reports.findings import SPLITS
+from verilora.verify.verdicts.batch import verify_batch
+from verilora.verify.verdicts.verifier import Settings, Verifier
 
 BATCH = 256
 

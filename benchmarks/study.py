@@ -27,8 +27,8 @@ from verilora.finetune.sampling import read_samples
 from verilora.finetune.score import Share
 from verilora.specs.domain import SHIPPED, load_domain
 from verilora.specs.files.record_file import write_json
-from verilora.verify.findings import SPLITS
-from verilora.verify.verifier import Verifier
+from verilora.verify.reports.findings import SPLITS
+from verilora.verify.verdicts.verifier import Verifier
 
 VARIANTS: dict[str, list[str]] = {
     "default": [],

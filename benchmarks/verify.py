@@ -26,11 +26,11 @@ from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.specs.logic import Formula, spot
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Controller
-from verilora.verify.batch import verify_batch
-from verilora.verify.compiled import Compiler
-from verilora.verify.prepared_world import prepare_world
-from verilora.verify.verifier import Settings, Verifier
-from verilora.verify.world import WorldKind, explicit_world, world_of
+from verilora.verify.checking.compiled import Compiler
+from verilora.verify.verdicts.batch import verify_batch
+from verilora.verify.verdicts.prepared_world import prepare_world
+from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.worlds.world import WorldKind, explicit_world, world_of
 
 NUM_STEPS = (2, 4, 6, 8, 10, 12)
 NUM_CONTROLLERS = 40

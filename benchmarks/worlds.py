@@ -38,10 +38,10 @@ from verilora.specs.task import Task
 from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.build import parse_controller
 from verilora.synth.controllers.controller import Controller, Reading
-from verilora.verify.learning import learn
-from verilora.verify.terminal import console
-from verilora.verify.verifier import Settings, Verifier
-from verilora.verify.world_command import projections
+from verilora.verify.commands.terminal import console
+from verilora.verify.commands.world_command import projections
+from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.worlds.learning import learn
 
 TARGET_MS = 20.0
 NUM_TIMED, NUM_PROFILED = 30, 8

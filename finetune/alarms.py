@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..verify.findings import quality_name
-from ..verify.verdict import Mode
+from ..verify.records.verdict import Mode
+from ..verify.reports.findings import quality_name
 
 SATURATED = 0.95
 TOLERANCE = 0.02

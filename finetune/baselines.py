@@ -7,8 +7,8 @@ a prompt costs to read is left out, as it is for DPO.
 from collections.abc import Sequence
 from typing import Any
 
-from ..verify.feedback import feedback_of
-from ..verify.verifier import Verifier
+from ..verify.verdicts.feedback import feedback_of
+from ..verify.verdicts.verifier import Verifier
 from .config import Budget
 from .pairs import Judged
 from .responder import Responder

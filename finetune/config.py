@@ -8,10 +8,10 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from ..synth.controllers.controller import Ending, Otherwise, Reading
-from ..verify.check import Paths
-from ..verify.verdict import Mode
-from ..verify.verifier import Settings
-from ..verify.world import WorldKind
+from ..verify.checking.check import Paths
+from ..verify.records.verdict import Mode
+from ..verify.verdicts.verifier import Settings
+from ..verify.worlds.world import WorldKind
 
 
 class Algorithm(StrEnum):

@@ -11,8 +11,8 @@ from ..specs.processes.forked import Forked
 from ..specs.rulebook import Rulebook
 from ..synth.corpus.corpus import CorpusGenerator, Criticism
 from ..synth.corpus.token_corpus import TokenCorpus, concatenate, encode
-from ..verify.feedback import feedback_of
-from ..verify.verifier import Verifier
+from ..verify.verdicts.feedback import feedback_of
+from ..verify.verdicts.verifier import Verifier
 
 
 def critical_generator(corpus: Corpus, domain: Domain, rulebook: Rulebook) -> CorpusGenerator:

@@ -15,10 +15,10 @@ from ..specs.processes.workers import in_order
 from ..specs.rulebook import Rulebook
 from ..specs.vocabulary import Vocabulary
 from ..synth.controllers.controller import Reading
-from ..verify.audit import FIRST_SEED, run_controller
-from ..verify.compiled import Compiler
-from ..verify.terminal import progress
-from ..verify.trace import TraceJudge, TraceStatus
+from ..verify.audits.audit import FIRST_SEED, run_controller
+from ..verify.checking.compiled import Compiler
+from ..verify.checking.trace import TraceJudge, TraceStatus
+from ..verify.commands.terminal import progress
 from .pairs import Judged
 from .responder import Responder
 from .run_files import RunFiles

@@ -12,10 +12,10 @@ from rich.table import Table
 from ..specs.domain import Domain, load_domain
 from ..specs.files.errors import SpecError
 from ..specs.files.record_file import write_json
-from ..verify.report import check_unchanged
-from ..verify.run_directory import EVALUATION, RunDirectory, read_run, specs_folder
-from ..verify.terminal import console, progress
-from ..verify.verifier import Verifier
+from ..verify.commands.terminal import console, progress
+from ..verify.records.run_directory import EVALUATION, RunDirectory, read_run, specs_folder
+from ..verify.reports.report import check_unchanged
+from ..verify.verdicts.verifier import Verifier
 from .drive import drive, drive_score, drivers
 from .judge import Judge
 from .pairs import Judged

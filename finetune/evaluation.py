@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..specs.task import Split
-from ..verify.findings import SPLITS
-from ..verify.issue import certified_prompts
+from ..verify.certificates.issue import certified_prompts
+from ..verify.reports.findings import SPLITS
 from .pairs import Judged
 from .responder import Responder
 from .run_files import RunFiles

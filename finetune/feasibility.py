@@ -5,9 +5,9 @@ from collections.abc import Callable
 from ..specs.domain import Domain
 from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
-from ..verify.check import Paths
-from ..verify.lint import Linter
-from ..verify.reach import Reach
+from ..verify.checking.check import Paths
+from ..verify.rulebooks.lint import Linter
+from ..verify.rulebooks.reach import Reach
 
 TIME_LIMIT = 30.0
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from ..envs.scenario import SCENARIOS
 from ..specs.processes.forked import Unanswered
-from ..verify.replay_search import ReplaySearch
-from ..verify.verdict import Status
-from ..verify.verifier import Verifier
+from ..verify.audits.replay_search import ReplaySearch
+from ..verify.records.verdict import Status
+from ..verify.verdicts.verifier import Verifier
 from .pairs import Judged
 from .run_files import RunFiles
 

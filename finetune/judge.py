@@ -13,10 +13,10 @@ from ..specs.files.record_file import Record, RecordFile
 from ..specs.task import Task
 from ..synth.controllers.behaviour import behaviour_digest, never_moves
 from ..synth.controllers.steps import InvalidController
-from ..verify.batch import Response, verify_batch
-from ..verify.verdict import Mode, Status, Verdict
-from ..verify.verifier import Verifier
-from ..verify.world import WorldKind
+from ..verify.records.verdict import Mode, Status, Verdict
+from ..verify.verdicts.batch import Response, verify_batch
+from ..verify.verdicts.verifier import Verifier
+from ..verify.worlds.world import WorldKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from ..synth.corpus.corpus import CHUNK, CorpusGenerator
 from ..synth.corpus.pretraining import Architecture, Pretraining, mean_loss, new_model, pretrain
 from ..synth.corpus.token_corpus import TokenCorpus
 from ..synth.corpus.tokenizer_training import conversation_text, train_tokenizer
-from ..verify.terminal import console
+from ..verify.commands.terminal import console
 from .corpus_workers import cached, critical_generator, draw_tokens
 
 NUM_TOKENIZER_CHUNKS = 10

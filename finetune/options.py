@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..verify.verdict import Mode
-from ..verify.world import WorldKind
+from ..verify.records.verdict import Mode
+from ..verify.worlds.world import WorldKind
 from .config import Algorithm, EvaluationConfig, OptimiserConfig, PairConfig, TrainConfig
 
 NAMED_ALIKE = (

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from ..verify.verdict import Mode
+from ..verify.records.verdict import Mode
 from .config import PairConfig
 from .judge import Judgement
 from .sampling import Sample, derived_seed

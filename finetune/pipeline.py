@@ -15,13 +15,13 @@ from ..specs.domain import Domain
 from ..specs.files.errors import SpecError
 from ..specs.files.record_file import write_json
 from ..specs.rulebook import Rulebook
-from ..verify.build import build_report
-from ..verify.certificate import BaseDigests, CertifiedSampling, check_adapter, read_certificate
-from ..verify.digests import CERTIFICATE, DomainDigests, adapter_digests
-from ..verify.issue import issue_certificate
-from ..verify.replay_search import ReplaySearch
-from ..verify.report_summary import render_summary
-from ..verify.verifier import Verifier
+from ..verify.audits.replay_search import ReplaySearch
+from ..verify.certificates.certificate import BaseDigests, CertifiedSampling, check_adapter, read_certificate
+from ..verify.certificates.issue import issue_certificate
+from ..verify.records.digests import CERTIFICATE, DomainDigests, adapter_digests
+from ..verify.reports.build import build_report
+from ..verify.reports.summary import render_summary
+from ..verify.verdicts.verifier import Verifier
 from .alarms import alarms
 from .baselines import Baselines, training_tokens
 from .config import TrainConfig

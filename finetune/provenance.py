@@ -10,8 +10,8 @@ from typing import Any
 from ..specs.domain import Domain
 from ..specs.files.errors import SpecError
 from ..specs.rulebook import Rulebook
-from ..verify.digests import domain_digests
-from ..verify.issue import versions
+from ..verify.certificates.issue import versions
+from ..verify.records.digests import domain_digests
 from .models import Models
 
 PACKAGES = ("verilora", "torch", "transformers", "trl", "peft", "spottl", "highway-env")

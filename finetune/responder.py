@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ..specs.domain import Domain
-from ..verify.terminal import progress
+from ..verify.commands.terminal import progress
 from .config import TrainConfig
 from .judge import Judge
 from .models import Models

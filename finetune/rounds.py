@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 import torch
 
 from ..specs.files.errors import SpecError
-from ..verify.terminal import progress
-from ..verify.verdict import Mode
+from ..verify.commands.terminal import progress
+from ..verify.records.verdict import Mode
 from .config import Algorithm, TrainConfig
 from .evaluation import Responses, evaluate
 from .pairs import Judged, make_pairs

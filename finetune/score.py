@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..verify.interval import clopper_pearson
-from ..verify.verdict import Mode
+from ..verify.records.interval import clopper_pearson
+from ..verify.records.verdict import Mode
 from .judge import Judgement, is_kept
 from .pairs import Judged
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..specs.domain import Domain, load_domain
 from ..specs.files.errors import SpecError
-from ..verify.run_directory import specs_folder
-from ..verify.signature import read_private_key
-from ..verify.terminal import console
+from ..verify.certificates.signature import read_private_key
+from ..verify.commands.terminal import console
+from ..verify.records.run_directory import specs_folder
 from .config import TrainConfig
 from .options import named
 from .pipeline import Pipeline

@@ -9,7 +9,7 @@ is dealt with here, once:
   `_KEEPER` registers every proposition and lives as long as the process.
 * The label of an edge or of a run's step points into the automaton or run it was read from: `owned` copies it.
 * BuDDy is one global, unlocked kernel. The interpreter's lock serialises the calls, so threads are safe and gain
-  nothing; an interpreter without that lock is refused. Work in parallel takes processes (`verify/batch.py`).
+  nothing; an interpreter without that lock is refused. Work in parallel takes processes (`verify/verdicts/batch.py`).
 * Neither formulas nor automata can be pickled. `Formula` can; automata travel as HOA text.
 """
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.synth.controllers.alignment import Alignment
-from verilora.verify import compiled, trace
+from verilora.verify.checking import compiled, trace
 
 # Machines are noisy: no example fails for being slow.
 settings.register_profile("verilora", deadline=None)

@@ -18,15 +18,15 @@ from verilora.specs.domain import Domain, load_domain
 from verilora.specs.files.errors import SpecError
 from verilora.synth.models.base_model import EMBEDDED
 from verilora.synth.models.generator import Generator
-from verilora.verify.certificate import BaseDigests, CertifiedSampling, read_certificate
-from verilora.verify.certificate_changes import changes
-from verilora.verify.certify_command import Request, base_of, certify
-from verilora.verify.digests import domain_digests
-from verilora.verify.issue import issue_certificate
-from verilora.verify.recertify import judge_again
-from verilora.verify.report_command import report_run
-from verilora.verify.signature import fingerprint, read_public_key
-from verilora.verify.verifier import Settings
+from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, read_certificate
+from verilora.verify.certificates.changes import changes
+from verilora.verify.certificates.issue import issue_certificate
+from verilora.verify.certificates.recertify import judge_again
+from verilora.verify.certificates.signature import fingerprint, read_public_key
+from verilora.verify.commands.certify_command import Request, base_of, certify
+from verilora.verify.commands.report_command import report_run
+from verilora.verify.records.digests import domain_digests
+from verilora.verify.verdicts.verifier import Settings
 
 from command_line import run_main
 from run_directories import write_run
@@ -147,7 +147,7 @@ class TestCertify:
             (adapter / "adapter_model.safetensors").write_bytes(b"another")
             return verdicts
 
-        monkeypatch.setattr("verilora.verify.recertify.judge_again", judge_and_swap)
+        monkeypatch.setattr("verilora.verify.certificates.recertify.judge_again", judge_and_swap)
         with pytest.raises(SpecError, match=r"adapter_model\.safetensors: is not the file that was certified"):
             certify(Request(folder=adapter, specs=specs, key=keys[0], num_processes=1))
         assert (adapter / "certificate.json").read_bytes() == before

@@ -20,9 +20,9 @@ from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.build import parse_controller
 from verilora.synth.controllers.controller import Ending, Reading
 from verilora.synth.controllers.hoa import to_hoa
-from verilora.verify.audit import FIRST_SEED, run_controller
-from verilora.verify.compiled import Compiler
-from verilora.verify.trace import TraceJudge, TraceStatus
+from verilora.verify.audits.audit import FIRST_SEED, run_controller
+from verilora.verify.checking.compiled import Compiler
+from verilora.verify.checking.trace import TraceJudge, TraceStatus
 
 from command_line import run_main
 from controllers import BEFORE

@@ -14,9 +14,9 @@ from verilora.specs.domain import SHIPPED, Domain
 from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.steps import parse_steps
 from verilora.synth.models.generator import Generator
-from verilora.verify.certificate import BaseDigests, CertifiedSampling, write_certificate
-from verilora.verify.issue import new_certificate
-from verilora.verify.verifier import Settings, Verifier
+from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, write_certificate
+from verilora.verify.certificates.issue import new_certificate
+from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
 

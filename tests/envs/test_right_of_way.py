@@ -9,7 +9,7 @@ from verilora.envs.traffic_car import TrafficCar
 from verilora.envs.traffic_light import Phase
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.controller import Reading
-from verilora.verify.audit import run_controller
+from verilora.verify.audits.audit import run_controller
 
 EMPTY = {"cars_per_minute": 0, "pedestrians_per_minute": 0}
 STOP, STRAIGHT = range(2)

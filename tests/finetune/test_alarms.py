@@ -6,7 +6,7 @@ import pytest
 from verilora.finetune.alarms import alarms
 from verilora.finetune.pairs import Judged
 from verilora.finetune.score import score
-from verilora.verify.verdict import Mode
+from verilora.verify.records.verdict import Mode
 
 MakeJudged = Callable[..., Judged]
 NAMES = ("reward-saturated", "always-stop-rising", "diversity-collapsing", "parse-rate-falling", "rule-worse")

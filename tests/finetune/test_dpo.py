@@ -21,8 +21,8 @@ from verilora.finetune.run_files import RunFiles
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import SpecError
 from verilora.synth.models.generator import Generator
-from verilora.verify.verifier import Verifier
-from verilora.verify.world import WorldKind
+from verilora.verify.verdicts.verifier import Verifier
+from verilora.verify.worlds.world import WorldKind
 
 from tiny_models import save_tiny_model, tiny_tokenizer
 

@@ -18,7 +18,7 @@ from verilora.specs.domain import SHIPPED, Domain
 from verilora.specs.files.errors import SpecError
 from verilora.specs.files.record_file import RecordFile
 from verilora.synth.controllers.controller import Ending, Reading
-from verilora.verify.verifier import Settings, Verifier
+from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from controllers import AFTER, BEFORE
 from run_directories import write_run

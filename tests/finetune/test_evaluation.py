@@ -13,7 +13,7 @@ from verilora.finetune.run_files import RunFiles
 from verilora.finetune.sampling import Ask
 from verilora.specs.domain import Domain
 from verilora.synth.models.prompt import Prompter, PromptStyle
-from verilora.verify.issue import certified_prompts
+from verilora.verify.certificates.issue import certified_prompts
 
 MakeJudged = Callable[..., Judged]
 

@@ -8,7 +8,7 @@ from verilora.finetune.run_files import RunFiles
 from verilora.specs.domain import Domain
 from verilora.specs.processes.forked import Unanswered
 from verilora.specs.task import Task
-from verilora.verify.replay_search import ReplaySearch, Reproduction
+from verilora.verify.audits.replay_search import ReplaySearch, Reproduction
 
 
 class Search:

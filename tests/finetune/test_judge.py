@@ -7,8 +7,8 @@ from verilora.finetune.judge import Judge
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import SpecError
 from verilora.specs.files.record_file import RecordFile
-from verilora.verify.verifier import Settings, Verifier
-from verilora.verify.world import WorldKind
+from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.worlds.world import WorldKind
 
 TASK = "water-glasshouse"
 WAITING = "1. wait until dry soil and no empty tank then open valve\n2. hold"

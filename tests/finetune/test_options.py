@@ -6,8 +6,8 @@ import pytest
 
 from verilora.finetune.config import LOSS_TYPES, Algorithm, Budget, TrainConfig
 from verilora.finetune.options import named, resolve, weighted
-from verilora.verify.verdict import Mode
-from verilora.verify.world import WorldKind
+from verilora.verify.records.verdict import Mode
+from verilora.verify.worlds.world import WorldKind
 
 DEFAULTS: dict[str, Any] = {
     "task": "driving", "specs": Path("specs"), "rulebook": "default", "model": None, "samples": 32, "rounds": 2,

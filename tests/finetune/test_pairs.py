@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from verilora.finetune.config import PairConfig
 from verilora.finetune.pairs import Judged, make_pairs
-from verilora.verify.verdict import Mode
+from verilora.verify.records.verdict import Mode
 
 MakeJudged = Callable[..., Judged]
 

@@ -12,8 +12,8 @@ from verilora.finetune.config import Algorithm, Budget, EvaluationConfig, GrpoCo
 from verilora.finetune.pipeline import Pipeline
 from verilora.finetune.run_files import RunFiles
 from verilora.specs.domain import Domain
-from verilora.verify.verdict import Mode
-from verilora.verify.world import WorldKind
+from verilora.verify.records.verdict import Mode
+from verilora.verify.worlds.world import WorldKind
 
 DATA = Path(__file__).parents[1] / "data"
 SMALL = TrainConfig(

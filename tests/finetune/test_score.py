@@ -5,7 +5,7 @@ import pytest
 
 from verilora.finetune.pairs import Judged
 from verilora.finetune.score import Share, effective_machines, mean_of, mean_quality, rule_scores, score
-from verilora.verify.verdict import Mode
+from verilora.verify.records.verdict import Mode
 
 MakeJudged = Callable[..., Judged]
 

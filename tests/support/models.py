@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from verilora.specs.logic import Formula, letter_diagram, new_automaton
 from verilora.specs.vocabulary import Vocabulary, Word
 from verilora.specs.world_description import WorldDescription
-from verilora.verify.compiled import Compiler
-from verilora.verify.world import World, WorldError, WorldKind, abstract_world
+from verilora.verify.checking.compiled import Compiler
+from verilora.verify.worlds.world import World, WorldError, WorldKind, abstract_world
 
 PROPOSITIONS = ("p", "q")
 ACTIONS = ("rest", "go", "back")

@@ -17,16 +17,16 @@ from verilora.envs.replay import save_replay
 from verilora.specs.domain import Domain
 from verilora.specs.rulebook import Rulebook
 from verilora.specs.task import Split, Task
-from verilora.verify.audit import FIRST_SEED, judge_episodes, run_controller
-from verilora.verify.check import Paths
-from verilora.verify.compiled import Compiler
-from verilora.verify.digests import domain_digests
-from verilora.verify.interval import clopper_pearson
-from verilora.verify.issue import PACKAGES, versions
-from verilora.verify.trace import TraceJudge
-from verilora.verify.verdict import Mode, Status, Verdict
-from verilora.verify.verifier import Settings, Verifier
-from verilora.verify.world import WorldKind
+from verilora.verify.audits.audit import FIRST_SEED, judge_episodes, run_controller
+from verilora.verify.certificates.issue import PACKAGES, versions
+from verilora.verify.checking.check import Paths
+from verilora.verify.checking.compiled import Compiler
+from verilora.verify.checking.trace import TraceJudge
+from verilora.verify.records.digests import domain_digests
+from verilora.verify.records.interval import clopper_pearson
+from verilora.verify.records.verdict import Mode, Status, Verdict
+from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.worlds.world import WorldKind
 
 KINDS = ("good", "forgetful", "hasty", "inverted", "other", "idle", "vague")
 BEFORE = (14, 22, 18, 12, 12, 12, 10)

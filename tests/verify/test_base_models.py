@@ -12,8 +12,8 @@ from verilora.synth.controllers.behaviour import never_moves
 from verilora.synth.models.base_model import EMBEDDED
 from verilora.synth.models.generator import Generator, Sampling
 from verilora.synth.models.prompt import Prompter, PromptStyle
-from verilora.verify.verdict import Verdict
-from verilora.verify.verifier import Settings, Verifier
+from verilora.verify.records.verdict import Verdict
+from verilora.verify.verdicts.verifier import Settings, Verifier
 
 GREENHOUSE = Path(__file__).parents[1] / "data" / "greenhouse-base"
 CASES = [pytest.param("driving", EMBEDDED, id="driving"), pytest.param("greenhouse", GREENHOUSE, id="greenhouse")]

@@ -10,8 +10,8 @@ from verilora.specs.domain import Domain
 from verilora.specs.task import Task
 from verilora.synth.controllers.behaviour import behaviour_digest, never_moves
 from verilora.synth.corpus.corpus import CorpusGenerator, Draw
-from verilora.verify.verdict import Verdict
-from verilora.verify.verifier import Settings, Verifier
+from verilora.verify.records.verdict import Verdict
+from verilora.verify.verdicts.verifier import Settings, Verifier
 
 NUM_DRAWS = 2400
 

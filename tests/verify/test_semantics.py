@@ -4,12 +4,12 @@ import pytest
 
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.controller import Controller, Ending, Reading, always
-from verilora.verify.check import Paths
-from verilora.verify.compiled import Compiler
-from verilora.verify.implication import implications
-from verilora.verify.verdict import Mode, Status, Verdict
-from verilora.verify.verifier import Settings, Verifier
-from verilora.verify.world import WorldKind
+from verilora.verify.checking.check import Paths
+from verilora.verify.checking.compiled import Compiler
+from verilora.verify.checking.implication import implications
+from verilora.verify.records.verdict import Mode, Status, Verdict
+from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.worlds.world import WorldKind
 
 from controllers import AFTER, AFTER_LOOPING, BEFORE, CLEAR_GREEN_STEPS, guarded_right, lagged, task_in
 

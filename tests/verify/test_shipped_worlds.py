@@ -11,14 +11,14 @@ from verilora.specs.learned_world import learned_world_path, read_learned_world
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Ending, Reading
 from verilora.synth.controllers.steps import Act, step_text
-from verilora.verify.audit import FIRST_SEED, run_controller
-from verilora.verify.check import Paths
-from verilora.verify.compiled import Compiler
-from verilora.verify.lint import Linter
-from verilora.verify.trace import TraceJudge, TraceStatus
-from verilora.verify.verdict import Status, Verdict
-from verilora.verify.verifier import Settings, Verifier
-from verilora.verify.world_command import NUM_EPISODES, NUM_HELD_OUT, learn_worlds
+from verilora.verify.audits.audit import FIRST_SEED, run_controller
+from verilora.verify.checking.check import Paths
+from verilora.verify.checking.compiled import Compiler
+from verilora.verify.checking.trace import TraceJudge, TraceStatus
+from verilora.verify.commands.world_command import NUM_EPISODES, NUM_HELD_OUT, learn_worlds
+from verilora.verify.records.verdict import Status, Verdict
+from verilora.verify.rulebooks.lint import Linter
+from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from controllers import AFTER_LOOPING, BEFORE
 

@@ -1,0 +1,270 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from verilora.specs.domain import Domain
+from verilora.specs.files.errors import SpecError
+from verilora.specs.learned_world import LearnedWorld, Transition, learned_world_path, write_learned_world
+from verilora.specs.logic import Formula
+from verilora.specs.rulebook import Rule, Rulebook
+from verilora.verify.certificates.certificate import (
+    BaseDigests,
+    Certificate,
+    CertifiedSampling,
+    check_adapter,
+    check_signer,
+    read_certificate,
+)
+from verilora.verify.certificates.issue import certified_prompts, counts_of, issue_certificate
+from verilora.verify.certificates.signature import read_private_key, read_public_key
+from verilora.verify.records.digests import DomainDigests, domain_digests
+from verilora.verify.records.interval import clopper_pearson
+from verilora.verify.records.verdict import Status
+from verilora.verify.verdicts.batch import verify_batch
+from verilora.verify.verdicts.verifier import Settings, Verifier
+
+from controllers import AFTER_LOOPING, BEFORE
+
+TASK = "right-at-traffic-light"
+SAMPLING = CertifiedSampling(
+    splits=("validation",),
+    samples_per_prompt=1,
+    batch_size=4,
+    prompt_style="plain",
+    temperature=0.8,
+    top_p=1.0,
+    max_new_tokens=160,
+    constrained=False,
+    device="cpu",
+    seed=7,
+)
+BASE = BaseDigests(name="embedded", digest="a" * 64, tokenizer_digest="b" * 64)
+
+
+def write_keys(folder: Path, name: str) -> tuple[Path, Path]:
+    key = Ed25519PrivateKey.generate()
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub.pem"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return private, public
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"r": 4}')
+    (folder / "adapter_model.safetensors").write_bytes(bytes(64))
+    return folder
+
+
+def issue(adapter: Path, domain: Domain, key: Path | None = None) -> Certificate:
+    book = domain.rulebook()
+    verifier = Verifier(domain, book, Settings(witnesses=False))
+    responses = [(text, domain.task(TASK)) for text in (AFTER_LOOPING, BEFORE, "1. hope\n2. stop")]
+    return issue_certificate(
+        adapter,
+        domain=domain,
+        rulebook=book,
+        settings=verifier.settings,
+        base=BASE,
+        sampling=SAMPLING,
+        verdicts=verify_batch(verifier, responses),
+        key=key,
+    )
+
+
+def change(folder: Path, fields: dict[str, object]) -> None:
+    path = folder / "certificate.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_it_holds_the_counts_of_the_verdicts_and_reads_back(adapter: Path, driving: Domain) -> None:
+    certificate = issue(adapter, driving)
+    assert read_certificate(adapter) == certificate
+    check_adapter(adapter, certificate)
+    assert [path.name for path in adapter.parent.iterdir()] == ["adapter"], "nothing unfinished is left"
+    counts = certificate.counts
+    assert (counts.num_samples, counts.invalid.count, counts.all_kept.count) == (3, 1, 1)
+    assert (counts.rules["phi5"].count, counts.rules["phi5"].of) == (1, 3)
+    assert (counts.rules["phi5"].low, counts.rules["phi5"].high) == clopper_pearson(1, 3)
+    assert certificate.rulebook_digest == driving.rulebook().digest
+    assert set(certificate.adapter) == {"adapter_config.json", "adapter_model.safetensors"}
+    assert certificate.versions["torch"]
+
+
+def test_what_changed_while_answers_were_judged_is_not_certified(
+    adapter: Path, driving: Domain, tmp_path: Path
+) -> None:
+    moved = replace(driving, folder=shutil.copytree(driving.folder, tmp_path / "driving"))
+    book = moved.rulebook()
+    verifier = Verifier(moved, book, Settings(witnesses=False))
+    verdicts = [verifier.verify_text(AFTER_LOOPING, moved.task(TASK))]
+
+    def issue_with(digests: DomainDigests) -> Certificate:
+        return issue_certificate(
+            adapter,
+            domain=moved,
+            rulebook=book,
+            settings=verifier.settings,
+            base=BASE,
+            sampling=SAMPLING,
+            verdicts=verdicts,
+            digests=digests,
+        )
+
+    before = domain_digests(moved, book)
+    assert issue_with(before).tasks_digest == before.tasks
+    tasks = moved.folder / "tasks.yaml"
+    tasks.write_text(tasks.read_text() + "# other tasks\n")
+    with pytest.raises(SpecError, match=r"changed after answers were judged, so nothing was certified: tasks\.yaml"):
+        issue_with(before)
+
+
+def test_what_is_kept_by_observation_only_does_not_count(driving: Domain, tmp_path: Path) -> None:
+    green = ("green_traffic_light",)
+    steps = (Transition(source=None, target=green, count=9), Transition(source=green, target=green, count=9))
+    learned = LearnedWorld(
+        format=1,
+        world="traffic_light",
+        propositions=green,
+        exclusions=(),
+        transitions=steps,
+        coverage={},
+        provenance={},
+    )
+    write_learned_world(learned_world_path(tmp_path, "traffic_light", green), learned)
+    task = replace(driving.task(TASK), relevant=green)
+    rules = tuple(
+        Rule(id=name, formula=Formula(formula), english="")
+        for name, formula in (("always_green", "G green_traffic_light"), ("no_left", "G !turn_left"))
+    )
+    book = Rulebook(name="two", description="", rules=rules)
+    verdict = Verifier(replace(driving, folder=tmp_path), book).verify_text(AFTER_LOOPING, task)
+    assert [rule.status for rule in verdict.rules] == [Status.OBSERVED, Status.SATISFIED]
+    assert verdict.all_kept
+    counts = counts_of([verdict])
+    certified = {name: (count.count, count.of, count.observed_only) for name, count in counts.rules.items()}
+    assert certified == {"always_green": (0, 1, 1), "no_left": (1, 1, 0)}
+    assert (counts.all_kept.count, counts.gates.count) == (0, 1)
+
+
+def test_prompts_stand_in_the_order_of_the_files(driving: Domain) -> None:
+    prompts = certified_prompts(driving, ("validation", "test"), 2)
+    assert len(prompts) == 2 * sum(
+        len(task.wordings.get("validation", ())) + len(task.wordings.get("test", ())) for task in driving.tasks.values()
+    )
+    assert prompts[0] == prompts[1] == (driving.task(TASK), driving.task(TASK).wordings["validation"][0])
+    assert {task.split for task, _ in certified_prompts(driving, ("test",), 1)} == {"test"}
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_a_swapped_file_is_named(adapter: Path, driving: Domain, tmp_path: Path, name: str) -> None:
+    private, _ = write_keys(tmp_path, "ours")
+    issue(adapter, driving, private)
+    (adapter / name).write_bytes(b"other")
+    certificate = read_certificate(adapter)
+    with pytest.raises(
+        SpecError, match=rf"{name}: is not the file that was certified: its digest is d9298a10d1b07358…"
+    ):
+        check_adapter(adapter, certificate)
+
+
+def test_files_that_came_or_went_are_named(adapter: Path, driving: Domain) -> None:
+    certificate = issue(adapter, driving)
+    (adapter / "extra.bin").write_bytes(b"")
+    with pytest.raises(SpecError, match=r"extra\.bin: is not one of the files"):
+        check_adapter(adapter, certificate)
+    (adapter / "extra.bin").unlink()
+    (adapter / "adapter_config.json").unlink()
+    with pytest.raises(SpecError, match=r"adapter_config\.json: no such file"):
+        check_adapter(adapter, certificate)
+
+
+def test_a_signature_holds_for_its_content_and_its_key(adapter: Path, driving: Domain, tmp_path: Path) -> None:
+    (private, public), (_, other) = write_keys(tmp_path, "ours"), write_keys(tmp_path, "theirs")
+    signed = issue(adapter, driving, private)
+    assert read_certificate(adapter) == signed
+    check_signer(adapter, signed, read_public_key(public))
+    with pytest.raises(SpecError, match=r"was signed by another key \([0-9a-f]{16}\)"):
+        check_signer(adapter, signed, read_public_key(other))
+    unsigned = issue(adapter, driving)
+    with pytest.raises(SpecError, match="is not signed"):
+        check_signer(adapter, unsigned, read_public_key(public))
+
+
+@pytest.mark.parametrize("fields", [{"rulebook": "other"}, {"issued": "2020-01-01"}, {"worlds": {}}])
+def test_no_signed_field_can_be_changed(
+    adapter: Path, driving: Domain, tmp_path: Path, fields: dict[str, object]
+) -> None:
+    issue(adapter, driving, write_keys(tmp_path, "ours")[0])
+    change(adapter, fields)
+    with pytest.raises(SpecError, match="signature: does not belong to this content"):
+        read_certificate(adapter)
+
+
+def test_a_signature_survives_another_layout_of_the_file(adapter: Path, driving: Domain, tmp_path: Path) -> None:
+    signed = issue(adapter, driving, write_keys(tmp_path, "ours")[0])
+    path = adapter / "certificate.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True, indent=4))
+    assert read_certificate(adapter) == signed
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"valid_until": "2030"}, "unknown key: got 'valid_until'"),
+        ({"adapter": {"adapter_model.safetensors": "12"}}, r"adapter\.adapter_model\.safetensors: String should match"),
+        ({"format": 2}, "format: got 2, expected 1"),
+        ({"signature": {"algorithm": "none", "public_key": "", "signature": ""}}, r"signature\.algorithm"),
+        ({"signature": {"algorithm": "Ed25519", "public_key": "?", "signature": ""}}, "signature: does not belong"),
+    ],
+)
+def test_unusable_certificates_are_refused(
+    adapter: Path, driving: Domain, fields: dict[str, object], message: str
+) -> None:
+    issue(adapter, driving)
+    change(adapter, fields)
+    with pytest.raises(SpecError, match=message):
+        read_certificate(adapter)
+
+
+def test_a_missing_field_is_named(adapter: Path, driving: Domain) -> None:
+    issue(adapter, driving)
+    path = adapter / "certificate.json"
+    content = json.loads(path.read_text())
+    del content["sampling"]["seed"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(SpecError, match=r"certificate\.json: sampling\.seed: is missing"):
+        read_certificate(adapter)
+    path.unlink()
+    with pytest.raises(SpecError, match="no such file: expected the certificate"):
+        read_certificate(adapter)
+
+
+def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
+    private, public = write_keys(tmp_path, "ours")
+    with pytest.raises(SpecError, match="holds no private key in PEM format"):
+        read_private_key(public)
+    with pytest.raises(SpecError, match="holds no public key in PEM format"):
+        read_public_key(private)
+    with pytest.raises(SpecError, match="cannot be read: No such file"):
+        read_private_key(tmp_path / "missing.pem")
+    elliptic = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    private.write_bytes(elliptic)
+    with pytest.raises(SpecError, match="expected an Ed25519 private key, got ECPrivateKey"):
+        read_private_key(private)
+
+
+def test_digests_change_with_what_they_stand_for(driving: Domain, greenhouse: Domain) -> None:
+    default, strict = (domain_digests(driving, driving.rulebook(name)) for name in ("default", "no-right-on-red"))
+    assert default.rulebook != strict.rulebook
+    assert (default.tasks, default.worlds) == (strict.tasks, strict.worlds)
+    assert len(default.worlds) == 2 + len(list((driving.folder / "worlds").iterdir()))
+    assert set(domain_digests(greenhouse, greenhouse.rulebook()).worlds) == {"propositions.yaml", "worlds.yaml"}

@@ -1,0 +1,163 @@
+"""What the linter says of rulebooks: the shipped ones, and ones with something wrong."""
+
+from itertools import combinations
+
+import pytest
+
+from verilora.specs.domain import Domain
+from verilora.specs.logic import Formula
+from verilora.specs.rulebook import Rule, Rulebook
+from verilora.verify.checking.check import Paths
+from verilora.verify.checking.synthesis import Game
+from verilora.verify.records.verdict import Status
+from verilora.verify.rulebooks.lint import Linter, Reach, WorldLint, problems
+from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.worlds.world import WorldKind
+
+from controllers import task_in
+
+WORLDS = ("universal", "traffic_light", "left_turn_light", "two_way_stop", "wide_median", "roundabout")
+BOOKS = ("default", "no-right-on-red", "author-smv")
+
+
+@pytest.fixture(scope="module")
+def linted(driving: Domain) -> dict[str, dict[str, WorldLint]]:
+    """Each shipped book in each world."""
+    linters = {book: Linter(driving, driving.rulebook(book)) for book in BOOKS}
+    return {book: {world: linter.world(world) for world in WORLDS} for book, linter in linters.items()}
+
+
+def book_of(**formulas: str) -> Rulebook:
+    rules = tuple(Rule(id=name, formula=Formula(text), english="") for name, text in formulas.items())
+    return Rulebook(name="made-up", description="", rules=rules)
+
+
+def reach(world: WorldLint, paths: Paths, goal: str | None = None) -> Reach:
+    return next(reach for reach in world.reaches if (reach.paths, reach.goal) == (paths, goal))
+
+
+def test_the_most_rules_that_any_controller_can_keep(linted: dict[str, dict[str, WorldLint]]) -> None:
+    for book in ("default", "author-smv"):
+        worlds = linted[book].values()
+        assert [reach(world, Paths.ALL).best_count for world in worlds] == [13, 13, 13, 14, 15, 15]
+        assert [reach(world, Paths.FAIR).best_count for world in worlds] == [15] * 6
+
+
+def test_every_combination_of_world_and_manoeuvre_is_realizable(linted: dict[str, dict[str, WorldLint]]) -> None:
+    for book in BOOKS:
+        for world in WORLDS[1:]:
+            gated = [reach for reach in linted[book][world].reaches if reach.goal and reach.paths is Paths.FAIR]
+            assert len(gated) == 3
+            assert all(reach.realizable for reach in gated)
+
+
+def test_the_only_way_to_13_rules_in_the_universal_world_drops_the_red_light_and_the_pedestrian(
+    driving: Domain,
+) -> None:
+    rules = {rule.id: rule.formula for rule in driving.rulebook().rules}
+    game = Game(driving.world("universal"), driving.vocabulary, Formula("true"))
+    solvable = [
+        pair
+        for pair in combinations(rules, 2)
+        if game.solve([formula for name, formula in rules.items() if name not in pair]) is not None
+    ]
+    assert solvable == [("phi3", "phi14")]
+
+
+def test_the_shipped_books_are_fit_for_use(driving: Domain, linted: dict[str, dict[str, WorldLint]]) -> None:
+    for book in BOOKS:
+        assert problems(Linter(driving, driving.rulebook(book)).rules(), list(linted[book].values())) == []
+
+
+@pytest.mark.parametrize("paths", [Paths.FAIR, Paths.ALL])
+@pytest.mark.parametrize("world", WORLDS)
+def test_reference_controllers_keep_what_they_claim(
+    driving: Domain, linted: dict[str, dict[str, WorldLint]], world: str, paths: Paths
+) -> None:
+    verifier = Verifier(driving, driving.rulebook(), Settings(world=WorldKind.ABSTRACT, paths=paths))
+    for found in linted["default"][world].reaches:
+        if found.paths is not paths or found.controller is None:
+            continue
+        # It is printed in a form that can be verified as it stands.
+        verdict = verifier.verify_text(found.controller, task_in(world, found.goal or "true"))
+        assert verdict.is_valid
+        assert {rule.rule_id for rule in verdict.rules if not rule.status.is_kept} == set(found.dropped)
+        if found.goal:
+            assert verdict.gates_kept
+
+
+def test_reference_controllers_for_people_are_two_steps(linted: dict[str, dict[str, WorldLint]]) -> None:
+    for world in WORLDS[1:]:
+        for found in linted["default"][world].reaches:
+            if found.paths is Paths.FAIR:
+                assert len((found.controller or "").splitlines()) == 2
+
+
+def test_what_is_wrong_with_single_rules(driving: Domain) -> None:
+    book = book_of(
+        impossible="F (turn_left & turn_right)",
+        always_true="G (stop | !stop)",
+        first="G !turn_left",
+        second="G !turn_right",
+        # Neither of the two alone implies it.
+        both="G (turn_left | turn_right -> go_straight)",
+    )
+    impossible, always_true, first, second, both = Linter(driving, book).rules()
+    assert (impossible.unsatisfiable, impossible.valid) == (True, False)
+    assert (always_true.unsatisfiable, always_true.valid) == (False, True)
+    # What cannot be kept would imply everything, and everything what always holds, which helps nobody.
+    assert [rule.implied_by for rule in (impossible, always_true, first, second)] == [(), (), ("both",), ("both",)]
+    assert (both.implied_by, both.implied_jointly_by) == ((), ("first", "second"))
+
+
+def test_rules_that_cannot_be_kept_together_are_named(driving: Domain) -> None:
+    book = book_of(never="G !turn_right", often="GF turn_right", harmless="G !turn_left")
+    linter = Linter(driving, book)
+    lint = linter.world("traffic_light")
+    assert reach(lint, Paths.FAIR).realizable is False
+    assert (reach(lint, Paths.FAIR).best_count, reach(lint, Paths.FAIR).dropped) == (2, ("never",))
+    assert "traffic_light: no controller keeps all applicable rules with no gate; without never one does" in problems(
+        linter.rules(), [lint]
+    )
+    assert problems(Linter(driving, book_of(bad="F (stop & turn_left)")).rules(), []) == [
+        "bad cannot be kept at all: F (stop & turn_left) is unsatisfiable"
+    ]
+
+
+def test_a_gate_out_of_reach_is_named(driving: Domain) -> None:
+    linter = Linter(driving, book_of(harmless="G !turn_left"))
+    found = linter.reach(linter.prepare("traffic_light"), Paths.FAIR, Formula("F green_left_turn_light"))
+    assert (found.realizable, found.best_count) == (False, None)
+    lint = WorldLint(world="traffic_light", applicable=(), implied=(), reaches=(found,))
+    assert problems([], [lint]) == [
+        "traffic_light: no controller can pass the gates of 'F green_left_turn_light', whatever the rules"
+    ]
+
+
+def test_questions_that_take_too_long_are_left_open(driving: Domain) -> None:
+    hard = " & ".join(f"GF (green_traffic_light U (stop & {'X' * depth} car_from_left))" for depth in range(1, 14))
+    linter = Linter(driving, book_of(hard=hard), time_limit=0.3)
+    (rule,) = linter.rules()
+    assert "left out of everything that follows: translating" in rule.problem
+    assert "no result within 0.3 s" in rule.problem
+    assert problems([rule], []) == [f"hard: {rule.problem}"]
+    # What is left can still be answered: here there is nothing left but the gates.
+    lint = linter.world("traffic_light")
+    assert {found.realizable for found in lint.reaches if found.paths is Paths.FAIR} == {True}
+
+
+def test_a_domain_that_has_nothing_to_do_with_driving(greenhouse: Domain) -> None:
+    linter = Linter(greenhouse, greenhouse.rulebook())
+    lints = [linter.world(world) for world in greenhouse.worlds if world != "universal"]
+    assert len(linter.rules()) == 5
+    assert problems(linter.rules(), lints) == []
+    settings = Settings(world=WorldKind.ABSTRACT, paths=Paths.FAIR)
+    verifier = Verifier(greenhouse, greenhouse.rulebook(), settings)
+    for lint in lints:
+        for found in lint.reaches:
+            if found.paths is Paths.FAIR and found.goal:
+                assert found.controller is not None
+                assert len(found.controller.splitlines()) <= 8
+                verdict = verifier.verify_text(found.controller, task_in(lint.world, found.goal))
+                assert verdict.gates_kept
+                assert {rule.status for rule in verdict.judged} == {Status.SATISFIED}

@@ -1,0 +1,78 @@
+"""Certifying again: answers sampled and judged as a certificate says."""
+
+from collections.abc import Callable, Sequence
+
+from ...specs.domain import Domain
+from ...specs.files.errors import SpecError
+from ...specs.rulebook import Rulebook
+from ...synth.controllers.controller import Ending, Otherwise, Reading
+from ...synth.models.generator import Generator, Sampling
+from ...synth.models.prompt import Prompter, PromptStyle
+from ..checking.check import Paths
+from ..records.digests import CERTIFICATE
+from ..records.verdict import Mode, Verdict
+from ..verdicts.batch import verify_batch
+from ..verdicts.verifier import Settings, Verifier
+from ..worlds.world import WorldKind
+from .certificate import CertifiedSampling, CertifiedSettings
+from .issue import certified_prompts
+
+
+def settings_of(certified: CertifiedSettings) -> Settings:
+    """Return the settings of a certificate; raises SpecError if one is unknown."""
+    try:
+        return Settings(
+            world=WorldKind(certified.world),
+            mode=Mode(certified.mode),
+            paths=Paths(certified.paths),
+            reading=Reading(ending=Ending(certified.ending), otherwise=Otherwise(certified.otherwise)),
+            max_steps=certified.max_steps,
+            time_limit=certified.time_limit,
+            witnesses=False,
+        )
+    except ValueError as error:
+        raise SpecError(CERTIFICATE, str(error), field="settings") from None
+
+
+def judge_again(
+    generator: Generator,
+    domain: Domain,
+    rulebook: Rulebook,
+    settings: Settings,
+    sampling: CertifiedSampling,
+    num_processes: int,
+    progress: Callable[[int], None],
+) -> list[Verdict]:
+    """Return the verdicts on answers sampled as a certificate says, in the order of its prompts; raises SpecError."""
+    prompts = certified_prompts(domain, sampling.splits, sampling.samples_per_prompt)
+    if not prompts:
+        raise SpecError(domain.folder / "tasks.yaml", f"has no {' or '.join(sampling.splits)} wordings to sample")
+    texts = _sample(generator, domain, settings.reading, [wording for _, wording in prompts], sampling, progress)
+    responses = [(text, task) for text, (task, _) in zip(texts, prompts, strict=True)]
+    return verify_batch(Verifier(domain, rulebook, settings), responses, min(num_processes, len(responses)))
+
+
+def _sample(
+    generator: Generator,
+    domain: Domain,
+    reading: Reading,
+    wordings: Sequence[str],
+    sampling: CertifiedSampling,
+    progress: Callable[[int], None],
+) -> list[str]:
+    try:
+        prompter = Prompter(domain, PromptStyle(sampling.prompt_style), reading)
+    except ValueError as error:
+        raise SpecError(CERTIFICATE, str(error), field="sampling.prompt_style") from None
+    how = Sampling(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_new_tokens=sampling.max_new_tokens,
+        constrained=sampling.constrained,
+    )
+    texts: list[str] = []
+    for number, first in enumerate(range(0, len(wordings), sampling.batch_size)):
+        batch = [prompter.ask(wording) for wording in wordings[first : first + sampling.batch_size]]
+        texts += [completion.text for completion in generator.sample(batch, how, sampling.seed + number)]
+        progress(len(texts))
+    return texts

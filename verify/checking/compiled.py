@@ -1,0 +1,66 @@
+"""Formulas as automata, translated once each and under a time limit."""
+
+from dataclasses import dataclass
+
+from ...specs.logic import Automaton, Formula, spot
+from ...specs.processes.forked import Unanswered, within
+
+# Spot is built for 32 acceptance sets; products of two formulas must fit.
+MAX_SETS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFormula:
+    """A formula's deterministic, complete automaton and its complement.
+
+    `bad` are the states after which nothing can satisfy the formula; `is_safety` says that every violation gets there.
+    """
+
+    formula: Formula
+    manna_pnueli_class: str
+    is_safety: bool
+    automaton: Automaton
+    complement: Automaton
+    bad: frozenset[int]
+
+
+class Compiler:
+    """Translates formulas; each is translated once, and one that exceeds the limit is not tried again."""
+
+    def __init__(self, time_limit: float = 5.0) -> None:
+        self.time_limit = time_limit
+        self._compiled: dict[Formula, CompiledFormula | Unanswered] = {}
+
+    def compile(self, formula: Formula) -> CompiledFormula:
+        """Return a formula's automata; raises Unanswered."""
+        if formula not in self._compiled:
+            try:
+                self._compiled[formula] = _from_hoa(formula, *within(self.time_limit, _translate, formula))
+            except Unanswered as error:
+                self._compiled[formula] = Unanswered(f"translating {formula.text!r}: {error}")
+        compiled = self._compiled[formula]
+        if isinstance(compiled, Unanswered):
+            raise compiled
+        return compiled
+
+    def monitor(self, formula: Formula) -> Automaton:
+        """Return the graph of all that a safety formula allows; raises Unanswered."""
+        return spot.automaton(within(self.time_limit, _translate_monitor, formula) + "\n")
+
+
+def _translate(formula: Formula) -> tuple[str, str, bool]:
+    automaton = spot.translate(formula.ltl, "generic", "deterministic", "complete")
+    if automaton.num_sets() > MAX_SETS:
+        raise RuntimeError(f"its automaton needs {automaton.num_sets()} acceptance sets, more than {MAX_SETS}")
+    return automaton.to_str("hoa"), formula.manna_pnueli_class, formula.is_safety
+
+
+def _translate_monitor(formula: Formula) -> str:
+    return str(spot.translate(formula.ltl, "monitor", "deterministic").to_str("hoa"))
+
+
+def _from_hoa(formula: Formula, hoa: str, manna_pnueli_class: str, is_safety: bool) -> CompiledFormula:
+    automaton = spot.automaton(hoa + "\n")
+    components = spot.scc_info(automaton)
+    bad = (state for state in range(automaton.num_states()) if not components.is_useful_state(state))
+    return CompiledFormula(formula, manna_pnueli_class, is_safety, automaton, spot.dualize(automaton), frozenset(bad))

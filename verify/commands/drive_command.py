@@ -1,0 +1,123 @@
+"""What `verilora drive` does."""
+
+import os
+import sys
+from dataclasses import replace as changed
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ...envs.scenario import SCENARIOS
+from ...specs.domain import Domain
+from ...specs.files.errors import SpecError, expected_one_of
+from ...specs.rulebook import Rulebook
+from ...specs.task import Task
+from ...specs.world_description import WorldDescription
+from ...synth.controllers.controller import Reading
+from ...synth.controllers.steps import InvalidController
+from ..audits.audit import FIRST_SEED, Audit, RuleAudit, judge_episodes, run_controller
+from ..audits.replay_search import Reproduction, save_episode
+from ..checking.compiled import Compiler
+from ..checking.trace import TraceJudge
+from ..verdicts.response import read_response, task_of
+from .terminal import console, progress
+
+
+def drive_file(
+    name: str,
+    domain: Domain,
+    rulebook: Rulebook,
+    reading: Reading,
+    task_id: str | None,
+    num_episodes: int,
+    num_processes: int | None = None,
+    replay: Path | None = None,
+    rule_id: str | None = None,
+) -> int:
+    """Drive the controller in a file and print how its episodes kept the rules that apply there.
+
+    With `replay`, write an episode as a GIF: the first that breaks the rule `rule_id`, else the first of all. Return 0
+    if no rule was violated, 1 if one was, 2 for an invalid controller, 130 if interrupted. Raises SpecError.
+    """
+    response = read_response(name)
+    task = task_of(domain, response, task_id)
+    if task.world not in SCENARIOS:
+        raise SpecError(name, f"cannot be simulated: {expected_one_of(task.world, SCENARIOS)}")
+    if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
+        raise SpecError(name, f"no such rule: {expected_one_of(rule_id, (rule.id for rule in rulebook.rules))}")
+    rulebook = _applicable(rulebook, domain.world(task.world))
+    if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
+        raise SpecError(name, f"the rule {rule_id!r} presumes what does not exist in the world {task.world!r}")
+    processes = min(num_processes or os.cpu_count() or 1, num_episodes)
+    judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+    out = console()
+    seeds = range(FIRST_SEED, FIRST_SEED + num_episodes)
+    try:
+        with progress(out, f"driving {name}", num_episodes) as report:
+            episodes = run_controller(response.text, task.world, seeds, domain.vocabulary, reading, processes, report)
+    except InvalidController as error:
+        print(f"error: {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"interrupted: the episodes of {name} were not all driven, so nothing is judged", file=sys.stderr)
+        return 130
+    audit = judge_episodes(task.world, episodes, rulebook, judge, domain.vocabulary.idle)
+    out.print(render_audit(name, audit, rulebook))
+    if replay is not None:
+        out.print(_replay(response.text, audit, task, domain, reading, replay, rule_id))
+    return int(any(rule.violated for rule in audit.rules))
+
+
+def render_audit(name: str, audit: Audit, rulebook: Rulebook) -> Group:
+    """Return an audit as a table for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("rule", "kept", "pending", "at the horizon", "violated", "violated, 95 % interval", ""):
+        table.add_column(column, justify="left" if column in ("rule", "") else "right")
+    english = {rule.id: rule.english for rule in rulebook.rules}
+    for rule in audit.rules:
+        low, high = rule.interval
+        style = "bold red" if rule.violated else ""
+        counts = (str(rule.kept), str(rule.pending), str(len(rule.pending_in)), Text(str(rule.violated), style=style))
+        table.add_row(rule.rule_id, *counts, f"{low:.1%} to {high:.1%}", english[rule.rule_id])
+    ended = audit.num_episodes - audit.num_arrived - audit.num_crashed
+    summary = (
+        f"{audit.num_episodes} episodes in {audit.world}: {audit.num_arrived} arrived, {audit.num_crashed} crashed "
+        f"({audit.num_at_fault} by their own fault), {ended} were still waiting at the horizon"
+    )
+    parts: list[RenderableType] = [Text(name, style="bold"), table, Text(summary)]
+    if audit.num_never_moved:
+        parts.append(Text(f"in {audit.num_never_moved} of them the controller never acted", style="yellow"))
+    return Group(*parts)
+
+
+def _applicable(rulebook: Rulebook, world: WorldDescription) -> Rulebook:
+    """Return the rules that are judged in a world: those of which all that they presume exists there."""
+    exists = {*world.free, *world.constant}
+    return changed(rulebook, rules=tuple(rule for rule in rulebook.rules if exists.issuperset(rule.presumes)))
+
+
+def _replay(
+    text: str, audit: Audit, task: Task, domain: Domain, reading: Reading, path: Path, rule_id: str | None
+) -> str:
+    """Write a replay and return a line that says of what."""
+    seed, what = FIRST_SEED, f"episode {FIRST_SEED}"
+    if rule_id is not None:
+        found = reproduction(next(rule for rule in audit.rules if rule.rule_id == rule_id), audit.num_episodes)
+        if found.seed is None:
+            return f"{found}, so no replay was written"
+        seed, what = found.seed, str(found)
+    try:
+        save_episode(path, text, task.world, seed, domain, reading)
+    except OSError as error:
+        raise SpecError(path, f"cannot be written: {error.strerror}") from None
+    return f"{what} is replayed in {path}"
+
+
+def reproduction(rule: RuleAudit, num_episodes: int) -> Reproduction:
+    """Return the first episode that broke a rule, else the first that still left it pending at the horizon."""
+    seed = next(iter((*rule.violated_in, *rule.pending_in)), None)
+    is_pending = seed is not None and not rule.violated_in
+    return Reproduction(rule_id=rule.rule_id, seed=seed, is_pending=is_pending, num_tried=num_episodes)

@@ -1,0 +1,87 @@
+"""What was found about a rulebook, for a terminal."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ..checking.check import Paths
+from ..rulebooks.lint import WorldLint
+from ..rulebooks.reach import Reach
+from ..rulebooks.rule_lint import RuleLint
+
+
+def render_rules(rules: Sequence[RuleLint]) -> Table:
+    """Return what each rule of a book is by itself."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("rule", "class", "formula", "remarks"):
+        table.add_column(column, overflow="fold")
+    for rule in rules:
+        table.add_row(rule.rule_id, rule.manna_pnueli_class, Text(rule.formula), _remarks(rule))
+    return table
+
+
+def _remarks(rule: RuleLint) -> Text:
+    remarks = Text()
+    if rule.unsatisfiable:
+        remarks.append("cannot be kept at all. ", style="bold red")
+    if rule.valid:
+        remarks.append("cannot be broken: exactly one action is given at a time. ", style="yellow")
+    if rule.implied_by:
+        remarks.append(f"implied by {' or '.join(rule.implied_by)}. ")
+    if rule.implied_jointly_by:
+        remarks.append(f"implied by {' and '.join(rule.implied_jointly_by)} together. ")
+    if rule.presumes:
+        remarks.append(f"presumes {', '.join(rule.presumes)}. ")
+    if rule.weight != 1:
+        remarks.append(f"weight {rule.weight:g}. ")
+    remarks.append(rule.problem, style="yellow")
+    return remarks
+
+
+def render_world(world: WorldLint, num_rules: int, *, controllers: bool) -> RenderableType:
+    """Return what controllers can reach in a world, with the controllers themselves if asked for."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in (
+        "gates",
+        "runs",
+        "all applicable rules",
+        "best raw count",
+        "broken then",
+        "reference controller",
+        "simulated",
+    ):
+        table.add_column(column)
+    for reach in world.reaches:
+        table.add_row(*_reach_row(reach, num_rules))
+    title = Text.assemble(
+        (world.world, "bold"), f": {len(world.applicable)} rules apply: {', '.join(world.applicable)}"
+    )
+    if world.implied:
+        title.append(f"; implied, so without weight: {', '.join(world.implied)}")
+    parts: list[RenderableType] = [title, table]
+    for reach in world.reaches if controllers else ():
+        if reach.controller is not None:
+            parts += [Text(f"{reach.goal or 'no gates'}, {reach.paths} runs:"), Padding(reach.controller, (0, 0, 1, 2))]
+    return Group(*parts)
+
+
+def _reach_row(reach: Reach, num_rules: int) -> tuple[RenderableType, ...]:
+    gates = reach.goal or "none"
+    if reach.problem:
+        return gates, reach.paths, Text(f"unknown: {reach.problem}", style="yellow")
+    if reach.best_count is None:
+        return (
+            gates,
+            reach.paths,
+            Text("no", style="bold red"),
+            Text("the gates alone are out of reach", style="bold red"),
+        )
+    fair = reach.paths is Paths.FAIR
+    verdict = Text("yes", style="green") if reach.realizable else Text("no", style="bold red" if fair else "yellow")
+    size = "1 state" if reach.num_states == 1 else f"{reach.num_states} states"
+    best = f"{reach.best_count} of {num_rules}"
+    return gates, reach.paths, verdict, best, ", ".join(reach.dropped) or "-", size, reach.simulated or "-"

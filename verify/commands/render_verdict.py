@@ -1,0 +1,145 @@
+"""Verdicts and probabilities for a terminal."""
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ...specs.domain import Domain
+from ...specs.rulebook import Rule, Rulebook
+from ..checking.check import Paths
+from ..checking.trace import TraceStatus
+from ..records.verdict import GateVerdict, Mode, Moment, RuleVerdict, Status, Verdict, Witness
+from ..verdicts.horizon import Scores
+from ..verdicts.witness import SHOWN_MOMENTS
+
+_STYLE = {
+    Status.INVALID: "bold red",
+    Status.VIOLATED: "bold red",
+    Status.UNKNOWN: "yellow",
+    Status.OBSERVED: "green",
+    Status.SATISFIED: "green",
+}
+_PATHS = {
+    Paths.CHAIN: "almost all runs of a chain in which all that can happen has a positive probability",
+    Paths.ALL: "all runs, fair or not",
+    Paths.FAIR: "all runs that keep the world's fairness",
+}
+
+
+def render_verdict(name: str, verdict: Verdict, response: str, domain: Domain, rulebook: Rulebook) -> RenderableType:
+    """Return a verdict as a table with a witness of each violation, told in the response's own steps."""
+    head = Text.assemble(
+        (f"{name}\n", "bold"),
+        f"task {verdict.task_id}, world {verdict.world} ({verdict.world_kind}), rulebook {verdict.rulebook}, ",
+        f"{verdict.mode} mode, {verdict.ending}, otherwise {verdict.otherwise}\n",
+        (f"judged on {_PATHS[Paths(verdict.paths)]}", "dim"),
+        (_learned(verdict, domain), "dim"),
+        *((f"\n{note}", "yellow") for note in verdict.notes),
+    )
+    if not verdict.is_valid:
+        return Group(head, Text(f"INVALID: {verdict.invalid}", style="bold red"), Text())
+    rules = {rule.id: rule for rule in rulebook.rules}
+    parts: list[RenderableType] = [head, _rule_table(verdict, rules), _summary(verdict)]
+    for witness, violated in _by_witness(verdict).items():
+        for part in violated:
+            meaning = rules[part.rule_id].english if isinstance(part, RuleVerdict) else part.formula
+            parts.append(
+                Text.assemble(
+                    ("\n" if part is violated[0] else ""), (_title(part), "bold red"), f" is violated: {meaning}"
+                )
+            )
+        parts.append(Padding(_witness_table(witness, response, domain), (0, 0, 0, 2)))
+    return Group(*parts, Text())
+
+
+def _learned(verdict: Verdict, domain: Domain) -> str:
+    if not verdict.learned:
+        return ""
+    english = domain.vocabulary.english
+    learned, free = (", ".join(english[name] for name in names) for names in (verdict.learned, verdict.free))
+    return f"\nlearned from the simulator: {learned}; free to change at any time: {free or 'nothing else'}"
+
+
+def _by_witness(verdict: Verdict) -> dict[Witness, list[RuleVerdict | GateVerdict]]:
+    """Return what is violated by its witness: one course of events often breaks several rules."""
+    found: dict[Witness, list[RuleVerdict | GateVerdict]] = {}
+    parts: list[RuleVerdict | GateVerdict] = [*verdict.gates, *verdict.judged]
+    for part in parts:
+        if part.witness is not None:
+            found.setdefault(part.witness, []).append(part)
+    return found
+
+
+def _title(part: RuleVerdict | GateVerdict) -> str:
+    return part.rule_id if isinstance(part, RuleVerdict) else f"gate {part.name}"
+
+
+def _rule_table(verdict: Verdict, rules: Mapping[str, Rule]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("rule", "verdict", "weight", ""):
+        table.add_column(column)
+    for gate in verdict.gates:
+        table.add_row(_title(gate), _status(gate), "", gate.reason or gate.formula)
+    for found in verdict.judged:
+        rule = rules[found.rule_id]
+        remark = " (vacuous: never triggered)" if found.vacuous else ""
+        is_implied = rule.weight and not found.weight and verdict.mode is Mode.GATED
+        remark += " (implied by another rule)" if is_implied else ""
+        weight = f"{found.weight:g}" if verdict.mode is Mode.GATED else "1"
+        table.add_row(rule.id, _status(found), weight, (found.reason or rule.english) + remark)
+    return table
+
+
+def _status(part: RuleVerdict | GateVerdict) -> Text:
+    label = "SATISFIED, observed only" if part.status is Status.OBSERVED else part.status.name
+    return Text(label, style=_STYLE[part.status])
+
+
+def _summary(verdict: Verdict) -> Text:
+    raw = f"raw count {verdict.raw_kept} of {len(verdict.rules)}"
+    if not verdict.gates:
+        return Text(raw)
+    gates = "" if verdict.gates_kept else " because a gate failed"
+    return Text(
+        f"compliance {verdict.compliance:.0%}{gates}; applicable rules kept by weight "
+        f"{verdict.kept_weight:g} of {verdict.total_weight:g}; {raw}"
+    )
+
+
+def _witness_table(witness: Witness, response: str, domain: Domain) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("time", "step", "what is the case", "action"):
+        table.add_column(column)
+    lines = [line.strip() for line in response.splitlines() if line.strip()]
+    _add_moments(table, witness.prefix, 1, lines, domain)
+    if witness.cycle:
+        table.add_row("", Text("and then, over and over:", style="italic"))
+        _add_moments(table, witness.cycle, len(witness.prefix) + 1, lines, domain)
+    return table
+
+
+def _add_moments(table: Table, moments: Sequence[Moment], first: int, lines: list[str], domain: Domain) -> None:
+    english = domain.vocabulary.english
+    for time, moment in enumerate(moments[:SHOWN_MOMENTS], start=first):
+        steps = " → ".join(lines[number - 1] for number in moment.steps) or moment.state
+        case = ", ".join(english[name] for name in moment.propositions) or "nothing"
+        idle = moment.action == domain.vocabulary.idle
+        table.add_row(str(time), steps, case, Text(english[moment.action], style="" if idle else "bold"))
+    if len(moments) > SHOWN_MOMENTS:
+        table.add_row("", Text(f"… {len(moments) - SHOWN_MOMENTS} more instants (all with --json)", style="dim"))
+
+
+def render_scores(scores: Scores, num_seconds: int) -> RenderableType:
+    """Return the probabilities of each status of each rule after so many seconds."""
+    if not scores:
+        return Text("no probabilities: the verdict does not rest on a learned world", style="yellow")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("rule", "kept", "pending", "violated"):
+        table.add_column(column, justify="left" if column == "rule" else "right")
+    for rule_id, shares in scores.items():
+        table.add_row(rule_id, *(f"{shares[status]:.1%}" for status in TraceStatus))
+    return Group(Text(f"after {num_seconds} seconds, in the learned world:"), table)

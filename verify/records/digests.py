@@ -1,0 +1,59 @@
+"""Digests (SHA-256) of what a result depends on: an adapter's files, and a domain's rulebook, tasks and worlds."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...specs.domain import Domain
+from ...specs.files.errors import SpecError
+from ...specs.learned_world import learned_world_path
+from ...specs.rulebook import Rulebook
+
+CERTIFICATE = "certificate.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainDigests:
+    """Digests of a domain under one of its rulebooks. `worlds` has one for each file that describes a world."""
+
+    rulebook: str
+    tasks: str
+    worlds: dict[str, str]
+
+    def changed_from(self, then: "DomainDigests") -> list[str]:
+        """Return what is no longer what it was, a name each."""
+        named = {"the rulebook": self.rulebook != then.rulebook, "tasks.yaml": self.tasks != then.tasks}
+        files = sorted({*self.worlds, *then.worlds})
+        named |= {name: self.worlds.get(name) != then.worlds.get(name) for name in files}
+        return [name for name, is_changed in named.items() if is_changed]
+
+
+def domain_digests(domain: Domain, rulebook: Rulebook) -> DomainDigests:
+    """Return the digests of all that verdicts on the domain's tasks depend on; raises SpecError."""
+    learned = [learned_world_path(domain.folder, task.world, task.relevant) for task in domain.tasks.values()]
+    described = [domain.folder / "propositions.yaml", domain.folder / "worlds.yaml"]
+    worlds = [*described, *sorted({path for path in learned if path.is_file()})]
+    return DomainDigests(
+        rulebook=rulebook.digest,
+        tasks=file_digest(domain.folder / "tasks.yaml"),
+        worlds={path.name: file_digest(path) for path in worlds},
+    )
+
+
+def adapter_digests(folder: Path) -> dict[str, str]:
+    """Return the digest of each file of an adapter, weights and configuration; raises SpecError."""
+    try:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+    except OSError as error:
+        raise SpecError(folder, f"cannot be read: {error.strerror}") from None
+    names = {path: path.relative_to(folder).as_posix() for path in files}
+    return {name: file_digest(path) for path, name in names.items() if name != CERTIFICATE}
+
+
+def file_digest(path: Path) -> str:
+    """Return the digest of a file's bytes; raises SpecError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SpecError(path, f"cannot be read: {error.strerror}") from None

@@ -1,0 +1,158 @@
+"""Comparisons: what a report sets side by side, before and after training."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ...specs.rulebook import Rulebook
+from ...specs.task import Split
+from ..records.evaluation import Baseline, BeforeAfter, Drives, Evaluation, Mean, Score, Share
+from .findings import SPLITS, Change, change, quality, quality_name, rule_change
+from .strip import strip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A share before and after. `note` is said instead where there is nothing to compare."""
+
+    before: Share | Mean | None = None
+    after: Share | Mean | None = None
+    change: Change = Change.NONE
+    strip: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of a comparison: a cell for each split that was measured."""
+
+    name: str
+    words: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A measure of answers; `direction` is 1 if more is better, -1 if less is, 0 if neither."""
+
+    field: str
+    name: str
+    words: str
+    direction: int
+
+
+MEASURES = (
+    Measure("compliance", "Compliance", "weighted share of the applicable rules kept; 0 without gates", 1),
+    Measure("all_kept", "All kept", "answers that keep every rule that decides, and the gates", 1),
+    Measure("gate_rate", "Gates", "answers that reach the goal of the task and never stop making progress", 1),
+    Measure("raw_share", "Raw share", "share of all rules kept, whether they apply or not, gates aside", 1),
+    Measure("invalid", "Invalid", "answers that cannot be read as a controller", -1),
+    Measure("always_stop", "Never act", "answers that never give any action but the idle one", -1),
+    Measure("vacuous", "Vacuous", "answers with a rule kept because nothing ever triggers it; reported, not ranked", 0),
+    Measure("observed_only", "Observed only", "answers that pass only on what was observed of a world", -1),
+)
+
+
+def measured(evaluation: Evaluation) -> list[tuple[Split, BeforeAfter]]:
+    """Return the splits that were measured, in their order."""
+    return [(split, evaluation.splits[split]) for split in SPLITS if split in evaluation.splits]
+
+
+def measures(evaluation: Evaluation) -> Iterator[Row]:
+    """Yield the measures of answers, a row each."""
+    for measure in MEASURES:
+        cells = (_measure(measure, scores.before, scores.after) for _, scores in measured(evaluation))
+        yield Row(name=measure.name, words=measure.words, cells=tuple(cells))
+
+
+def rules(evaluation: Evaluation, rulebook: Rulebook) -> Iterator[Row]:
+    """Yield the rules of a book, a row each."""
+    for rule in rulebook.rules:
+        cells = (_rule(rule.id, scores) for _, scores in measured(evaluation))
+        yield Row(name=rule.id, words=rule.english, cells=tuple(cells))
+
+
+def episodes(drives: Drives) -> Iterator[Row]:
+    """Yield how episodes in the simulator ended, a row each."""
+    before, after = drives.before, drives.after
+    told = (
+        ("Arrived", "episodes that reached the end of their way", before.arrived, after.arrived, 1),
+        ("Crashed", "episodes that ended in a crash", before.crashed, after.crashed, -1),
+        ("At fault", "crashes that count as the controller's own", before.at_fault, after.at_fault, -1),
+    )
+    for name, words, first, second, direction in told:
+        yield Row(name=name, words=words, cells=(_cell(name, first, second, direction),))
+
+
+def driven_rules(drives: Drives, rulebook: Rulebook) -> Iterator[Row]:
+    """Yield in how many episodes each rule was violated, a row each, but for rules that never were."""
+    for rule in rulebook.rules:
+        before, after = drives.before.rules.get(rule.id), drives.after.rules.get(rule.id)
+        if before and after and (before.violated or after.violated):
+            cell = _cell(rule.id, before.share_violated, after.share_violated, -1)
+            yield Row(name=rule.id, words=rule.english, cells=(cell,))
+
+
+def undisturbed_rules(drives: Drives, rulebook: Rulebook) -> list[str]:
+    """Return the rules that judged episodes and were violated in none."""
+    judged = (drives.before.rules, drives.after.rules)
+    driven = [rule.id for rule in rulebook.rules if all(rule.id in rules for rules in judged)]
+    return [name for name in driven if not any(rules[name].violated for rules in judged)]
+
+
+def baselines(found: dict[str, Baseline], mode: str) -> list[tuple[str, Baseline, Mean, str]]:
+    """Return the baselines: what they are called, their quality, and a strip of it."""
+    names = {
+        "base": "The base model, one answer",
+        "best_of_n": "Best of n by the verifier, no training",
+        "repair": "Repair: told what it broke, n tries",
+        "dpo": "The adapter, one answer",
+    }
+    return [
+        (
+            names.get(key, key),
+            baseline,
+            quality(baseline, mode),
+            strip(None, quality(baseline, mode), f"{quality_name(mode)} of {key}"),
+        )
+        for key, baseline in found.items()
+    ]
+
+
+def _measure(measure: Measure, before: Score, after: Score) -> Cell:
+    return _cell(measure.name, getattr(before, measure.field), getattr(after, measure.field), measure.direction)
+
+
+def _cell(name: str, before: Share | Mean, after: Share | Mean, direction: int) -> Cell:
+    if not (_counted(before) or _counted(after)):
+        return Cell(note="nothing to count")
+    both = _counted(before) and _counted(after)
+    moved = change(before, after) if both and direction else Change.NONE
+    if direction < 0:
+        moved = _REVERSED[moved]
+    return Cell(before=before, after=after, change=moved, strip=strip(before, after, name))
+
+
+def _rule(rule_id: str, scores: BeforeAfter) -> Cell:
+    before, after = scores.before.rules.get(rule_id), scores.after.rules.get(rule_id)
+    if not (before and after) or not (before.applicable or after.applicable):
+        return Cell(note="applies nowhere here")
+    observed = f"{after.observed} by observation only" if after.observed else ""
+    return Cell(
+        before=before.share,
+        after=after.share,
+        change=rule_change(before, after),
+        strip=strip(before.share, after.share, rule_id),
+        note=observed,
+    )
+
+
+def _counted(share: Share | Mean) -> int:
+    return share.n if isinstance(share, Mean) else share.of
+
+
+_REVERSED = {
+    Change.BETTER: Change.WORSE,
+    Change.WORSE: Change.BETTER,
+    Change.SAME: Change.SAME,
+    Change.NONE: Change.NONE,
+}

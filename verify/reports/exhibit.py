@@ -1,0 +1,134 @@
+"""Exhibits: answers as a report shows them: text, drawing, what is broken, and a course of events that shows it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...specs.domain import Domain
+from ...specs.files.errors import SpecError
+from ...specs.rulebook import Rule, Rulebook
+from ...synth.controllers.alignment import Alignment
+from ...synth.controllers.build import parse_controller
+from ...synth.controllers.controller import Controller, Ending, Otherwise, Reading
+from ...synth.controllers.drawing import draw_controller
+from ...synth.controllers.hoa import from_hoa
+from ...synth.controllers.steps import InvalidController
+from ..records.evaluation import Answer, Violation
+from ..records.judged import JudgedMoment, JudgedRun, Judgement
+from ..records.run_directory import EVALUATION, RunDirectory
+from ..verdicts.witness import SHOWN_MOMENTS
+
+GATES = {
+    "goal": "The first movement is the one that the task asks for.",
+    "progress": "The controller never comes to rest for good.",
+}
+MAX_WIDTH = 560
+"""How wide a drawing, in pixels, may stand beside its text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    """One instant of a witness in words."""
+
+    time: int
+    steps: str
+    case: str
+    action: str
+    is_idle: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """A witness in words; `left_out` instants are not shown."""
+
+    prefix: tuple[Instant, ...]
+    cycle: tuple[Instant, ...]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhibit:
+    """An answer. `drawing` is its automaton as SVG, empty if it is no controller."""
+
+    text: str
+    verdict: Judgement
+    drawing: str
+    broken: tuple[tuple[str, str], ...]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the drawing needs the whole width of a page."""
+        width = re.search(r'width="(\d+)"', self.drawing)
+        return width is not None and int(width[1]) > MAX_WIDTH
+
+
+class Exhibitor:
+    """Shows the answers of a run in the words of its domain."""
+
+    def __init__(self, run: RunDirectory, domain: Domain, rulebook: Rulebook) -> None:
+        self.run = run
+        self.english = domain.vocabulary.english
+        self.vocabulary = domain.vocabulary
+        self.alignment = Alignment(domain.vocabulary)
+        self.reading = Reading(ending=Ending(run.config.ending), otherwise=Otherwise(run.config.otherwise))
+        self.rules: Mapping[str, Rule] = {rule.id: rule for rule in rulebook.rules}
+
+    def show(self, answer: Answer) -> Exhibit:
+        """Return an answer with its drawing and all that it breaks."""
+        try:
+            drawing = draw_controller(self._read(answer.text))
+        except InvalidController:
+            drawing = ""
+        verdict = answer.verdict
+        gates = [
+            (f"gate {gate.name}", self.meaning(gate.name, gate.formula))
+            for gate in verdict.gates
+            if gate.status in ("violated", "unknown")
+        ]
+        rules = [rule.rule_id for rule in verdict.judged if rule.status in ("violated", "unknown")]
+        broken = (*gates, *((name, self.meaning(name)) for name in rules)) if verdict.valid else ()
+        return Exhibit(text=answer.text, verdict=verdict, drawing=drawing, broken=tuple(broken))
+
+    def meaning(self, name: str, formula: str = "") -> str:
+        """Return a rule or a gate in English, a gate with its formula."""
+        if name in self.rules:
+            return self.rules[name].english
+        return f"{GATES[name]} ({formula})" if name in GATES else formula
+
+    def course(self, violation: Violation) -> Course | None:
+        """Return the witness of a violation, None if there is none; raises SpecError for a rule that is not judged."""
+        verdict = violation.verdict
+        witnesses = {rule.rule_id: rule.witness for rule in verdict.rules}
+        witnesses |= {gate.name: gate.witness for gate in verdict.gates}
+        if violation.rule not in witnesses:
+            message = f"{violation.rule!r} is no rule or gate of the verdict beside it"
+            raise SpecError(self.run.path / EVALUATION, message, field="violations")
+        witness = witnesses[violation.rule]
+        return self._tell(witness, violation.text) if witness else None
+
+    def _tell(self, witness: JudgedRun, text: str) -> Course:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        prefix, cycle = witness.prefix, witness.cycle
+        left_out = max(0, len(prefix) - SHOWN_MOMENTS) + max(0, len(cycle) - SHOWN_MOMENTS)
+        return Course(
+            prefix=self._instants(prefix[:SHOWN_MOMENTS], 1, lines),
+            cycle=self._instants(cycle[:SHOWN_MOMENTS], len(prefix) + 1, lines),
+            left_out=left_out,
+        )
+
+    def _instants(self, moments: Sequence[JudgedMoment], first: int, lines: Sequence[str]) -> tuple[Instant, ...]:
+        return tuple(
+            Instant(
+                time=time,
+                steps=" → ".join(lines[number - 1] for number in moment.steps if number <= len(lines)) or moment.state,
+                case=", ".join(self.english.get(name, name) for name in moment.propositions) or "nothing",
+                action=self.english.get(moment.action, moment.action),
+                is_idle=moment.action == self.vocabulary.idle,
+            )
+            for time, moment in enumerate(moments, start=first)
+        )
+
+    def _read(self, text: str) -> Controller:
+        if text.lstrip().startswith("HOA:"):
+            return from_hoa(text, self.vocabulary)
+        return parse_controller(text, self.alignment, self.reading)

@@ -1,0 +1,130 @@
+"""Findings: what the numbers of a run come to, in words."""
+
+from enum import StrEnum
+from typing import Protocol
+
+from ...specs.task import Split
+from ..records.evaluation import Baseline, BeforeAfter, Mean, RuleScore, Score, Share
+from ..records.run_directory import RunDirectory
+from ..records.verdict import Mode
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+MEANT = {
+    "train": "on the prompts it was trained on",
+    "validation": "on tasks that it was trained on, asked in other words",
+    "test": "on combinations that it was not trained on",
+}
+
+
+class Change(StrEnum):
+    """How a share moved: by more than its intervals, or not."""
+
+    BETTER = "better"
+    SAME = "within the intervals"
+    WORSE = "worse"
+    NONE = "nothing to compare"
+
+
+class Interval(Protocol):
+    """Whatever has an interval."""
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+def change(before: Interval, after: Interval) -> Change:
+    """Return how a share moved; where intervals overlap nothing is claimed."""
+    if after.low > before.high:
+        return Change.BETTER
+    return Change.WORSE if after.high < before.low else Change.SAME
+
+
+def rule_change(before: RuleScore, after: RuleScore) -> Change:
+    """Return how the share of answers that keep a rule moved."""
+    if not (before.applicable and after.applicable):
+        return Change.NONE
+    return change(before.share, after.share)
+
+
+def quality(score: Score | Baseline, mode: str) -> Mean:
+    """Return what answers are trained for: compliance, in paper mode the raw share of all rules."""
+    return score.raw_share if mode == Mode.PAPER else score.compliance
+
+
+def quality_name(mode: str) -> str:
+    """Return what `quality` is called."""
+    return "raw share of rules kept" if mode == Mode.PAPER else "compliance"
+
+
+def hardest_split(run: RunDirectory) -> Split:
+    """Return the split that asks most of what was learned."""
+    return next(split for split in reversed(SPLITS) if split in run.evaluation.splits)
+
+
+def broken_rules(scores: BeforeAfter) -> list[str]:
+    """Return the rules that some controller still breaks, most often broken first."""
+    rules = scores.after.rules
+    broken = [name for name, rule in rules.items() if rule.violated]
+    return sorted(broken, key=lambda name: rules[name].violated / rules[name].applicable, reverse=True)
+
+
+def worse_rules(run: RunDirectory) -> list[str]:
+    """Return the rules that are kept less often after training than before, on any split, by more than intervals."""
+    splits = run.evaluation.splits.values()
+    pairs = (
+        (name, scores.before.rules.get(name), after) for scores in splits for name, after in scores.after.rules.items()
+    )
+    worse = (name for name, before, after in pairs if before and rule_change(before, after) is Change.WORSE)
+    return list(dict.fromkeys(worse))
+
+
+def sentence(run: RunDirectory) -> str:
+    """Return the verdict on a run in one sentence."""
+    split, mode = hardest_split(run), run.config.mode
+    scores = run.evaluation.splits[split]
+    before, after = quality(scores.before, mode), quality(scores.after, mode)
+    name = quality_name(mode)
+    moved = {
+        Change.BETTER: f"Training raised {name}",
+        Change.WORSE: f"Training lowered {name}",
+        Change.SAME: f"Training did not change {name} by more than its intervals,",
+    }[change(before, after)]
+    kept = scores.after.all_kept
+    whole = "every rule" if mode == Mode.PAPER else "every applicable rule and gate"
+    return (
+        f"{moved} {MEANT[split]} from {before.mean:.0%} to {after.mean:.0%} "
+        f"(95% interval {after.low:.0%} to {after.high:.0%}); {kept.count} of {kept.of} answers keep {whole}, "
+        f"and {_remaining(broken_rules(scores), worse_rules(run), scores.after.invalid.count)}."
+    )
+
+
+def caveats(run: RunDirectory) -> list[str]:
+    """Return what stands against the verdict: raised alarms (a rule got worse, for one), what was only observed."""
+    found = [f"Alarm {alarm.name}: {alarm.message}." for alarm in run.evaluation.alarms if alarm.raised]
+    if run.settings.get("pairs", {}).get("shuffle"):
+        found.append(
+            "A control experiment: verdicts were shuffled among answers, so nothing could be learned from them."
+        )
+    observed = run.evaluation.splits[hardest_split(run)].after.observed_only
+    if observed.count:
+        rest = f"{observed.count} of {observed.of} answers pass only on what was observed of a world"
+        found.append(f"{rest}; the certificate does not count them.")
+    return found
+
+
+def percent(share: Share | Mean) -> str:
+    """Return a share with its interval, for people; where nothing was counted, that."""
+    value = share.mean if isinstance(share, Mean) else share.share
+    if value is None or (isinstance(share, Share) and not share.of):
+        return "nothing to count"
+    return f"{value:.1%} ({share.low:.1%} to {share.high:.1%})"
+
+
+def _remaining(broken: list[str], worse: list[str], num_invalid: int) -> str:
+    count = "1 rule is" if len(broken) == 1 else f"{len(broken)} rules are"
+    fell = f", {len(worse)} of the rules more often than before" if worse else ""
+    still = f"{count} still broken by some{fell}" if broken else "none of them breaks a rule"
+    unread = f"; {num_invalid} cannot be read as a controller" if num_invalid else ""
+    return f"{still}{unread}"

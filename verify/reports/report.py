@@ -1,0 +1,52 @@
+"""Reports: what a run found, made from the files of its directory alone."""
+
+from dataclasses import dataclass
+
+from ...specs.domain import Domain
+from ...specs.files.errors import SpecError
+from ...specs.rulebook import Rulebook
+from ..certificates.certificate import Certificate, read_certificate
+from ..records.digests import CERTIFICATE, DomainDigests, domain_digests
+from ..records.run_directory import CONFIG, RunDirectory
+from ..records.verdict import Mode
+from ..rulebooks.ceiling import Ceiling, find_ceiling
+from ..worlds.coverage import Coverage, coverages
+
+HTML, JSON, JUNIT = "report.html", "report.json", "junit.xml"
+MAX_NAMED = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that the forms of a report are made from. `ceiling` is there in paper mode only."""
+
+    run: RunDirectory
+    domain: Domain
+    rulebook: Rulebook
+    coverage: tuple[Coverage, ...]
+    certificate: Certificate | None
+    ceiling: Ceiling | None
+
+
+def make_report(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> Report:
+    """Return the report of a run; raises SpecError if the domain is no longer what the run was made with."""
+    check_unchanged(run, domain, rulebook, " (--specs)")
+    return Report(
+        run=run,
+        domain=domain,
+        rulebook=rulebook,
+        coverage=coverages(domain, run.config.world),
+        certificate=read_certificate(run.adapter) if (run.adapter / CERTIFICATE).is_file() else None,
+        ceiling=find_ceiling(domain, rulebook) if run.config.mode == Mode.PAPER else None,
+    )
+
+
+def check_unchanged(run: RunDirectory, domain: Domain, rulebook: Rulebook, hint: str = "") -> None:
+    """Raise SpecError that names what changed since the run: what is said of it would be of other rules or worlds."""
+    config = run.config
+    then = DomainDigests(rulebook=config.rulebook_digest, tasks=config.tasks_digest, worlds=config.worlds)
+    if changed := domain_digests(domain, rulebook).changed_from(then):
+        more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
+        names = f"{', '.join(changed[:MAX_NAMED])}{more}"
+        where = f"in {domain.folder}: {names}; expected what the run was made with{hint}"
+        raise SpecError(run.path / CONFIG, f"changed since the run, {where}")

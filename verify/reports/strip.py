@@ -1,0 +1,53 @@
+"""Strips: shares before and after with their intervals on one line from 0 to 100 %, as inline SVG.
+
+Colours come from the page (`currentColor` under the classes `before` and `after`), so that it may be light or dark;
+place and shape tell the two apart as well.
+"""
+
+from html import escape
+
+from ..records.evaluation import Mean, Share
+
+WIDTH, HEIGHT, MARGIN = 168, 30, 8
+
+
+def strip(before: Share | Mean | None, after: Share | Mean | None, what: str) -> str:
+    """Return an SVG strip; `what` begins the text that stands for it."""
+    marks = [("before", before, 9), ("after", after, 21)]
+    told = "; ".join(f"{name} {_words(share)}" for name, share, _ in marks if share is not None)
+    ticks = "".join(f'<path class="tick" d="M{_x(at):.1f},4 V26"/>' for at in (0, 0.25, 0.5, 0.75, 1))
+    drawn = "".join(_mark(name, share, y) for name, share, y in marks if _value(share) is not None)
+    return (
+        f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
+        f'aria-label="{escape(what)}: {told or "nothing to compare"}">{ticks}{drawn}</svg>'
+    )
+
+
+def _mark(name: str, share: Share | Mean | None, y: int) -> str:
+    assert share is not None
+    value = _value(share)
+    assert value is not None
+    x, low, high = _x(value), _x(share.low), _x(share.high)
+    shape = (
+        f'<circle class="hollow" cx="{x:.1f}" cy="{y}" r="3.5"/>'
+        if name == "before"
+        else f'<path d="M{x:.1f},{y - 5} l5,5 l-5,5 l-5,-5 z"/>'
+    )
+    return f'<g class="{name}"><path class="whisker" d="M{low:.1f},{y} H{high:.1f}"/>{shape}</g>'
+
+
+def _x(share: float) -> float:
+    return MARGIN + (WIDTH - 2 * MARGIN) * share
+
+
+def _value(share: Share | Mean | None) -> float | None:
+    if share is None or (isinstance(share, Share) and not share.of):
+        return None
+    return share.mean if isinstance(share, Mean) else share.share
+
+
+def _words(share: Share | Mean | None) -> str:
+    value = _value(share)
+    if value is None or share is None:
+        return "nothing to count"
+    return f"{value:.1%}, interval {share.low:.1%} to {share.high:.1%}"

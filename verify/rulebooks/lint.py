@@ -1,0 +1,110 @@
+"""Rulebook lint: what is wrong with the rules themselves, and what any controller could make of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...specs.domain import Domain
+from ...specs.logic import Formula
+from ...specs.rulebook import Rulebook
+from ...specs.world_description import UNIVERSAL
+from ..checking.check import Paths
+from ..checking.compiled import Compiler
+from ..records.verdict import Status
+from ..verdicts.prepared_world import PreparedWorld, prepare_world
+from ..verdicts.verifier import Settings, Verifier
+from ..worlds.world import WorldKind, world_of
+from .reach import Reach, find_reach
+from .rule_lint import RuleLint, lint_rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldLint:
+    """What applies in a world and what controllers can reach there. `implied` rules apply, but have no weight."""
+
+    world: str
+    applicable: tuple[str, ...]
+    implied: tuple[str, ...]
+    reaches: tuple[Reach, ...]
+
+
+class Linter:
+    """Examines a rulebook in the worlds of a domain, by default also in learned ones.
+
+    `time_limit` is in seconds for each question.
+    """
+
+    def __init__(
+        self, domain: Domain, rulebook: Rulebook, time_limit: float = 30.0, kind: WorldKind = WorldKind.SIMULATED
+    ) -> None:
+        self.domain = domain
+        self.rulebook = rulebook
+        self.kind = kind
+        self.compiler = Compiler(time_limit)
+        self._verifier = Verifier(domain, rulebook, Settings(time_limit=time_limit, witnesses=False))
+
+    def rules(self) -> list[RuleLint]:
+        """Return what each rule is by itself and beside the others."""
+        return lint_rules(self.rulebook, self.domain.vocabulary, self.compiler)
+
+    def world(self, name: str) -> WorldLint:
+        """Return what controllers can reach in a world; raises SpecError."""
+        prepared = self.prepare(name)
+        applicable = [rule for rule in prepared.rules if rule.applicable]
+        return WorldLint(
+            world=name,
+            applicable=tuple(rule.rule.id for rule in applicable),
+            implied=tuple(rule.rule.id for rule in applicable if rule.rule.weight and not rule.weight),
+            reaches=tuple(
+                self.reach(prepared, paths, goal)
+                for goal in (None, *self.goals(name))
+                for paths in (Paths.FAIR, Paths.ALL)
+            ),
+        )
+
+    def prepare(self, name: str) -> PreparedWorld:
+        """Return a world with the rules as they stand in it; raises SpecError."""
+        return prepare_world(world_of(self.domain, name, self.compiler), self.rulebook, self.domain, self.compiler)
+
+    def goals(self, world: str) -> list[Formula]:
+        """Return the goals of the tasks in a world; in the universal one those of all tasks."""
+        tasks = self.domain.tasks.values()
+        return list(dict.fromkeys(task.goal for task in tasks if world in (task.world, UNIVERSAL)))
+
+    def reach(self, prepared: PreparedWorld, paths: Paths, goal: Formula | None) -> Reach:
+        """Return what controllers can reach in a prepared world, with the gates of a goal or without."""
+        reach = find_reach(prepared, paths, goal, self.domain, self.compiler)
+        is_asked_for = self.kind is WorldKind.SIMULATED and paths is Paths.FAIR and goal is not None
+        return replace(reach, simulated=self._simulated(prepared.world.name, reach)) if is_asked_for else reach
+
+    def _simulated(self, world: str, reach: Reach) -> str | None:
+        """Return the worst status of a reference controller in the learned worlds of the tasks with its goal."""
+        statuses = []
+        for task in self.domain.tasks.values():
+            is_its_task = task.world == world and task.goal.text == reach.goal
+            if is_its_task and reach.controller and self.domain.learned_world(task):
+                verdict = self._verifier.verify_text(reach.controller, task)
+                statuses += [rule.status for rule in verdict.judged] + [gate.status for gate in verdict.gates]
+        return min(statuses).name.lower() if statuses else None
+
+
+def problems(rules: Sequence[RuleLint], worlds: Sequence[WorldLint]) -> list[str]:
+    """Return what makes a rulebook unfit for use, a sentence each; realizability is asked under fairness."""
+    found = [
+        f"{rule.rule_id} cannot be kept at all: {rule.formula} is unsatisfiable" for rule in rules if rule.unsatisfiable
+    ]
+    found += [f"{rule.rule_id}: {rule.problem}" for rule in rules if rule.problem]
+    for world in worlds:
+        for reach in world.reaches:
+            gates = f"the gates of {reach.goal!r}" if reach.goal else "no gate"
+            if reach.problem:
+                found.append(f"{world.world}, {reach.paths} runs, {gates}: {reach.problem}")
+            elif reach.paths is Paths.FAIR and reach.best_count is None:
+                found.append(f"{world.world}: no controller can pass {gates}, whatever the rules")
+            elif reach.simulated == Status.VIOLATED.name.lower():
+                found.append(f"{world.world}: the reference controller for {gates} fails in a learned world")
+            elif reach.paths is Paths.FAIR and not reach.realizable:
+                dropped = ", ".join(reach.dropped)
+                found.append(
+                    f"{world.world}: no controller keeps all applicable rules with {gates}; without {dropped} one does"
+                )
+    return found

@@ -1,0 +1,88 @@
+"""What is wrong with the rules of a book themselves: classes, rules that say nothing or too much, implications."""
+
+from dataclasses import dataclass
+
+from ...specs.logic import Automaton, Formula, conjunction, spot
+from ...specs.processes.forked import Unanswered, within
+from ...specs.rulebook import Rule, Rulebook
+from ...specs.vocabulary import Vocabulary
+from ..checking.compiled import CompiledFormula, Compiler
+from ..checking.implication import any_action, implications
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleLint:
+    """What a rule is by itself and beside the others.
+
+    `implied_by` are single rules, `implied_jointly_by` a smallest set of several. `problem` says what could not be
+    found out.
+    """
+
+    rule_id: str
+    formula: str
+    english: str
+    manna_pnueli_class: str
+    weight: float
+    presumes: tuple[str, ...]
+    unsatisfiable: bool = False
+    valid: bool = False
+    implied_by: tuple[str, ...] = ()
+    implied_jointly_by: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def lint_rules(rulebook: Rulebook, vocabulary: Vocabulary, compiler: Compiler) -> list[RuleLint]:
+    """Return what each rule is, given that exactly one action is given at a time."""
+    actions = any_action(vocabulary.action_ids)
+    compiled: dict[str, CompiledFormula] = {}
+    problems: dict[str, str] = {}
+    for rule in rulebook.rules:
+        try:
+            compiled[rule.id] = compiler.compile(rule.formula)
+        except Unanswered as error:
+            problems[rule.id] = f"left out of everything that follows: {error}"
+    implied = implications(compiled, vocabulary.action_ids)
+    possible = {name: rule for name, rule in compiled.items() if actions.intersects(rule.automaton)}
+    lints = []
+    for rule in rulebook.rules:
+        found = compiled.get(rule.id)
+        valid = found is not None and not actions.intersects(found.complement)
+        jointly: tuple[str, ...] = ()
+        if found and not valid and not implied[rule.id]:
+            others = {name: other.formula for name, other in possible.items() if name != rule.id}
+            try:
+                jointly = within(compiler.time_limit, _joint_implication, rule, others, actions)
+            except Unanswered as error:
+                problems[rule.id] = f"not examined whether the other rules together imply it: {error}"
+        lints.append(
+            RuleLint(
+                rule_id=rule.id,
+                formula=rule.formula.text,
+                english=rule.english,
+                manna_pnueli_class=found.manna_pnueli_class if found else "unknown",
+                weight=rule.weight,
+                presumes=rule.presumes,
+                unsatisfiable=found is not None and rule.id not in possible,
+                valid=valid,
+                implied_by=() if valid or not found else implied[rule.id],
+                implied_jointly_by=jointly,
+                problem=problems.get(rule.id, ""),
+            )
+        )
+    return lints
+
+
+def _joint_implication(rule: Rule, others: dict[str, Formula], actions: Automaton) -> tuple[str, ...]:
+    """Return a smallest set of other rules that together imply a rule; empty if none does or they contradict."""
+
+    def possible(formulas: list[Formula]) -> bool:
+        return bool(actions.intersects(spot.translate(conjunction(formulas).ltl)))
+
+    if not possible([*others.values()]) or possible([*others.values(), ~rule.formula]):
+        return ()
+    core = dict(others)
+    for name in others:
+        without = {other: formula for other, formula in core.items() if other != name}
+        if not possible([*without.values(), ~rule.formula]):
+            core = without
+    return tuple(core)

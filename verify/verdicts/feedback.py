@@ -1,0 +1,53 @@
+"""The feedback that a verdict gives: the first thing that is broken, and a counterexample."""
+
+from collections.abc import Sequence
+
+from ...specs.domain import Domain
+from ...specs.rulebook import Rulebook
+from ...specs.vocabulary import Vocabulary
+from ...synth.models.repair_feedback import (
+    GOAL_MISSED,
+    MAX_MOMENTS,
+    PROGRESS_MISSED,
+    Told,
+    feedback_text,
+    rule_broken,
+    unreadable,
+)
+from ..records.verdict import Moment, Status, Verdict, Witness
+
+
+def feedback_of(verdict: Verdict, domain: Domain, rulebook: Rulebook) -> str | None:
+    """Return what to tell a model about its steps, None if nothing is violated; a failed gate comes before rules."""
+    vocabulary = domain.vocabulary
+    if not verdict.is_valid:
+        return feedback_text(unreadable(verdict.invalid))
+    for gate in verdict.gates:
+        if gate.status is Status.VIOLATED and gate.name == "goal":
+            return feedback_text(GOAL_MISSED, _told(_to_first_movement(gate.witness, vocabulary.idle), vocabulary))
+        if gate.status is Status.VIOLATED:
+            return feedback_text(PROGRESS_MISSED, _told(_essence(gate.witness), vocabulary))
+    english = {rule.id: rule.english for rule in rulebook.rules}
+    for rule in verdict.judged:
+        if rule.status is Status.VIOLATED:
+            return feedback_text(rule_broken(english[rule.rule_id]), _told(_essence(rule.witness), vocabulary))
+    return None
+
+
+def _essence(witness: Witness | None) -> Sequence[Moment]:
+    """Return the instants that show a violation: the last of a finite path, the first of a cycle."""
+    if witness is None:
+        return ()
+    return witness.cycle[:MAX_MOMENTS] if witness.cycle else witness.prefix[-MAX_MOMENTS:]
+
+
+def _to_first_movement(witness: Witness | None, idle: str) -> Sequence[Moment]:
+    """Return the instants up to the first movement, which was not the goal; without one, what shows the violation."""
+    path = (*witness.prefix, *witness.cycle) if witness else ()
+    moved = next((time for time, moment in enumerate(path, start=1) if moment.action != idle), None)
+    return path[max(0, moved - MAX_MOMENTS) : moved] if moved else _essence(witness)
+
+
+def _told(moments: Sequence[Moment], vocabulary: Vocabulary) -> Sequence[Told]:
+    english = vocabulary.english
+    return [([english[name] for name in moment.propositions], english[moment.action]) for moment in moments]

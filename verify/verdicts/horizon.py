@@ -1,0 +1,39 @@
+"""Graded scores: how probably each rule is kept, pending or violated within so many seconds of a learned world."""
+
+from ...specs.domain import Domain
+from ...specs.rulebook import Rulebook
+from ...specs.task import Task
+from ...synth.controllers.controller import Controller
+from ..checking.compiled import Compiler
+from ..checking.trace import TraceStatus
+from ..records.verdict import Verdict
+from ..worlds.probability import WeightedWorld
+
+Scores = dict[str, dict[TraceStatus, float]]
+
+
+class Scorer:
+    """Scores controllers in the learned worlds of a domain; keeps worlds and monitors between controllers."""
+
+    def __init__(self, domain: Domain, rulebook: Rulebook, num_letters: int, time_limit: float) -> None:
+        self.domain = domain
+        self.rulebook = rulebook
+        self.num_letters = num_letters
+        self._compiler = Compiler(time_limit)
+        self._worlds: dict[tuple[str, frozenset[str]], WeightedWorld] = {}
+
+    def score(self, controller: Controller, task: Task, verdict: Verdict) -> Scores:
+        """Return the scores of the rules that decide; none if the verdict does not rest on a learned world."""
+        if not verdict.learned:
+            return {}
+        key = (task.world, frozenset(task.relevant))
+        if key not in self._worlds:
+            learned = self.domain.learned_world(task)
+            assert learned is not None, "the verdict rests on it"
+            description = self.domain.world(task.world)
+            self._worlds[key] = WeightedWorld(learned, description, self.domain.vocabulary, self._compiler)
+        formulas = {rule.id: rule.formula for rule in self.rulebook.rules}
+        return {
+            rule.rule_id: self._worlds[key].status_probabilities(controller, formulas[rule.rule_id], self.num_letters)
+            for rule in verdict.judged
+        }

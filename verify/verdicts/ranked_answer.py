@@ -1,0 +1,53 @@
+"""Answers of a language model: what it wrote, how often, and what was found about it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ...specs.task import Task
+from ...synth.controllers.steps import InvalidController
+from ..records.verdict import Verdict
+from .verifier import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A text and how often it came. What was not judged has no verdict; `invalid` says why it cannot be read."""
+
+    text: str
+    count: int
+    invalid: str
+    verdict: Verdict | None
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Sort key, better is greater."""
+        return self.verdict.rank if self.verdict else (not self.invalid,)
+
+    def exit_code(self, *, strict: bool) -> int:
+        """Return the code of `verify`; what was not judged is unknown."""
+        if self.verdict:
+            return self.verdict.exit_code(strict=strict)
+        return 2 if self.invalid else 1
+
+    def to_json(self) -> dict[str, Any]:
+        verdict = self.verdict.to_json() if self.verdict else None
+        return {"text": self.text, "count": self.count, "invalid": self.invalid, "verdict": verdict}
+
+
+def judge_answers(texts: Iterable[str], task: Task | None, verifier: Verifier) -> list[Answer]:
+    """Return the different answers, best first, judged as a task or, without one, only read."""
+    answers = []
+    for text, count in Counter(texts).items():
+        verdict = verifier.verify_text(text, task) if task else None
+        answers.append(Answer(text, count, verdict.invalid if verdict else _why_invalid(text, verifier), verdict))
+    return sorted(answers, key=lambda answer: answer.rank, reverse=True)
+
+
+def _why_invalid(text: str, verifier: Verifier) -> str:
+    try:
+        verifier.read(text)
+    except InvalidController as error:
+        return str(error)
+    return ""

@@ -1,0 +1,190 @@
+"""The verifier: controllers against a rulebook in the worlds of a domain."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ...specs.domain import Domain
+from ...specs.logic import Formula
+from ...specs.processes.forked import Unanswered, check_time_limit
+from ...specs.rulebook import Rulebook
+from ...specs.task import Task
+from ...specs.world_description import UNIVERSAL
+from ...synth.controllers.alignment import Alignment
+from ...synth.controllers.controller import Controller, Ending, Reading
+from ...synth.controllers.steps import MAX_STEPS, InvalidController
+from ..checking.check import FindRun, Paths, find_violation
+from ..checking.compiled import CompiledFormula, Compiler
+from ..records.verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict, Witness
+from ..worlds.learned import learned_world
+from ..worlds.world import World, WorldKind, world_of
+from .prepared_world import PreparedRule, PreparedWorld, Product, prepare_world
+from .response import read_controller
+from .witness import tell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What decides a verdict besides controller, task and rulebook. `time_limit` is in seconds for each formula."""
+
+    world: WorldKind = WorldKind.SIMULATED
+    mode: Mode = Mode.GATED
+    paths: Paths = Paths.CHAIN
+    reading: Reading = field(default_factory=Reading)
+    max_steps: int = MAX_STEPS
+    time_limit: float = 5.0
+    witnesses: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mode is Mode.PAPER and (self.world is not WorldKind.UNIVERSAL or self.paths is not Paths.ALL):
+            raise ValueError(
+                f"paper mode judges all paths of the universal world, got {self.paths} paths of the {self.world} world"
+            )
+        check_time_limit(self.time_limit)
+
+
+class Verifier:
+    """Judges controllers. Made once and used many times: it keeps the automata of its rulebook and worlds."""
+
+    def __init__(self, domain: Domain, rulebook: Rulebook, settings: Settings | None = None) -> None:
+        self.domain = domain
+        self.rulebook = rulebook
+        self.settings = settings or Settings()
+        self.alignment = Alignment(domain.vocabulary)
+        self._compiler = Compiler(self.settings.time_limit)
+        self._prepared: dict[tuple[str, frozenset[str]], PreparedWorld] = {}
+
+    def prepare(self, tasks: Iterable[Task]) -> None:
+        """Translate now what judging these tasks needs."""
+        for task in tasks:
+            self._prepare(task)
+            for _, gate in self._gates(task):
+                with suppress(Unanswered):
+                    self._compiler.compile(gate)
+
+    def read(self, text: str) -> Controller:
+        """Return the controller in a response, numbered steps or HOA; raises InvalidController."""
+        return read_controller(text, self.alignment, self.settings.reading, self.settings.max_steps)
+
+    def verify_text(self, text: str, task: Task) -> Verdict:
+        """Return the verdict on a response; one that is no controller gets an INVALID verdict with the reason."""
+        try:
+            controller = self.read(text)
+        except InvalidController as error:
+            prepared = self._prepare(task)
+            rules = tuple(_rule_verdict(judged, Status.INVALID) for judged in prepared.rules)
+            gates = tuple(
+                GateVerdict(name=name, formula=formula.text, status=Status.INVALID)
+                for name, formula in self._gates(task)
+            )
+            return self._verdict(task, prepared, 0, rules, gates, invalid=str(error))
+        return self.verify(controller, task)
+
+    def verify(self, controller: Controller, task: Task) -> Verdict:
+        """Return the verdict on a controller."""
+        prepared = self._prepare(task)
+        product = prepared.product(controller, self.settings.paths)
+        rules = tuple(self._judge(judged, product, controller) for judged in prepared.rules)
+        gates = tuple(self._judge_gate(name, gate, product, controller) for name, gate in self._gates(task))
+        return self._verdict(task, prepared, controller.num_steps, rules, gates)
+
+    def _judge(self, judged: PreparedRule, product: Product, controller: Controller) -> RuleVerdict:
+        if judged.compiled is None:
+            return _rule_verdict(judged, Status.UNKNOWN)
+        if not judged.can_be_violated:
+            return _rule_verdict(judged, Status.SATISFIED)
+        status, violation = self._check(judged.compiled, product)
+        if violation is not None:
+            return _rule_verdict(judged, status, witness=self._tell(violation, controller))
+        vacuous = None if judged.trigger is None else not product.behaviour.intersects(judged.trigger)
+        return _rule_verdict(judged, status, vacuous=vacuous)
+
+    def _judge_gate(self, name: str, gate: Formula, product: Product, controller: Controller) -> GateVerdict:
+        try:
+            status, violation = self._check(self._compiler.compile(gate), product)
+        except Unanswered as error:
+            return GateVerdict(name=name, formula=gate.text, status=Status.UNKNOWN, reason=str(error))
+        return GateVerdict(name=name, formula=gate.text, status=status, witness=self._tell(violation, controller))
+
+    def _check(self, formula: CompiledFormula, product: Product) -> tuple[Status, FindRun | None]:
+        """Return the status of a formula, and how to find a run that violates it in what was seen."""
+        violation = find_violation(product.behaviour, formula, self.settings.paths)
+        if violation is not None:
+            return Status.VIOLATED, violation
+        if product.closure is not None and find_violation(product.closure, formula, self.settings.paths):
+            return Status.OBSERVED, None
+        return Status.SATISFIED, None
+
+    def _tell(self, violation: FindRun | None, controller: Controller) -> Witness | None:
+        return tell(violation(), controller) if violation is not None and self.settings.witnesses else None
+
+    def _gates(self, task: Task) -> Sequence[tuple[str, Formula]]:
+        if self.settings.mode is Mode.PAPER:
+            return ()
+        if self.settings.reading.ending is Ending.ONE_SHOT:
+            return (("goal", task.goal),)
+        return (("goal", task.goal), ("progress", self.domain.vocabulary.progress))
+
+    def _verdict(
+        self,
+        task: Task,
+        prepared: PreparedWorld,
+        num_steps: int,
+        rules: tuple[RuleVerdict, ...],
+        gates: tuple[GateVerdict, ...],
+        invalid: str = "",
+    ) -> Verdict:
+        return Verdict(
+            task_id=task.id,
+            world=prepared.world.name,
+            world_kind=prepared.world.kind,
+            learned=prepared.world.learned,
+            free=prepared.world.free,
+            notes=self._notes(prepared),
+            rulebook=self.rulebook.name,
+            rulebook_digest=self.rulebook.digest,
+            mode=self.settings.mode,
+            paths=self.settings.paths,
+            ending=self.settings.reading.ending,
+            otherwise=self.settings.reading.otherwise,
+            num_steps=num_steps,
+            invalid=invalid,
+            rules=rules,
+            gates=gates,
+        )
+
+    def _notes(self, prepared: PreparedWorld) -> tuple[str, ...]:
+        is_asked_for = self.settings.world is WorldKind.SIMULATED and prepared.world.kind is not WorldKind.UNIVERSAL
+        if not is_asked_for or prepared.world.learned:
+            return ()
+        return (f"no learned world ships for {prepared.world.name!r}: the abstract one was used",)
+
+    def _prepare(self, task: Task) -> PreparedWorld:
+        """Return the prepared of the world in which a task is judged."""
+        name = UNIVERSAL if self.settings.world is WorldKind.UNIVERSAL else task.world
+        learned_from = frozenset(task.relevant) if self.settings.world is WorldKind.SIMULATED else frozenset()
+        key = (name, learned_from)
+        if key not in self._prepared:
+            self._prepared[key] = prepare_world(self._world(name, task), self.rulebook, self.domain, self._compiler)
+        return self._prepared[key]
+
+    def _world(self, name: str, task: Task) -> World:
+        described = world_of(self.domain, name, self._compiler)
+        learned = self.domain.learned_world(task) if self.settings.world is WorldKind.SIMULATED else None
+        if learned is None:
+            return described
+        return learned_world(learned, self.domain.world(name), self.domain.vocabulary, self._compiler)
+
+
+def _rule_verdict(
+    judged: PreparedRule, status: Status, *, vacuous: bool | None = None, witness: Witness | None = None
+) -> RuleVerdict:
+    return RuleVerdict(
+        rule_id=judged.rule.id,
+        status=status,
+        applicable=judged.applicable,
+        weight=judged.weight,
+        vacuous=vacuous,
+        reason=judged.reason,
+        witness=witness,
+    )
