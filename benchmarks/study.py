@@ -21,8 +21,7 @@ from typing import Any
 
 from train import stage_seconds
 
-from verilora.finetune.judge import Judge
-from verilora.finetune.pairs import Judged
+from verilora.finetune.judge import Judge, Judged
 from verilora.finetune.sampling import read_samples
 from verilora.finetune.score import Share
 from verilora.specs.domain import SHIPPED, load_domain

@@ -10,7 +10,7 @@ from typing import Any
 from ..verify.verdicts.feedback import feedback_of
 from ..verify.verdicts.verifier import Verifier
 from .config import Budget
-from .pairs import Judged
+from .judge import Judged
 from .responder import Responder
 from .run_files import RunFiles
 from .sampling import Ask, read_samples

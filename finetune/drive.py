@@ -19,7 +19,7 @@ from ..verify.audits.audit import FIRST_SEED, run_controller
 from ..verify.checking.compiled import Compiler
 from ..verify.checking.trace import TraceJudge, TraceStatus
 from ..verify.commands.terminal import progress
-from .pairs import Judged
+from .judge import Judged
 from .responder import Responder
 from .run_files import RunFiles
 from .score import Share

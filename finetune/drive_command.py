@@ -17,8 +17,7 @@ from ..verify.records.run_directory import EVALUATION, RunDirectory, read_run, s
 from ..verify.reports.report import check_unchanged
 from ..verify.verdicts.verifier import Verifier
 from .drive import drive, drive_score, drivers
-from .judge import Judge
-from .pairs import Judged
+from .judge import Judge, Judged
 from .run_files import RunFiles
 from .sampling import read_samples
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..specs.task import Split
 from ..verify.certificates.issue import certified_prompts
 from ..verify.reports.findings import SPLITS
-from .pairs import Judged
+from .judge import Judged
 from .responder import Responder
 from .run_files import RunFiles
 from .sampling import Ask, asks_of

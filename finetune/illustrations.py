@@ -8,7 +8,7 @@ from ..specs.processes.forked import Unanswered
 from ..verify.audits.replay_search import ReplaySearch
 from ..verify.records.verdict import Status
 from ..verify.verdicts.verifier import Verifier
-from .pairs import Judged
+from .judge import Judged
 from .run_files import RunFiles
 
 NUM_EXAMPLES = 4

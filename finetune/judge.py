@@ -17,6 +17,7 @@ from ..verify.records.verdict import Mode, Status, Verdict
 from ..verify.verdicts.batch import Response, verify_batch
 from ..verify.verdicts.verifier import Verifier
 from ..verify.worlds.world import WorldKind
+from .sampling import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,19 @@ class Judgement:
     def observed_only(self) -> bool:
         """Whether all is kept, but something only on what was seen."""
         return self.all_kept and any(self.rules[name] == Status.OBSERVED.name.lower() for name in self.judged)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A response and what was found about it."""
+
+    sample: Sample
+    judgement: Judgement
+
+    @property
+    def prompt(self) -> tuple[str, str]:
+        """The task and the wording that were asked."""
+        return self.sample.task_id, self.sample.wording
 
 
 def is_kept(status: str) -> bool:

@@ -7,21 +7,8 @@ from itertools import combinations
 
 from ..verify.records.verdict import Mode
 from .config import PairConfig
-from .judge import Judgement
-from .sampling import Sample, derived_seed
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A response and what was found about it."""
-
-    sample: Sample
-    judgement: Judgement
-
-    @property
-    def prompt(self) -> tuple[str, str]:
-        """The task and the wording that were asked."""
-        return self.sample.task_id, self.sample.wording
+from .judge import Judged
+from .sampling import derived_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

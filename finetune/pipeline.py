@@ -29,9 +29,8 @@ from .drive import Drive
 from .evaluation import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
 from .feasibility import check_tasks
 from .illustrations import add_replays, examples, violations
-from .judge import Judge
+from .judge import Judge, Judged
 from .models import Models
-from .pairs import Judged
 from .provenance import check_unchanged, provenance
 from .responder import Responder
 from .rounds import Round, Rounds, best

@@ -9,9 +9,8 @@ from rich.console import Console
 from ..specs.domain import Domain
 from ..verify.commands.terminal import progress
 from .config import TrainConfig
-from .judge import Judge
+from .judge import Judge, Judged
 from .models import Models
-from .pairs import Judged
 from .sampling import Ask, SampleFile
 from .stage_times import StageTimes
 

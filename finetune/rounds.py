@@ -12,7 +12,8 @@ from ..verify.commands.terminal import progress
 from ..verify.records.verdict import Mode
 from .config import Algorithm, TrainConfig
 from .evaluation import Responses, evaluate
-from .pairs import Judged, make_pairs
+from .judge import Judged
+from .pairs import make_pairs
 from .responder import Responder
 from .run_files import RunFiles
 from .sampling import asks_of

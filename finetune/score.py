@@ -10,8 +10,7 @@ import numpy as np
 
 from ..verify.records.interval import clopper_pearson
 from ..verify.records.verdict import Mode
-from .judge import Judgement, is_kept
-from .pairs import Judged
+from .judge import Judged, Judgement, is_kept
 
 NUM_RESAMPLES = 2000
 

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from verilora.finetune.judge import Judgement
-from verilora.finetune.pairs import Judged
+from verilora.finetune.judge import Judged, Judgement
 from verilora.finetune.sampling import Sample
 
 MakeJudged = Callable[..., Judged]

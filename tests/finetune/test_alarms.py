@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from verilora.finetune.alarms import alarms
-from verilora.finetune.pairs import Judged
+from verilora.finetune.judge import Judged
 from verilora.finetune.score import score
 from verilora.verify.records.verdict import Mode
 

@@ -10,8 +10,7 @@ import pytest
 from verilora.finetune.config import TrainConfig
 from verilora.finetune.drive import Driven, drive, drive_score, drivers
 from verilora.finetune.drive_command import audit_run
-from verilora.finetune.judge import Judge
-from verilora.finetune.pairs import Judged
+from verilora.finetune.judge import Judge, Judged
 from verilora.finetune.run_files import RunFiles
 from verilora.finetune.sampling import Sample
 from verilora.specs.domain import SHIPPED, Domain

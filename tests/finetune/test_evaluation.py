@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from verilora.finetune.config import EvaluationConfig, TrainConfig
 from verilora.finetune.evaluation import HELD_OUT, evaluate
-from verilora.finetune.pairs import Judged
+from verilora.finetune.judge import Judged
 from verilora.finetune.responder import Responder
 from verilora.finetune.run_files import RunFiles
 from verilora.finetune.sampling import Ask

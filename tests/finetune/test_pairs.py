@@ -3,7 +3,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from verilora.finetune.config import PairConfig
-from verilora.finetune.pairs import Judged, make_pairs
+from verilora.finetune.judge import Judged
+from verilora.finetune.pairs import make_pairs
 from verilora.verify.records.verdict import Mode
 
 MakeJudged = Callable[..., Judged]

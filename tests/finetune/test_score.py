@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from verilora.finetune.pairs import Judged
+from verilora.finetune.judge import Judged
 from verilora.finetune.score import Share, effective_machines, mean_of, mean_quality, rule_scores, score
 from verilora.verify.records.verdict import Mode
 

@@ -63,7 +63,7 @@ class WeightedWorld:
     ) -> dict[TraceStatus, float]:
         """Return how probably a run of `num_letters` letters has a formula kept, pending and violated.
 
-        These are the statuses of `verify/checking/trace.py`. Raises Unanswered if the formula takes too long to translate.
+        These are the statuses of `TraceStatus`. Raises Unanswered if the formula takes too long to translate.
         """
         if num_letters < 1:
             raise ValueError(f"expected at least one letter, got {num_letters}")
