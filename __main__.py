@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from .finetune.config import Algorithm, Budget
-from .finetune.options import weighted
+from .finetune.commands.train_options import weighted
+from .finetune.run.config import Algorithm, Budget
 from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.files.errors import SpecError
 from .specs.processes.forked import check_time_limit
@@ -151,7 +151,7 @@ def drive(
     if run is not None:
         if task_id or replay or rule:
             raise typer.BadParameter("--for, --replay and --rule go with a FILE, got --run")
-        from .finetune.drive_command import audit_run
+        from .finetune.commands.audit_command import audit_run
 
         raise typer.Exit(
             audit_run(run, specs if _was_named(context, "specs") else None, episodes, processes or os.cpu_count() or 1)
@@ -351,8 +351,8 @@ def train(
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with the run in this directory.")] = None,
 ) -> None:
     """Train an adapter: sample, verify, rank, DPO, evaluate, certify, report. 0 done, 2 unusable input, 130 stopped."""
-    from .finetune.options import resolve
-    from .finetune.train_command import train_new, train_resumed
+    from .finetune.commands.train_command import train_new, train_resumed
+    from .finetune.commands.train_options import resolve
 
     asked = {name: value for name, value in context.params.items() if _was_named(context, name)}
     if resume is not None:

@@ -21,9 +21,9 @@ from typing import Any
 
 from train import stage_seconds
 
-from verilora.finetune.judge import Judge, Judged
-from verilora.finetune.sampling import read_samples
-from verilora.finetune.score import Share
+from verilora.finetune.answers.samples import read_samples
+from verilora.finetune.answers.score import Share
+from verilora.finetune.answers.verdict_cache import Judge, Judged
 from verilora.specs.domain import SHIPPED, load_domain
 from verilora.specs.files.record_file import write_json
 from verilora.verify.reports.findings import SPLITS

@@ -22,21 +22,21 @@ from ..verify.records.digests import CERTIFICATE, DomainDigests, adapter_digests
 from ..verify.reports.build import build_report
 from ..verify.reports.summary import render_summary
 from ..verify.verdicts.verifier import Verifier
-from .alarms import alarms
-from .baselines import Baselines, training_tokens
-from .config import TrainConfig
-from .drive import Drive
-from .evaluation import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
-from .feasibility import check_tasks
-from .illustrations import add_replays, examples, violations
-from .judge import Judge, Judged
-from .models import Models
-from .provenance import check_unchanged, provenance
-from .responder import Responder
+from .answers.responder import Responder
+from .answers.samples import derived_seed
+from .answers.verdict_cache import Judge, Judged
+from .evaluation.alarms import alarms
+from .evaluation.baselines import Baselines, training_tokens
+from .evaluation.drive import Drive
+from .evaluation.feasibility import check_tasks
+from .evaluation.illustrations import add_replays, examples, violations
+from .evaluation.splits import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
 from .rounds import Round, Rounds, best
-from .run_files import RunFiles
-from .sampling import derived_seed
-from .stage_times import StageTimes
+from .run.config import TrainConfig
+from .run.models import Models
+from .run.provenance import check_unchanged, provenance
+from .run.run_files import RunFiles
+from .run.stage_times import StageTimes
 
 
 class Pipeline:

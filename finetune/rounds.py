@@ -10,14 +10,14 @@ import torch
 from ..specs.files.errors import SpecError
 from ..verify.commands.terminal import progress
 from ..verify.records.verdict import Mode
-from .config import Algorithm, TrainConfig
-from .evaluation import Responses, evaluate
-from .judge import Judged
-from .pairs import make_pairs
-from .responder import Responder
-from .run_files import RunFiles
-from .sampling import asks_of
-from .score import mean_quality
+from .answers.responder import Responder
+from .answers.samples import asks_of
+from .answers.score import mean_quality
+from .answers.verdict_cache import Judged
+from .evaluation.splits import Responses, evaluate
+from .run.config import Algorithm, TrainConfig
+from .run.run_files import RunFiles
+from .training.pairs import make_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Rounds:
         return len(pairs)
 
     def _train_dpo(self, number: int, num_pairs: int) -> None:
-        from .dpo import num_steps, train_dpo
+        from .training.dpo import num_steps, train_dpo
 
         num_devices = torch.cuda.device_count() if self.config.device == "cuda" else 0
         if num_devices > 1:
@@ -105,14 +105,14 @@ class Rounds:
     def _launch(self, number: int, num_devices: int) -> None:
         """Train on several GPUs, one process each."""
         command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(num_devices)]
-        command += ["--mixed_precision", "bf16", "-m", "verilora.finetune.dpo"]
+        command += ["--mixed_precision", "bf16", "-m", "verilora.finetune.training.dpo"]
         command += [str(self.run.path), str(number), self.config.specs]
         done = subprocess.run(command, check=False)  # noqa: S603
         if done.returncode:
             raise RuntimeError(f"training on {num_devices} GPUs ended with exit code {done.returncode}")
 
     def _train_grpo(self, number: int) -> None:
-        from .grpo import train_grpo
+        from .training.grpo import train_grpo
 
         if self.run.round_adapter(number).exists():
             return

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from verilora.finetune.judge import Judged, Judgement
-from verilora.finetune.sampling import Sample
+from verilora.finetune.answers.samples import Sample
+from verilora.finetune.answers.verdict_cache import Judged, Judgement
 
 MakeJudged = Callable[..., Judged]
 RULES = ("one", "two")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from verilora.finetune.corpus_workers import cached, critical_generator, draw_tokens
+from verilora.finetune.base.corpus_workers import cached, critical_generator, draw_tokens
 from verilora.finetune.make_base import main
 from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain

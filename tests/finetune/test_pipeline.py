@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from verilora.finetune.config import Algorithm, Budget, EvaluationConfig, GrpoConfig, PairConfig, TrainConfig
 from verilora.finetune.pipeline import Pipeline
-from verilora.finetune.run_files import RunFiles
+from verilora.finetune.run.config import Algorithm, Budget, EvaluationConfig, GrpoConfig, PairConfig, TrainConfig
+from verilora.finetune.run.run_files import RunFiles
 from verilora.specs.domain import Domain
 from verilora.verify.records.verdict import Mode
 from verilora.verify.worlds.world import WorldKind

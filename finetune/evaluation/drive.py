@@ -1,0 +1,151 @@
+"""A drive in the simulator before and after training: what a verdict says must show there too."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ...envs.episode import Episode
+from ...envs.scenario import SCENARIOS
+from ...specs.domain import Domain
+from ...specs.processes.workers import in_order
+from ...specs.rulebook import Rulebook
+from ...specs.vocabulary import Vocabulary
+from ...synth.controllers.controller import Reading
+from ...verify.audits.audit import FIRST_SEED, run_controller
+from ...verify.checking.compiled import Compiler
+from ...verify.checking.trace import TraceJudge, TraceStatus
+from ...verify.commands.terminal import progress
+from ..answers.responder import Responder
+from ..answers.score import Share
+from ..answers.verdict_cache import Judged
+from ..run.run_files import RunFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """A response, driven, with its episodes."""
+
+    response: Judged
+    episodes: list[Episode]
+
+
+class Drive:
+    """The drive of a run: one controller before and one after training for each task, on the same seeds."""
+
+    def __init__(self, run: RunFiles, responder: Responder, rulebook: Rulebook) -> None:
+        self.run = run
+        self.responder = responder
+        self.rulebook = rulebook
+
+    def compare(self, before: Sequence[Judged], after: Sequence[Judged]) -> dict[str, Any] | None:
+        """Return how the episodes went before and after, as `eval.json` holds it; None without a simulated world."""
+        config, domain = self.responder.config, self.responder.domain
+        pairs = drivers(before, after, domain)
+        if not pairs or not config.evaluation.drive_seconds:
+            return None
+        with self.responder.times.stage("drive"), progress(self.responder.out, "  tasks", len(pairs)) as report:
+            driven = drive(
+                pairs,
+                domain,
+                config.settings.reading,
+                config.evaluation.drive_episodes,
+                config.evaluation.drive_seconds,
+                config.num_processes,
+                report,
+            )
+        limit = {"seconds_limit": config.evaluation.drive_seconds}
+        scores = {
+            when: {**drive_score(side, self.rulebook), **limit}
+            for when, side in zip(("before", "after"), driven, strict=True)
+        }
+        return {**scores, "num_left_out": len(pairs) - len(driven[0])}
+
+
+def drivers(before: Sequence[Judged], after: Sequence[Judged], domain: Domain) -> list[tuple[Judged, Judged]]:
+    """Return one response before and one after for each task whose world can be simulated: the first that parse."""
+    chosen = []
+    for task in domain.tasks.values():
+        first, second = (
+            next((entry for entry in entries if entry.sample.task_id == task.id and not entry.judgement.invalid), None)
+            for entries in (before, after)
+        )
+        if task.world in SCENARIOS and first and second:
+            chosen.append((first, second))
+    return chosen
+
+
+def drive(
+    pairs: Sequence[tuple[Judged, Judged]],
+    domain: Domain,
+    reading: Reading,
+    num_episodes: int,
+    seconds: float,
+    num_processes: int,
+    report: Callable[[int], None],
+) -> tuple[list[Driven], list[Driven]]:
+    """Return both controllers of each pair with their episodes, from the same seeds.
+
+    When so many seconds are over, the pair that is waited for is the last: the rest is left out, both controllers of
+    each pair.
+    """
+    deadline = time.monotonic() + seconds
+    before: list[Driven] = []
+    after: list[Driven] = []
+    work = partial(_drive_pair, vocabulary=domain.vocabulary, reading=reading, num_episodes=num_episodes)
+    with closing(in_order(work, [_jobs(pair, domain) for pair in pairs], num_processes)) as driven:
+        for pair, (first, second) in zip(pairs, driven, strict=False):
+            before.append(Driven(pair[0], first))
+            after.append(Driven(pair[1], second))
+            report(len(before))
+            if time.monotonic() >= deadline:
+                break
+    return before, after
+
+
+def drive_score(driven: Sequence[Driven], rulebook: Rulebook) -> dict[str, Any]:
+    """Return how the episodes ended and how the rules that decide fared in them, as `eval.json` holds it."""
+    episodes = [episode for entry in driven for episode in entry.episodes]
+
+    def share(name: str) -> dict[str, float]:
+        return Share(sum(getattr(episode, name) for episode in episodes), len(episodes)).to_json()
+
+    return {
+        "num_controllers": len(driven),
+        "num_episodes": len(episodes),
+        **{name: share(name) for name in ("arrived", "crashed", "at_fault")},
+        "rules": _rules(driven, rulebook),
+    }
+
+
+def _rules(driven: Sequence[Driven], rulebook: Rulebook) -> dict[str, dict[str, Any]]:
+    judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+    counts = {rule.id: Counter[TraceStatus]() for rule in rulebook.rules}
+    for entry in driven:
+        for episode in entry.episodes:
+            statuses = judge.judge(episode.letters)
+            for rule_id in entry.response.judgement.judged:
+                counts[rule_id][statuses[rule_id]] += 1
+    return {
+        rule_id: {
+            **{str(status): found[status] for status in TraceStatus},
+            "share_violated": Share(found[TraceStatus.VIOLATED], found.total()).to_json(),
+        }
+        for rule_id, found in counts.items()
+        if found
+    }
+
+
+def _jobs(pair: tuple[Judged, Judged], domain: Domain) -> list[tuple[str, str]]:
+    """Return the text of both responses and the world to drive them in."""
+    return [(entry.sample.text, domain.task(entry.sample.task_id).world) for entry in pair]
+
+
+def _drive_pair(
+    jobs: list[tuple[str, str]], vocabulary: Vocabulary, reading: Reading, num_episodes: int
+) -> list[list[Episode]]:
+    seeds = range(FIRST_SEED, FIRST_SEED + num_episodes)
+    return [run_controller(text, world, seeds, vocabulary, reading) for text, world in jobs]

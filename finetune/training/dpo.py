@@ -1,0 +1,128 @@
+"""Direct preference optimisation (Rafailov et al., NeurIPS 2023) of a LoRA adapter on a round's pairs, with TRL.
+
+Runs in the process of the pipeline, or, on several GPUs, as
+`accelerate launch -m verilora.finetune.training.dpo RUN ROUND SPECS`.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, disable_progress_bars
+from torch import distributed
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+
+from ...specs.domain import load_domain
+from ...specs.files.record_file import Record
+from ...synth.models.generator import Generator
+from ...synth.models.prompt import Prompter
+from ..answers.samples import derived_seed
+from ..run.config import TrainConfig
+from ..run.run_files import RunFiles
+from .checkpoints import CompleteCheckpoints
+from .trainer import StepReport, first_model, learning_rate, save_adapter, shared_arguments, train_on
+
+
+class _Trainer(CompleteCheckpoints, DPOTrainer):
+    pass
+
+
+def train_dpo(
+    run: RunFiles, config: TrainConfig, number: int, progress: Callable[[int], None] = lambda step: None
+) -> None:
+    """Train the adapter of a round on its pairs, from the last complete checkpoint on, and write it whole.
+
+    Round 1 begins with a fresh adapter, a later one with that of the round before, which is also its reference.
+    """
+    disable_progress_bars()
+    # TRL draws a bar of its own, on any stream, while it computes what the reference says.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    pairs = [record for record in run.pairs.read() if record["round"] == number]
+    generator = Generator(config.model, device=config.device)
+    domain = load_domain(Path(config.specs), config.task)
+    rate = learning_rate(config, generator.model)
+    model, peft_config = first_model(generator.model, run, config, number)
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(config, run.round(number), rate),
+        train_dataset=_dataset(pairs, Prompter(domain, generator.prompt_style, config.settings.reading)),
+        processing_class=generator.tokenizer,
+        peft_config=peft_config,
+        callbacks=[StepReport(progress)],
+    )
+    train_on(trainer, run.round(number))
+    if trainer.is_world_process_zero():
+        history = [_curve(number, row) for row in trainer.state.log_history if "loss" in row]
+        run.training.write([*(row for row in run.training.read() if row["round"] < number), *history])
+        save_adapter(trainer.model, run.round_adapter(number))
+
+
+def num_steps(num_pairs: int, config: TrainConfig) -> int:
+    """Return how many optimiser steps DPO takes."""
+    per_epoch = -(-num_pairs // config.optimiser.batch_size)
+    return math.ceil(per_epoch * config.optimiser.epochs)
+
+
+def _arguments(config: TrainConfig, folder: Path, rate: float) -> DPOConfig:
+    optimiser = config.optimiser
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return DPOConfig(
+        **shared_arguments(config, folder, rate),
+        seed=derived_seed(config.seed, "dpo") % 2**31,
+        beta=optimiser.beta,
+        disable_dropout=not config.lora.dropout,
+        loss_type=list(optimiser.loss_type),
+        loss_weights=list(optimiser.loss_weights),
+        num_train_epochs=optimiser.epochs,
+        # A step has the same pairs on any number of processes that divides them.
+        per_device_train_batch_size=-(-optimiser.batch_size // num_processes),
+        ddp_find_unused_parameters=False,
+        max_length=optimiser.max_length,
+        # With several processes TRL looks for what it computed in the wrong process's folder.
+        precompute_ref_log_probs=num_processes == 1,
+    )
+
+
+def _dataset(pairs: list[Record], prompter: Prompter) -> Dataset:
+    """Return pairs as conversations; the chat template ends an answer with the end-of-sequence token."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": list(prompter.ask(pair["wording"])),
+                "chosen": [{"role": "assistant", "content": pair["chosen"]}],
+                "rejected": [{"role": "assistant", "content": pair["rejected"]}],
+            }
+            for pair in pairs
+        ]
+    )
+
+
+def _curve(number: int, row: dict[str, Any]) -> Record:
+    return {
+        "round": number,
+        "step": row["step"],
+        "epoch": row["epoch"],
+        "loss": row["loss"],
+        "accuracy": row["rewards/accuracies"],
+        "margin": row["rewards/margins"],
+        "learning_rate": row["learning_rate"],
+    }
+
+
+def main() -> None:
+    """Train one round of a run, as a process of its own."""
+    run, number, specs = RunFiles(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
+    train_dpo(run, replace(run.read_settings(), specs=specs), number)
+    # Together, when the adapter is written: one that leaves early can abort, and its end is that of the others.
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Group relative policy optimisation (Shao et al., 2024) of a LoRA adapter, with the verifier as its reward, with TRL.
+
+The reward of an answer is its compliance (in paper mode the share of rules that it keeps); answers to one prompt are
+compared with each other. It needs no pairs and samples as it goes.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from datasets import Dataset, disable_progress_bars
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
+
+from ...specs.domain import Domain
+from ...specs.files.record_file import Record
+from ...synth.models.generator import Generator
+from ...synth.models.prompt import Prompter
+from ..answers.samples import asks_of, derived_seed
+from ..answers.verdict_cache import Judge
+from ..run.config import TrainConfig
+from ..run.run_files import RunFiles
+from .checkpoints import CompleteCheckpoints
+from .trainer import StepReport, first_model, learning_rate, save_adapter, shared_arguments, train_on
+
+
+class _Sampler(RepeatSampler):
+    """TRL's order of prompts, also where training goes on: it draws an epoch's order after those of all before."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Be where a run that was never stopped begins an epoch."""
+        self.generator.manual_seed(self.generator.initial_seed())
+        for _ in range(epoch):
+            torch.randperm(self.num_samples, generator=self.generator)
+
+
+class _Trainer(CompleteCheckpoints, GRPOTrainer):
+    def _get_train_sampler(self, dataset: Any = None) -> RepeatSampler:
+        made = cast(RepeatSampler, super()._get_train_sampler(dataset))
+        return _Sampler(
+            data_source=made.data_source,
+            mini_repeat_count=made.mini_repeat_count,
+            batch_size=made.batch_size,
+            repeat_count=made.repeat_count,
+            shuffle=made.shuffle,
+            seed=made.seed,
+        )
+
+
+def train_grpo(run: RunFiles, config: TrainConfig, number: int, judge: Judge, progress: Callable[[int], None]) -> None:
+    """Train the adapter of a round on the verifier's reward, from the last complete checkpoint on."""
+    disable_progress_bars()
+    domain = judge.verifier.domain
+    generator = Generator(config.model, device=config.device)
+    rate = learning_rate(config, generator.model)
+    model, peft_config = first_model(generator.model, run, config, number)
+    prompter = Prompter(domain, generator.prompt_style, config.settings.reading)
+    trainer = _Trainer(
+        model=model,
+        reward_funcs=_reward(judge, domain, config),
+        args=_arguments(config, run.round(number), rate),
+        train_dataset=_dataset(domain, prompter, config),
+        processing_class=generator.tokenizer,
+        peft_config=peft_config,
+        callbacks=[StepReport(progress)],
+    )
+    train_on(trainer, run.round(number))
+    history = [_curve(number, row, config) for row in trainer.state.log_history if "reward" in row]
+    run.training.write([*(row for row in run.training.read() if row["round"] < number), *history])
+    save_adapter(trainer.model, run.round_adapter(number))
+
+
+def _reward(judge: Judge, domain: Domain, config: TrainConfig) -> Callable[..., list[float | None]]:
+    def reward(completions: list[Any], task_id: list[str], **_: Any) -> list[float | None]:
+        texts = [messages[0]["content"] for messages in completions]
+        judgements = judge.judge([(text, domain.task(name)) for text, name in zip(texts, task_id, strict=True)])
+        return [judgement.quality(config.mode) for judgement in judgements]
+
+    return reward
+
+
+def _dataset(domain: Domain, prompter: Prompter, config: TrainConfig) -> Dataset:
+    """Return the train prompts, repeated until they fill a step: TRL leaves out what does not fill one."""
+    asks = asks_of(domain, "train", 1, prompter)
+    asks *= -(-config.grpo.batch_size // (config.grpo.group_size * len(asks)))
+    return Dataset.from_list([{"prompt": list(ask.conversation), "task_id": ask.task.id} for ask in asks])
+
+
+def _arguments(config: TrainConfig, folder: Path, rate: float) -> GRPOConfig:
+    return GRPOConfig(
+        **shared_arguments(config, folder, rate),
+        seed=derived_seed(config.seed, "grpo") % 2**31,
+        beta=config.grpo.beta,
+        max_steps=config.grpo.num_steps,
+        num_generations=config.grpo.group_size,
+        per_device_train_batch_size=config.grpo.batch_size,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        max_completion_length=config.max_new_tokens,
+    )
+
+
+def _curve(number: int, row: dict[str, Any], config: TrainConfig) -> Record:
+    """Return a step's figures: the mean reward instead of DPO's accuracy and margin, and the tokens it sampled."""
+    return {
+        "round": number,
+        "step": row["step"],
+        "epoch": row["epoch"],
+        "loss": row["loss"],
+        "reward": row["reward"],
+        "num_tokens": round(row["completions/mean_length"] * config.grpo.batch_size),
+        "learning_rate": row["learning_rate"],
+    }

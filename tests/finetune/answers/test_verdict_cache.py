@@ -1,0 +1,44 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from verilora.finetune.answers.verdict_cache import Judge
+from verilora.specs.domain import Domain
+from verilora.specs.files.errors import SpecError
+from verilora.specs.files.record_file import RecordFile
+from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.worlds.world import WorldKind
+
+TASK = "water-glasshouse"
+WAITING = "1. wait until dry soil and no empty tank then open valve\n2. hold"
+IN_OTHER_WORDS = "1. wait until no empty tank and dry soil then open valve\n2. hold"
+
+
+@pytest.fixture
+def verifier(greenhouse: Domain) -> Verifier:
+    return Verifier(greenhouse, greenhouse.rulebook(), Settings(world=WorldKind.ABSTRACT, witnesses=False))
+
+
+def test_a_behaviour_is_judged_once_and_remembered(verifier: Verifier, tmp_path: Path) -> None:
+    path, task = tmp_path / "verdicts.jsonl", verifier.domain.task(TASK)
+    first, second, unreadable = Judge(verifier, path, 1).judge(
+        [(WAITING, task), (IN_OTHER_WORDS, task), ("1. hope\n2. hold", task)]
+    )
+    assert first == second != unreadable
+    assert unreadable.invalid
+    assert len(RecordFile(path).read()) == 2
+    again = Judge(verifier, path, 1)
+    assert again.judge([(WAITING, task)]) == [first]
+    assert len(RecordFile(path).read()) == 2
+    again.judge([(WAITING, verifier.domain.task("warm-glasshouse"))])
+    assert len(RecordFile(path).read()) == 3
+
+
+def test_verdicts_of_another_version_are_refused(verifier: Verifier, tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    Judge(verifier, path, 1).judge([(WAITING, verifier.domain.task(TASK))])
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "mood": 1}) + "\n")
+    with pytest.raises(SpecError, match=r"verdicts\.jsonl:1: not a verdict of this version: 'mood' is unknown"):
+        Judge(verifier, path, 1)

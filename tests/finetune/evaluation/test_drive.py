@@ -1,0 +1,109 @@
+"""Drives before and after training, with answers that were not sampled: only the driving is under test here."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from verilora.finetune.answers.samples import Sample
+from verilora.finetune.answers.verdict_cache import Judge, Judged
+from verilora.finetune.commands.audit_command import audit_run
+from verilora.finetune.evaluation.drive import Driven, drive, drive_score, drivers
+from verilora.finetune.run.config import TrainConfig
+from verilora.finetune.run.run_files import RunFiles
+from verilora.specs.domain import SHIPPED, Domain
+from verilora.specs.files.errors import SpecError
+from verilora.specs.files.record_file import RecordFile
+from verilora.synth.controllers.controller import Ending, Reading
+from verilora.verify.verdicts.verifier import Settings, Verifier
+
+from controllers import AFTER, BEFORE
+from run_directories import write_run
+
+READING = Reading(ending=Ending.ONE_SHOT)
+TASKS = ("right-at-traffic-light", "right-at-two-way-stop")
+
+
+@pytest.fixture
+def pairs(driving: Domain, tmp_path: Path) -> list[tuple[Judged, Judged]]:
+    settings = Settings(reading=READING, witnesses=False)
+    judge = Judge(Verifier(driving, driving.rulebook(), settings), tmp_path / "verdicts.jsonl", 1)
+
+    def judged(texts: Sequence[str]) -> list[Judged]:
+        samples = [Sample(task_id, "", text, 1, 1) for task_id in TASKS for text in texts]
+        found = judge.judge([(sample.text, driving.task(sample.task_id)) for sample in samples])
+        return [Judged(*pair) for pair in zip(samples, found, strict=True)]
+
+    return drivers(judged(("1. hope", BEFORE)), judged((AFTER, BEFORE)), driving)
+
+
+def drive_all(
+    pairs: list[tuple[Judged, Judged]], domain: Domain, seconds: float = 60, num_processes: int = 1
+) -> tuple[list[Driven], list[Driven]]:
+    return drive(pairs, domain, READING, 2, seconds, num_processes, lambda num_done: None)
+
+
+def test_the_first_answers_that_parse_drive(pairs: list[tuple[Judged, Judged]], driving: Domain) -> None:
+    assert [(first.sample.text, second.sample.text) for first, second in pairs] == [(BEFORE, AFTER)] * 2
+    unreadable = replace(pairs[0][0], judgement=replace(pairs[0][0].judgement, invalid="what?"))
+    assert drivers([unreadable], [pairs[0][1]], driving) == []
+
+
+def test_any_number_of_processes_drives_the_same(pairs: list[tuple[Judged, Judged]], driving: Domain) -> None:
+    alone = drive_all(pairs, driving)
+    assert alone == drive_all(pairs, driving, num_processes=2)
+    before, after = alone
+    assert [entry.response for entry in before] == [first for first, _ in pairs]
+    assert [[episode.seed for episode in entry.episodes] for entry in before] == [
+        [episode.seed for episode in entry.episodes] for entry in after
+    ]
+    scores = drive_score(before, driving.rulebook())
+    assert (scores["num_controllers"], scores["num_episodes"], scores["arrived"]["of"]) == (2, 4, 4)
+    assert all(sum(rule[name] for name in ("kept", "pending", "violated")) <= 4 for rule in scores["rules"].values())
+
+
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_what_time_does_not_allow_is_left_out(
+    pairs: list[tuple[Judged, Judged]], driving: Domain, num_processes: int
+) -> None:
+    before, after = drive_all(pairs, driving, seconds=1e-9, num_processes=num_processes)
+    assert (len(before), len(after)) == (1, 1)
+
+
+@pytest.fixture
+def audited(driving: Domain, tmp_path: Path) -> RunFiles:
+    """Return a finished run of one task, whose answers before and after are the two known ones."""
+    run = RunFiles(write_run(tmp_path / "run", driving, driving.rulebook(), task_ids=TASKS[:1], per_prompt=1))
+    settings = TrainConfig(task="driving", specs=str(SHIPPED), rulebook="default").to_json()
+    run.write_config({**settings, **run.read_config(), "specs": str(SHIPPED), "ending": "one-shot"})
+    for name, text in (("before", BEFORE), ("after-1", AFTER)):
+        sample = {"task_id": TASKS[0], "wording": "", "text": text, "num_prompt_tokens": 1, "num_tokens": 1}
+        RecordFile(run.evaluated(name)).append([sample])
+    return run
+
+
+def test_an_audit_drives_the_answers_of_the_kept_round(audited: RunFiles, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit_run(audited.path, None, 2, 1) == 0
+    scores = json.loads((audited.path / "drive.json").read_text())
+    assert [scores[when]["num_episodes"] for when in ("before", "after")] == [2, 2]
+    assert "violated, 95 % interval" in capsys.readouterr().out
+
+
+def test_an_audit_needs_the_run_as_it_was(audited: RunFiles) -> None:
+    config, evaluation = audited.read_config(), json.loads(audited.evaluation.read_text())
+    audited.write_config({**config, "rulebook_digest": "0" * 64})
+    with pytest.raises(SpecError, match=r"config\.json: changed since the run, in .*: the rulebook; expected"):
+        audit_run(audited.path, None, 2, 1)
+    audited.write_config({**config, "samples": "many"})
+    with pytest.raises(SpecError, match=r"config\.json: not the configuration of a run: samples: "):
+        audit_run(audited.path, None, 2, 1)
+    audited.write_config(config)
+    evaluation["rounds"][0]["kept"] = False
+    audited.evaluation.write_text(json.dumps(evaluation))
+    with pytest.raises(SpecError, match=r"eval\.json: rounds: expected a round that was kept, got none"):
+        audit_run(audited.path, None, 2, 1)
+    audited.evaluation.unlink()
+    with pytest.raises(SpecError, match=r"eval\.json: no such file"):
+        audit_run(audited.path, None, 2, 1)
