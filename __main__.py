@@ -12,7 +12,7 @@ import typer
 from .finetune.commands.train_options import weighted
 from .finetune.run.config import Algorithm, Budget
 from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
-from .specs.files.errors import SpecError
+from .specs.files.errors import InputError
 from .specs.processes.forked import check_time_limit
 from .synth.controllers.controller import Ending, Otherwise, Reading
 from .verify.checking.check import Paths
@@ -94,7 +94,7 @@ def verify(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    domain = load_domain(specs, task)
+    domain = load_domain(task, specs)
     book = domain.rulebook(rulebook)
     raise typer.Exit(
         verify_files(files, domain, book, settings, task_id, as_json=as_json, strict=strict, within=within)
@@ -114,7 +114,7 @@ def rules(
     """Lint a rulebook: what each rule is, and what any controller can reach: 0 fit for use, 1 not, 2 unusable input."""
     from .verify.commands.rules_command import lint_rulebook
 
-    domain = load_domain(specs, task)
+    domain = load_domain(task, specs)
     raise typer.Exit(
         lint_rulebook(
             domain, domain.rulebook(rulebook), world, time_limit=time_limit, as_json=as_json, controllers=controllers
@@ -161,7 +161,7 @@ def drive(
 
     if rule and not replay:
         raise typer.BadParameter("--rule chooses the episode to --replay: expected both")
-    domain = load_domain(specs, task)
+    domain = load_domain(task, specs)
     book = domain.rulebook(rulebook)
     reading = Reading(ending=ending, otherwise=otherwise)
     raise typer.Exit(drive_file(file, domain, book, reading, task_id, episodes, processes, replay, rule))
@@ -218,7 +218,7 @@ def synthesize(
         seed=seed,
     )
     settings = Settings(world=world, reading=Reading(ending=ending, otherwise=otherwise))
-    domain = load_domain(specs, task)
+    domain = load_domain(task, specs)
     raise typer.Exit(run(domain, domain.rulebook(rulebook), settings, request, as_json=as_json, strict=strict))
 
 
@@ -235,7 +235,7 @@ def world_learn(
     """Simulate every world that tasks need, and learn it."""
     from .verify.commands.world_command import learn_worlds
 
-    domain = load_domain(specs, task)
+    domain = load_domain(task, specs)
     raise typer.Exit(learn_worlds(domain, recordings, out or domain.folder, episodes, held_out, processes))
 
 
@@ -249,7 +249,7 @@ def world_show(
     """Print the learned worlds and what they cover."""
     from .verify.commands.world_command import show_worlds
 
-    raise typer.Exit(show_worlds(load_domain(specs, task), world, drawings))
+    raise typer.Exit(show_worlds(load_domain(task, specs), world, drawings))
 
 
 @app.command()
@@ -357,7 +357,7 @@ def train(
     asked = {name: value for name, value in context.params.items() if _was_named(context, name)}
     if resume is not None:
         raise typer.Exit(train_resumed(resume, asked, key))
-    domain = load_domain(specs, task)
+    domain = load_domain(task, specs)
     try:
         config = resolve(context.params)
     except ValueError as error:
@@ -390,7 +390,7 @@ def _run(commands: typer.Typer) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         commands()
-    except (SpecError, WorldError) as error:
+    except (InputError, WorldError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except Exception:

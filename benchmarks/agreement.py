@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from verilora.specs.domain import SHIPPED, Domain, load_domain
+from verilora.specs.domain import Domain, load_domain
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Reading
 from verilora.synth.controllers.steps import InvalidController
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=40)
     parser.add_argument("--markdown", type=Path, help="write the table to this file")
     arguments = parser.parse_args()
-    rows = compare(load_domain(SHIPPED, "driving"), arguments.controllers, arguments.episodes)
+    rows = compare(load_domain("driving"), arguments.controllers, arguments.episodes)
     table = Table("kind", "task", "compliance", "kept", "observed", "violated", "seen violated", "refuted")
     for row in rows:
         counts = (f"{row.compliance:.0%}", str(row.satisfied), str(row.observed), str(row.violated))

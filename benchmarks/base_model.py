@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--show", type=int, default=0, help="how many answers of each row to print")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    domain = load_domain(options.specs, options.task)
+    domain = load_domain(options.task, options.specs)
     generator = Generator(options.model, adapter=options.adapter, device=options.device)
     verifiers = [Verifier(domain, domain.rulebook(name), Settings(witnesses=False)) for name in options.rulebooks]
     rows = []

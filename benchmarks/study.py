@@ -125,7 +125,7 @@ def _figures(run: Path) -> dict[str, Any] | None:
 def _cross(out: Path, jobs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return how the answers of adapters trained under two rulebooks fare under each: all tasks, and the rule's own."""
     found: dict[str, Any] = {}
-    domain = load_domain(SHIPPED, "driving")
+    domain = load_domain("driving")
     for judged_under in ("default", "no-right-on-red"):
         verifier = Verifier(domain, domain.rulebook(judged_under))
         for trained_under in ("default", "no-right-on-red"):

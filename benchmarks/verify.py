@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from verilora.specs.domain import SHIPPED, Domain, load_domain
+from verilora.specs.domain import Domain, load_domain
 from verilora.specs.logic import Formula, spot
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Controller
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="the best of N for each controller")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     arguments = parser.parse_args()
-    domain = load_domain(SHIPPED, "driving")
+    domain = load_domain("driving")
     rows = [
         *rows_by_world(domain, arguments.repeat),
         *rows_by_propositions(domain, arguments.repeat),

@@ -31,7 +31,7 @@ from verilora.envs.episode import Episode, run_episode
 from verilora.envs.policy import ControllerPolicy, explorers
 from verilora.envs.recording import record
 from verilora.envs.scenario import SCENARIOS, make_env
-from verilora.specs.domain import SHIPPED, Domain, load_domain
+from verilora.specs.domain import Domain, load_domain
 from verilora.specs.learned_world import LearnedWorld, learned_world_path, write_learned_world
 from verilora.specs.logic import spot
 from verilora.specs.task import Task
@@ -181,7 +181,7 @@ def judging(domain: Domain, num_episodes: int, repeat: int) -> list[Judging]:
                 found, seconds = timed_learning(world, propositions, episodes, num_episodes, repeat)
                 learned[world, frozenset(propositions)] = found, seconds
                 write_learned_world(learned_world_path(folder, world, propositions), found)
-        copied = load_domain(Path(name), "driving")
+        copied = load_domain("driving", Path(name))
         verifiers = [Verifier(copied, copied.rulebook(), Settings(witnesses=flag)) for flag in (False, True)]
         tasks = {(task.world, frozenset(task.relevant)): task for task in copied.tasks.values()}
         return [judging_row(*learned[key], task, verifiers, repeat) for key, task in tasks.items()]
@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="the best of N for each controller")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     arguments = parser.parse_args()
-    domain = load_domain(SHIPPED, "driving")
+    domain = load_domain("driving")
     about = machine()
     speeds = [speed(world, domain) for world in SCENARIOS]
     out = console()

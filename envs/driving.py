@@ -2,10 +2,10 @@
 
 from functools import cache
 
-from ..specs.domain import SHIPPED, Domain, load_domain
+from ..specs.domain import Domain, load_domain
 
 
 @cache
 def driving() -> Domain:
     """Return the shipped driving domain, which names the propositions and the actions."""
-    return load_domain(SHIPPED, "driving")
+    return load_domain("driving")

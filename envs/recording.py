@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ..specs.files.errors import SpecError
+from ..specs.files.errors import InputError
 from ..specs.processes.workers import in_order
 from ..specs.vocabulary import Vocabulary
 from ..synth.controllers.alignment import Alignment
@@ -74,7 +74,7 @@ def record(
 
     The policy "controller" is that of the steps in `controller`; those raise InvalidController if they are none.
     `progress` is called with the number of episodes that stand in the file. One that holds more, beyond those of the
-    jobs, stays as it is. Raises SpecError if the file at `path` was recorded with anything else.
+    jobs, stays as it is. Raises InputError if the file at `path` was recorded with anything else.
     """
     header = provenance(world, vocabulary)
     if controller:
@@ -93,21 +93,21 @@ def record(
 
 
 def read_recording(path: Path) -> Recording:
-    """Return a recording up to where it may have been cut; raises SpecError for lines that are something else."""
+    """Return a recording up to where it may have been cut; raises InputError for lines that are something else."""
     try:
         lines = path.read_text().splitlines(keepends=True)
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(path, f"cannot be read: {error}") from None
+        raise InputError(path, f"cannot be read: {error}") from None
     was_cut = bool(lines) and not lines[-1].endswith("\n")
     rows = [_row(path, number, line) for number, line in enumerate(lines[: len(lines) - was_cut], start=1)]
     if not rows or rows[0].get("format") != FORMAT:
-        raise SpecError(path, f"expected a recording of format {FORMAT}", line=1)
+        raise InputError(path, f"expected a recording of format {FORMAT}", line=1)
     episodes = []
     for number, row in enumerate(rows[1:], start=2):
         try:
             episodes.append(_episode(row, rows[0]))
         except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
-            raise SpecError(path, f"no episode: {error!r}", line=number) from None
+            raise InputError(path, f"no episode: {error!r}", line=number) from None
     return Recording(provenance=rows[0], episodes=tuple(episodes), was_cut=was_cut)
 
 
@@ -121,15 +121,15 @@ def _begin(path: Path, header: dict[str, Any], jobs: Sequence[Job]) -> int:
             path.write_bytes(first_line)
             return 0
     except OSError as error:
-        raise SpecError(path, f"cannot be written: {error.strerror}") from None
+        raise InputError(path, f"cannot be written: {error.strerror}") from None
     found = read_recording(path)
     for key, value in header.items():
         if found.provenance.get(key) != value:
             got = f"got {found.provenance.get(key)!r}, expected {value!r}"
-            raise SpecError(path, f"was recorded with another {key}: {got}", line=1)
+            raise InputError(path, f"was recorded with another {key}: {got}", line=1)
     recorded = [(episode.policy, episode.seed) for episode in found.episodes]
     if recorded[: len(jobs)] != list(jobs[: len(recorded)]):
-        raise SpecError(path, "holds other episodes than those asked for")
+        raise InputError(path, "holds other episodes than those asked for")
     if found.was_cut and len(recorded) < len(jobs):
         text = path.read_text()
         path.write_text(text[: text.rindex("\n") + 1])
@@ -167,9 +167,9 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise SpecError(path, f"not JSON: {error.msg}", line=number) from None
+        raise InputError(path, f"not JSON: {error.msg}", line=number) from None
     if not isinstance(row, dict):
-        raise SpecError(path, f"expected an object, got {line[:40]!r}", line=number)
+        raise InputError(path, f"expected an object, got {line[:40]!r}", line=number)
     return row
 
 

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from ..specs.domain import Domain
-from ..specs.files.errors import SpecError
+from ..specs.files.errors import InputError
 from ..specs.files.record_file import write_json
 from ..specs.rulebook import Rulebook
 from ..verify.audits.replay_search import ReplaySearch
@@ -62,7 +62,7 @@ class Pipeline:
         self.provenance: dict[str, Any] = {}
 
     def execute(self) -> None:
-        """Do what is not done yet; raises SpecError for what cannot be trained."""
+        """Do what is not done yet; raises InputError for what cannot be trained."""
         torch.set_num_threads(self.config.num_threads)
         # Before anything is written: the model may not be there.
         self.provenance = provenance(self.domain, self.rulebook, self.models)
@@ -97,7 +97,7 @@ class Pipeline:
     def _install(self, chosen: Round) -> None:
         """Make the best round's adapter the run's; it is complete or does not exist.
 
-        Raises SpecError if another one stands there: its answers were not judged.
+        Raises InputError if another one stands there: its answers were not judged.
         """
         trained = self.run.round_adapter(chosen.number)
         if not self.run.adapter.exists():
@@ -107,7 +107,7 @@ class Pipeline:
             unfinished.rename(self.run.adapter)
         elif adapter_digests(self.run.adapter) != adapter_digests(trained):
             message = f"is not the adapter whose answers were judged: expected that of {trained}"
-            raise SpecError(self.run.adapter, message)
+            raise InputError(self.run.adapter, message)
 
     def _evaluate(self, responder: Responder, before: Responses, chosen: Round, rounds: list[Round]) -> None:
         """Write eval.json, the last stage that samples."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from ..specs.files.errors import SpecError
+from ..specs.files.errors import InputError
 from ..verify.commands.terminal import progress
 from ..verify.records.verdict import Mode
 from .answers.responder import Responder
@@ -42,7 +42,7 @@ class Rounds:
         self.config = responder.config
 
     def train(self) -> list[Round]:
-        """Return the rounds that were trained, the ones done earlier included; raises SpecError without any pair."""
+        """Return the rounds that were trained, the ones done earlier included; raises InputError without any pair."""
         done: list[Round] = []
         for number in range(1, self.config.rounds + 1):
             num_pairs = self._train(number)
@@ -86,7 +86,7 @@ class Rounds:
         pairs = make_pairs(samples, config.mode, config.pairs, config.seed + number)
         if not pairs and number == 1:
             message = f"no pair: of {len(samples)} answers no two to one task are {_apart(samples, config)}"
-            raise SpecError(self.run.samples, f"{message}; no adapter was made")
+            raise InputError(self.run.samples, f"{message}; no adapter was made")
         self.run.pairs.write([*known, *({"round": number, **asdict(pair)} for pair in pairs)])
         return len(pairs)
 

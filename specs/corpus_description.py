@@ -140,7 +140,7 @@ class Corpus(Row):
 
 
 def read_corpus(path: Path, domain: Domain) -> Corpus:
-    """Return the corpus in a file; raises SpecError."""
+    """Return the corpus in a file; raises InputError."""
     file = read_yaml(path)
     corpus = file.parse(Corpus)
     _CorpusCheck(file, corpus, domain).check()
@@ -202,7 +202,7 @@ class _CorpusCheck:
             self._known(name, self.corpus.circumstances, (*at, "circumstances", index))
 
     def _words(self, combination: Combination, circumstance: str | None, at: Location) -> None:
-        """Raise SpecError if a wording could need a symbol that is not there, or expand without end."""
+        """Raise InputError if a wording could need a symbol that is not there, or expand without end."""
         words = self.corpus.words(combination, circumstance)
         where = f"in wordings of {combination.action!r} in {combination.world!r} ({circumstance or 'no circumstance'})"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files.errors import SpecError, expected_one_of
+from .files.errors import InputError, expected_one_of
 from .learned_world import LearnedWorld, learned_world_path, read_learned_world
 from .rulebook import Rulebook, read_rulebook, rulebook_names
 from .task import Task, read_tasks
@@ -29,37 +29,37 @@ class Domain:
         return self.folder.name
 
     def rulebook(self, name: str = DEFAULT_RULEBOOK) -> Rulebook:
-        """Return a rulebook by name; raises SpecError."""
+        """Return a rulebook by name; raises InputError."""
         return read_rulebook(self.folder / "rulebooks", name, self.vocabulary)
 
     def rulebook_names(self) -> list[str]:
         return rulebook_names(self.folder / "rulebooks")
 
     def world(self, name: str) -> WorldDescription:
-        """Return a world by name; raises SpecError."""
+        """Return a world by name; raises InputError."""
         if name not in self.worlds:
-            raise SpecError(self.folder / "worlds.yaml", f"no such world: {expected_one_of(name, self.worlds)}")
+            raise InputError(self.folder / "worlds.yaml", f"no such world: {expected_one_of(name, self.worlds)}")
         return self.worlds[name]
 
     def task(self, task_id: str) -> Task:
-        """Return a task by id; raises SpecError."""
+        """Return a task by id; raises InputError."""
         if task_id not in self.tasks:
-            raise SpecError(self.folder / "tasks.yaml", f"no such task: {expected_one_of(task_id, self.tasks)}")
+            raise InputError(self.folder / "tasks.yaml", f"no such task: {expected_one_of(task_id, self.tasks)}")
         return self.tasks[task_id]
 
     def learned_world(self, task: Task) -> LearnedWorld | None:
-        """Return the learned world over what a task turns on, None if none ships; raises SpecError."""
+        """Return the learned world over what a task turns on, None if none ships; raises InputError."""
         path = learned_world_path(self.folder, task.world, task.relevant)
         return read_learned_world(path, self.worlds) if path.is_file() else None
 
 
-def load_domain(specs: Path, name: str) -> Domain:
-    """Return the domain in the folder `specs/name`; raises SpecError."""
-    folder = specs / name
-    domains = [path.parent.name for path in specs.glob("*/propositions.yaml")]
+def load_domain(name: str, specs: Path | str = SHIPPED) -> Domain:
+    """Return the domain in the folder `specs/name`, by default one that ships; raises InputError."""
+    folder = Path(specs) / name
+    domains = [path.parent.name for path in Path(specs).glob("*/propositions.yaml")]
     if name not in domains:
         found = expected_one_of(name, domains)
-        raise SpecError(folder, f"no such task domain (a folder with propositions.yaml): {found}")
+        raise InputError(folder, f"no such task domain (a folder with propositions.yaml): {found}")
     vocabulary = read_vocabulary(folder / "propositions.yaml")
     worlds = read_worlds(folder / "worlds.yaml", vocabulary)
     tasks = read_tasks(folder / "tasks.yaml", vocabulary, worlds)

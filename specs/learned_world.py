@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from .files.errors import SpecError, expected_one_of
+from .files.errors import InputError, expected_one_of
 from .files.yaml_file import Row, read_text
 from .vocabulary import Name
 from .world_description import Exclusion, WorldDescription
@@ -54,22 +54,22 @@ def learned_world_path(folder: Path, world: str, propositions: Iterable[str]) ->
 
 
 def read_learned_world(path: Path, worlds: Mapping[str, WorldDescription]) -> LearnedWorld:
-    """Return the learned world of a file; raises SpecError, also if its content does not match its digest or name."""
+    """Return the learned world of a file; raises InputError, also if its content does not match its digest or name."""
     try:
         content = json.loads(read_text(path, MAX_BYTES))
         digest = content.pop("digest", None) if isinstance(content, dict) else None
         learned = LearnedWorld.model_validate(content)
     except json.JSONDecodeError as error:
-        raise SpecError(path, f"not JSON: {error.msg} at column {error.colno}", line=error.lineno) from None
+        raise InputError(path, f"not JSON: {error.msg} at column {error.colno}", line=error.lineno) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise SpecError(path, first["msg"].removeprefix("Value error, "), field=field) from None
+        raise InputError(path, first["msg"].removeprefix("Value error, "), field=field) from None
     if digest != learned.digest:
-        raise SpecError(path, f"got {digest!r}, but its content has {learned.digest!r}", field="digest")
+        raise InputError(path, f"got {digest!r}, but its content has {learned.digest!r}", field="digest")
     _check(learned, path, worlds)
     if path.name != learned_world_path(path, learned.world, learned.propositions).name:
-        raise SpecError(path, f"holds the world {learned.world!r} over {', '.join(learned.propositions)}")
+        raise InputError(path, f"holds the world {learned.world!r} over {', '.join(learned.propositions)}")
     return learned
 
 
@@ -84,30 +84,30 @@ def write_learned_world(path: Path, learned: LearnedWorld) -> None:
 
 def _check(learned: LearnedWorld, path: Path, worlds: Mapping[str, WorldDescription]) -> None:
     if learned.format != FORMAT:
-        raise SpecError(path, f"got {learned.format}, expected {FORMAT}", field="format")
+        raise InputError(path, f"got {learned.format}, expected {FORMAT}", field="format")
     if learned.world not in worlds:
-        raise SpecError(path, f"no such world: {expected_one_of(learned.world, worlds)}", field="world")
+        raise InputError(path, f"no such world: {expected_one_of(learned.world, worlds)}", field="world")
     free = worlds[learned.world].free
     for name in learned.propositions:
         if name not in free:
             message = f"not free in the world {learned.world!r}: {expected_one_of(name, free)}"
-            raise SpecError(path, message, field="propositions")
+            raise InputError(path, message, field="propositions")
     seen: set[tuple[Label | None, Label]] = set()
     for row, transition in enumerate(learned.transitions):
         for name in {*(transition.source or ()), *transition.target} - {*learned.propositions}:
             message = f"not learned here: {expected_one_of(name, learned.propositions)}"
-            raise SpecError(path, message, field=f"transitions.{row}")
+            raise InputError(path, message, field=f"transitions.{row}")
         for label in (transition.source or (), transition.target):
             if label != tuple(name for name in learned.propositions if name in label):
                 message = f"expected each name once, in the order of 'propositions', got {label}"
-                raise SpecError(path, message, field=f"transitions.{row}")
+                raise InputError(path, message, field=f"transitions.{row}")
         if (transition.source, transition.target) in seen:
-            raise SpecError(path, "the transition stands here a second time", field=f"transitions.{row}")
+            raise InputError(path, "the transition stands here a second time", field=f"transitions.{row}")
         seen.add((transition.source, transition.target))
     for row, exclusion in enumerate(learned.exclusions):
         for name in exclusion.formula.propositions - {*learned.propositions}:
             message = f"not learned here: {expected_one_of(name, learned.propositions)}"
-            raise SpecError(path, message, field=f"exclusions.{row}.formula")
+            raise InputError(path, message, field=f"exclusions.{row}.formula")
         if not exclusion.formula.is_syntactic_safety:
             message = f"{exclusion.formula.text!r} is not of the form of a safety formula"
-            raise SpecError(path, message, field=f"exclusions.{row}.formula")
+            raise InputError(path, message, field=f"exclusions.{row}.formula")

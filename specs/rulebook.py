@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, StrictFloat, model_validator
 
-from .files.errors import SpecError, expected_one_of
+from .files.errors import InputError, expected_one_of
 from .files.yaml_file import Row, YamlFile, read_yaml
 from .logic import Formula
 from .vocabulary import Name, Vocabulary
@@ -64,10 +64,10 @@ class _File(Row):
 
 
 def read_rulebook(folder: Path, name: str, vocabulary: Vocabulary, extended_by: tuple[str, ...] = ()) -> Rulebook:
-    """Return the book `folder/name.yaml` with all that it extends; raises SpecError."""
+    """Return the book `folder/name.yaml` with all that it extends; raises InputError."""
     path = folder / f"{name}.yaml"
     if name not in rulebook_names(folder):
-        raise SpecError(path, f"no such rulebook: {expected_one_of(name, rulebook_names(folder))}")
+        raise InputError(path, f"no such rulebook: {expected_one_of(name, rulebook_names(folder))}")
     file = read_yaml(path)
     book = file.parse(_File)
     rules: dict[str, Rule] = {}

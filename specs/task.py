@@ -45,7 +45,7 @@ class _File(Row):
 
 
 def read_tasks(path: Path, vocabulary: Vocabulary, worlds: Mapping[str, WorldDescription]) -> dict[str, Task]:
-    """Return the tasks of a file by id; raises SpecError."""
+    """Return the tasks of a file by id; raises InputError."""
     file = read_yaml(path)
     content = file.parse(_File)
     for name, formula in content.goals.items():

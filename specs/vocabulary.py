@@ -65,14 +65,14 @@ class Vocabulary(Row):
         return Formula(f"GF !{self.idle}")
 
     def check(self, formula: Formula, file: YamlFile, location: Location, *, actions: bool) -> None:
-        """Raise SpecError if the formula uses a name that the domain lacks, or an action where none may stand."""
+        """Raise InputError if the formula uses a name that the domain lacks, or an action where none may stand."""
         known = {*self.proposition_ids, *(self.action_ids if actions else ())}
         for name in sorted(formula.propositions - known):
             raise file.error(location, f"unknown proposition in {formula.text!r}: {expected_one_of(name, known)}")
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Return the vocabulary of a file; raises SpecError."""
+    """Return the vocabulary of a file; raises InputError."""
     file = read_yaml(path)
     vocabulary = file.parse(Vocabulary)
     # In the order of the file, so that results do not depend on which proposition is met first.

@@ -46,7 +46,7 @@ class _File(Row):
 
 
 def read_worlds(path: Path, vocabulary: Vocabulary) -> dict[str, WorldDescription]:
-    """Return the worlds of a file by name, always with the universal one, where all is free; raises SpecError."""
+    """Return the worlds of a file by name, always with the universal one, where all is free; raises InputError."""
     file = read_yaml(path)
     entries = file.parse(_File).worlds
     worlds = {name: _checked(name, _resolved(entry, vocabulary), file, vocabulary) for name, entry in entries.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from verilora.specs.domain import SHIPPED, Domain, load_domain
+from verilora.specs.domain import Domain, load_domain
 from verilora.synth.controllers.alignment import Alignment
 from verilora.verify.checking import compiled, trace
 
@@ -40,12 +40,12 @@ def translations() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def driving() -> Domain:
-    return load_domain(SHIPPED, "driving")
+    return load_domain("driving")
 
 
 @pytest.fixture(scope="session")
 def greenhouse() -> Domain:
-    return load_domain(Path(__file__).parent / "data", "greenhouse")
+    return load_domain("greenhouse", Path(__file__).parent / "data")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from verilora.specs.domain import Domain, load_domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.synth.models.base_model import EMBEDDED
 from verilora.synth.models.generator import Generator
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, read_certificate
@@ -88,7 +88,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def issued(specs: Path, keys: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter of the embedded base model with a signed certificate over answers that were really sampled."""
     adapter = save_tiny_adapter(tmp_path_factory.mktemp("adapters") / "adapter", Generator().model, scale=0.01)
-    domain = load_domain(specs, "driving")
+    domain = load_domain("driving", specs)
     book, settings = domain.rulebook(), Settings(witnesses=False)
     generator = Generator(adapter=adapter, vocabulary=domain.vocabulary)
     verdicts = judge_again(generator, domain, book, settings, SAMPLING, 1, lambda done: None)
@@ -148,7 +148,7 @@ class TestCertify:
             return verdicts
 
         monkeypatch.setattr("verilora.verify.certificates.recertify.judge_again", judge_and_swap)
-        with pytest.raises(SpecError, match=r"adapter_model\.safetensors: is not the file that was certified"):
+        with pytest.raises(InputError, match=r"adapter_model\.safetensors: is not the file that was certified"):
             certify(Request(folder=adapter, specs=specs, key=keys[0], num_processes=1))
         assert (adapter / "certificate.json").read_bytes() == before
 
@@ -182,7 +182,7 @@ class TestCertify:
         (other / "config.json").write_text(json.dumps({**config, "rope_theta": 12345.0}))
         template = next(other.glob("chat_template*"))
         template.write_text(template.read_text() + " ")
-        domain, certificate = load_domain(specs, "driving"), read_certificate(adapter)
+        domain, certificate = load_domain("driving", specs), read_certificate(adapter)
         digests = domain_digests(domain, domain.rulebook())
         assert changes(certificate, digests, base_of(certificate, None), certificate.sampling) == []
         on_gpu = certificate.sampling.model_copy(update={"device": "cuda"})
@@ -191,11 +191,11 @@ class TestCertify:
 
     def test_signatures(self, adapter: Path, specs: Path, tmp_path: Path, keys: tuple[Path, Path]) -> None:
         _, other = write_keys(tmp_path, "theirs")
-        with pytest.raises(SpecError, match="was signed by another key"):
+        with pytest.raises(InputError, match="was signed by another key"):
             certify(Request(folder=adapter, specs=specs, public=other, key=keys[0]))
-        with pytest.raises(SpecError, match="the certificate is signed: expected --key"):
+        with pytest.raises(InputError, match="the certificate is signed: expected --key"):
             certify(Request(folder=adapter, specs=specs, public=keys[1]))
-        with pytest.raises(SpecError, match="holds no private key"):
+        with pytest.raises(InputError, match="holds no private key"):
             certify(Request(folder=adapter, specs=specs, key=keys[1]))
         content = content_of(adapter)
         content["counts"]["rules"]["phi5"]["count"] += 1
@@ -223,7 +223,7 @@ class TestCertify:
         parent[field[-1]] = value
         content["signature"] = None
         (adapter / "certificate.json").write_text(json.dumps(content))
-        with pytest.raises(SpecError, match=message):
+        with pytest.raises(InputError, match=message):
             certify(Request(folder=adapter, specs=specs, num_processes=1))
 
     def test_a_folder_without_a_certificate(self, tmp_path: Path) -> None:
@@ -248,16 +248,16 @@ class TestReport:
         code, out, err = run_main("report", tmp_path / "none")
         assert (code, out) == (2, "")
         assert f"error: {tmp_path / 'none'}: no such directory" in err
-        with pytest.raises(SpecError, match=r"config\.json: no such file"):
+        with pytest.raises(InputError, match=r"config\.json: no such file"):
             report_run(tmp_path, None)
         run = write_run(tmp_path / "run", driving, driving.rulebook(), task_ids=TASKS, per_prompt=1)
         with pytest.raises(
-            SpecError, match=r"config\.json: changed since the run, in .*: tasks\.yaml, .* and \d+ more; expected"
+            InputError, match=r"config\.json: changed since the run, in .*: tasks\.yaml, .* and \d+ more; expected"
         ):
             report_run(run, specs)
-        with pytest.raises(SpecError, match=r"config\.json: specs: names .*, which is not there: expected --specs"):
+        with pytest.raises(InputError, match=r"config\.json: specs: names .*, which is not there: expected --specs"):
             report_run(run, tmp_path)
 
 
 def _test_wordings(specs: Path) -> tuple[str, ...]:
-    return load_domain(specs, "driving").task("left-at-wide-median").wordings["test"]
+    return load_domain("driving", specs).task("left-at-wide-median").wordings["test"]

@@ -251,7 +251,7 @@ def test_worlds_are_learned_again_from_recordings_and_refused_from_others(
     shutil.copytree(tmp_path / "worlds", shown / "driving" / "worlds")
     code, out, err = run_main("world", "show", "--specs", shown)
     assert (code, err, out.count("wide_median over ")) == (0, "", len(names))
-    assert load_domain(shown, "driving").tasks
+    assert load_domain("driving", shown).tasks
 
 
 @pytest.mark.parametrize("options", [("--rule", "phi5", "--replay", "out.gif"), ("--for", TASK)], ids=["replay", "for"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.files.record_file import Record, RecordFile
 from ...specs.task import Split, Task
 from ...synth.models.generator import Completion, Sampling
@@ -59,7 +59,7 @@ def asks_of(domain: Domain, split: Split, per_prompt: int, prompter: Prompter) -
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """Return the responses in a file; raises SpecError."""
+    """Return the responses in a file; raises InputError."""
     return [Sample.of(record) for record in RecordFile(path, Sample.__slots__).read()]
 
 
@@ -80,7 +80,7 @@ class SampleFile:
     ) -> list[Sample]:
         """Sample the batches that are missing, a whole batch at a time, and return all samples.
 
-        `generator` is called only if something is missing. Raises SpecError if the file holds something else.
+        `generator` is called only if something is missing. Raises InputError if the file holds something else.
         """
         records = self._complete()
         progress(len(records))
@@ -102,7 +102,7 @@ class SampleFile:
             self._file.keep(self._first + len(records))
         for position, (record, ask) in enumerate(zip(records, self._asks, strict=False), start=self._first + 1):
             if (record["task_id"], record["wording"]) != (ask.task.id, ask.wording):
-                raise SpecError(
+                raise InputError(
                     self._file.path,
                     f"expected a response to {ask.task.id}, {ask.wording!r}, "
                     f"got one to {record['task_id']}, {record['wording']!r}",

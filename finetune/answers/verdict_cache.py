@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.files.record_file import Record, RecordFile
 from ...specs.task import Task
 from ...synth.controllers.behaviour import behaviour_digest, never_moves
@@ -94,7 +94,7 @@ def is_kept(status: str) -> bool:
 class Judge:
     """Judges responses and remembers: a behaviour is checked once in each world under each rulebook.
 
-    Raises SpecError if the file that remembers holds something else.
+    Raises InputError if the file that remembers holds something else.
     """
 
     def __init__(self, verifier: Verifier, cache: Path, num_processes: int) -> None:
@@ -155,11 +155,11 @@ def world_digest(domain: Domain, task: Task, kind: WorldKind) -> str:
 
 
 def _entry(record: Record, path: Path, number: int) -> tuple[str, Judgement]:
-    """Return the key and the judgement of a record; raises SpecError."""
+    """Return the key and the judgement of a record; raises InputError."""
     expected = {"key", *(entry.name for entry in fields(Judgement))}
     if record.keys() != expected:
         odd = sorted(record.keys() ^ expected)[0]
-        raise SpecError(path, f"not a verdict of this version: {odd!r} is unknown or missing", line=number)
+        raise InputError(path, f"not a verdict of this version: {odd!r} is unknown or missing", line=number)
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
     }

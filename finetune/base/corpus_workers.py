@@ -54,7 +54,7 @@ def _encode_chunks(
 
 
 def cached(path: Path | None, origin: dict[str, object], draw: Callable[[], TokenCorpus]) -> TokenCorpus:
-    """Return the corpus in a file, or draw it and keep it there; raises SpecError for a file of another origin."""
+    """Return the corpus in a file, or draw it and keep it there; raises InputError for a file of another origin."""
     if path is not None and path.is_file():
         return TokenCorpus.load(path, origin)
     corpus = draw()

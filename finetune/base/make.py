@@ -22,7 +22,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ...specs.corpus_description import read_corpus
 from ...specs.domain import DEFAULT_RULEBOOK, SHIPPED, Domain, load_domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...synth.corpus.corpus import CHUNK, CorpusGenerator
 from ...synth.corpus.pretraining import Architecture, Pretraining, mean_loss, new_model, pretrain
 from ...synth.corpus.token_corpus import TokenCorpus
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         make(options)
-    except SpecError as error:
+    except InputError as error:
         parser.error(str(error))
 
 
@@ -50,7 +50,7 @@ def make(options: argparse.Namespace) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     out = console()
     started = time.monotonic()
-    domain = load_domain(options.specs, options.task)
+    domain = load_domain(options.task, options.specs)
     corpus = read_corpus(domain.folder / "corpus.yaml", domain)
     generator = critical_generator(corpus, domain, domain.rulebook(options.rulebook))
     tokenizer = _tokenizer(generator, options)

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from ...specs.domain import Domain, load_domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.files.record_file import write_json
 from ...verify.commands.terminal import console, progress
 from ...verify.records.run_directory import EVALUATION, RunDirectory, read_run, specs_folder
@@ -28,11 +28,11 @@ def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: 
     """Drive a controller before and one after training for each task of a run, print and write how they fared.
 
     Return 0, 1 if a rule is violated more often after than before, beyond the intervals, or 130 if interrupted. Raises
-    SpecError.
+    InputError.
     """
     run = RunFiles(path)
     config = run.read_settings()
-    domain = load_domain(specs_folder(run.config_path, config.specs, config.task, specs), config.task)
+    domain = load_domain(config.task, specs_folder(run.config_path, config.specs, config.task, specs))
     rulebook = domain.rulebook(config.rulebook)
     directory = read_run(path)
     check_unchanged(directory, domain, rulebook)
@@ -40,7 +40,7 @@ def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: 
     before, after = (_held_out(run, name, domain, judge) for name in ("before", f"after-{_kept_round(directory)}"))
     pairs = drivers(before, after, domain)
     if not pairs:
-        raise SpecError(path, "nothing to drive: no task of it has a simulated world and answers that parse")
+        raise InputError(path, "nothing to drive: no task of it has a simulated world and answers that parse")
     out = console()
     try:
         with progress(out, "driving, tasks", len(pairs)) as report:
@@ -60,7 +60,7 @@ def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: 
 def _kept_round(run: RunDirectory) -> int:
     kept = [entry.round for entry in run.evaluation.rounds if entry.kept]
     if not kept:
-        raise SpecError(run.path / EVALUATION, "expected a round that was kept, got none", field="rounds")
+        raise InputError(run.path / EVALUATION, "expected a round that was kept, got none", field="rounds")
     return kept[0]
 
 

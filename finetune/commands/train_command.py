@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...specs.domain import Domain, load_domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...verify.certificates.signature import read_private_key
 from ...verify.commands.terminal import console
 from ...verify.records.run_directory import specs_folder
@@ -22,13 +22,13 @@ STOPPED = 130
 
 
 def train_new(domain: Domain, config: TrainConfig, path: Path | None, key: Path | None) -> int:
-    """Train an adapter in a new directory; return 0, or 130 if it was stopped. Raises SpecError."""
+    """Train an adapter in a new directory; return 0, or 130 if it was stopped. Raises InputError."""
     path = path or RUNS / f"{config.task}-{config.rulebook}-{datetime.now():%Y%m%d-%H%M%S}"
     run = RunFiles(path)
     if path.exists() and not path.is_dir():
-        raise SpecError(path, "is a file: expected a new directory")
+        raise InputError(path, "is a file: expected a new directory")
     if path.exists() and not run.is_unbegun:
-        raise SpecError(path, f"is not empty: expected a new directory, or --resume {path} to go on with a run")
+        raise InputError(path, f"is not empty: expected a new directory, or --resume {path} to go on with a run")
     return _train(domain, config, run, key)
 
 
@@ -36,17 +36,17 @@ def train_resumed(path: Path, asked: Mapping[str, Any], key: Path | None) -> int
     """Go on with the run in a directory, under its own settings; `asked` are the options that were named again.
 
     Only the number of processes may differ, on which no result depends, and where the specs are, whose digests must be
-    the same. Return 0, or 130 if it was stopped. Raises SpecError.
+    the same. Return 0, or 130 if it was stopped. Raises InputError.
     """
     run = RunFiles(path)
     config = run.read_settings()
     for name, value in {**named(config), "out": path}.items():
         if name in asked and not _is_same(value, asked[name]):
             message = f"a run goes on with its own settings: {name} is {value!s}, got {asked[name]!s}"
-            raise SpecError(run.config_path, message)
+            raise InputError(run.config_path, message)
     specs = specs_folder(run.config_path, config.specs, config.task, asked.get("specs"))
     config = replace(config, num_processes=asked.get("processes", config.num_processes), specs=str(specs))
-    return _train(load_domain(specs, config.task), config, run, key)
+    return _train(load_domain(config.task, specs), config, run, key)
 
 
 def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None) -> int:
@@ -60,7 +60,7 @@ def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None)
         return STOPPED
     except OSError as error:
         message = f"{error.strerror or error}; {_again(run)} when that is mended"
-        raise SpecError(error.filename or run.path, message) from None
+        raise InputError(error.filename or run.path, message) from None
     return 0
 
 

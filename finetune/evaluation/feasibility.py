@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ...verify.checking.check import Paths
 from ...verify.rulebooks.lint import Linter
@@ -13,12 +13,12 @@ TIME_LIMIT = 30.0
 
 
 def check_tasks(domain: Domain, rulebook: Rulebook, say: Callable[[str], None]) -> None:
-    """Say for each combination of world and goal whether it can be solved; raises SpecError if one cannot be.
+    """Say for each combination of world and goal whether it can be solved; raises InputError if one cannot be.
 
     Also if there is no task to train on.
     """
     if all(task.split != "train" for task in domain.tasks.values()):
-        raise SpecError(domain.folder / "tasks.yaml", "expected a task of the train split, got none")
+        raise InputError(domain.folder / "tasks.yaml", "expected a task of the train split, got none")
     linter = Linter(domain, rulebook, TIME_LIMIT)
     prepared = {name: linter.prepare(name) for name in dict.fromkeys(task.world for task in domain.tasks.values())}
     questions = list(dict.fromkeys((task.world, task.goal) for task in domain.tasks.values()))
@@ -30,7 +30,7 @@ def check_tasks(domain: Domain, rulebook: Rulebook, say: Callable[[str], None]) 
     unjudged = [rule.rule.id for rule in next(iter(prepared.values())).rules if not rule.compiled]
     if unsolved or unjudged:
         parts = [*unsolved, *(f"{rule_id} could not be translated" for rule_id in unjudged)]
-        raise SpecError(
+        raise InputError(
             domain.folder / "rulebooks" / f"{rulebook.name}.yaml",
             f"not fit for training, see `verilora rules`: {'; '.join(parts)}",
         )

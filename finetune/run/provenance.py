@@ -8,7 +8,7 @@ from platform import python_version
 from typing import Any
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ...verify.certificates.issue import versions
 from ...verify.records.digests import domain_digests
@@ -38,11 +38,11 @@ def provenance(domain: Domain, rulebook: Rulebook, models: Models) -> dict[str, 
 
 
 def check_unchanged(path: Path, then: dict[str, Any], now: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Raise SpecError that says what a run depends on and has changed since it began; say which versions have."""
+    """Raise InputError that says what a run depends on and has changed since it began; say which versions have."""
     changed = [name for name in DIGESTS if then.get(name) != now[name]]
     if changed:
         parts = [_difference(name, then.get(name), now[name]) for name in changed]
-        raise SpecError(
+        raise InputError(
             path, f"the run cannot go on, because what it depends on has changed since it began: {'; '.join(parts)}"
         )
     for name, found in now["versions"].items():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.files.record import read_json
 from ...specs.files.record_file import UNFINISHED, RecordFile, write_json
 from .config import TrainConfig
@@ -67,22 +67,22 @@ class RunFiles:
         return all(entry.name in before for entry in self.path.iterdir())
 
     def read_config(self) -> dict[str, Any]:
-        """Return the content of config.json; raises SpecError if there is none, so that this is no run."""
+        """Return the content of config.json; raises InputError if there is none, so that this is no run."""
         if not self.config_path.is_file():
-            raise SpecError(self.path, "not a run directory: expected a config.json in it")
+            raise InputError(self.path, "not a run directory: expected a config.json in it")
         content = read_json(self.config_path)
         if not isinstance(content, dict):
-            raise SpecError(self.config_path, f"expected a JSON object, got {type(content).__name__}")
+            raise InputError(self.config_path, f"expected a JSON object, got {type(content).__name__}")
         return content
 
     def read_settings(self) -> TrainConfig:
-        """Return the settings in config.json; raises SpecError."""
+        """Return the settings in config.json; raises InputError."""
         try:
             return TrainConfig.from_json(self.read_config())
-        except SpecError:
+        except InputError:
             raise
         except ValueError as error:
-            raise SpecError(self.config_path, f"not the configuration of a run: {error}") from None
+            raise InputError(self.config_path, f"not the configuration of a run: {error}") from None
 
     def write_config(self, content: dict[str, Any]) -> None:
         """Make the directory and its config.json."""

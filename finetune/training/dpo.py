@@ -44,7 +44,7 @@ def train_dpo(
     os.environ.setdefault("TQDM_DISABLE", "1")
     pairs = [record for record in run.pairs.read() if record["round"] == number]
     generator = Generator(config.model, device=config.device)
-    domain = load_domain(Path(config.specs), config.task)
+    domain = load_domain(config.task, Path(config.specs))
     rate = learning_rate(config, generator.model)
     model, peft_config = first_model(generator.model, run, config, number)
     trainer = _Trainer(

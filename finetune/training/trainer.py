@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ..run.config import TrainConfig
 from ..run.run_files import RunFiles
 from .checkpoints import last_checkpoint, writing
@@ -19,7 +19,7 @@ SMALL_LEARNING_RATE, LEARNING_RATE = 1e-3, 5e-5
 
 
 class StepReport(TrainerCallback):
-    """Tells after each step how many are done; raises SpecError as soon as an adapter's weights are not finite."""
+    """Tells after each step how many are done; raises InputError as soon as an adapter's weights are not finite."""
 
     def __init__(self, progress: Callable[[int], None]) -> None:
         self._progress = progress
@@ -32,7 +32,7 @@ class StepReport(TrainerCallback):
                 f"training diverged: at step {state.global_step} the adapter's weights are no longer finite; expected "
                 f"a lower --learning-rate than {args.learning_rate:g}"
             )
-            raise SpecError(args.output_dir, message)
+            raise InputError(args.output_dir, message)
         self._progress(state.global_step)
 
 

@@ -1,12 +1,12 @@
-"""The error of every file that a user writes."""
+"""The error of all input that cannot be used: a command that meets it ends with exit code 2."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
 
-class SpecError(ValueError):
-    """A file that cannot be used; the message names file, line and field, what was found and what was expected."""
+class InputError(ValueError):
+    """Input that cannot be used; the message names file, line and field, what was found and what was expected."""
 
     def __init__(self, path: Path | str, message: str, *, line: int | None = None, field: str = "") -> None:
         place = f"{path}:{line}" if line else str(path)

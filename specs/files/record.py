@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import SpecError
+from .errors import InputError
 from .yaml_file import read_text
 
 MAX_BYTES = 2**28
@@ -22,29 +22,29 @@ RecordT = TypeVar("RecordT", bound=BaseModel)
 
 
 def read_record(path: Path, model: type[RecordT]) -> RecordT:
-    """Return the object in a JSON file; raises SpecError that names the file and the field."""
+    """Return the object in a JSON file; raises InputError that names the file and the field."""
     return parse_record(read_json(path), model, path)
 
 
 def read_records(path: Path, model: type[RecordT]) -> tuple[RecordT, ...]:
-    """Return the objects of a file that holds one in each line; raises SpecError that names the line."""
+    """Return the objects of a file that holds one in each line; raises InputError that names the line."""
     lines = enumerate(read_text(path, MAX_BYTES).splitlines(), start=1)
     return tuple(parse_record(_decode(text, path, line), model, path, line) for line, text in lines if text.strip())
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file; raises SpecError."""
+    """Return the content of a JSON file; raises InputError."""
     return _decode(read_text(path, MAX_BYTES), path)
 
 
 def parse_record(content: Any, model: type[RecordT], path: Path, line: int | None = None) -> RecordT:
-    """Return a JSON value as a model; raises SpecError for the first field that is missing or does not fit."""
+    """Return a JSON value as a model; raises InputError for the first field that is missing or does not fit."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         message = "is missing" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
-        raise SpecError(path, message, line=line, field=".".join(map(str, first["loc"]))) from None
+        raise InputError(path, message, line=line, field=".".join(map(str, first["loc"]))) from None
 
 
 def _decode(text: str, path: Path, line: int | None = None) -> Any:
@@ -52,4 +52,4 @@ def _decode(text: str, path: Path, line: int | None = None) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         at = f"{error.msg} at column {error.colno}"
-        raise SpecError(path, f"not JSON: {at}", line=line or error.lineno) from None
+        raise InputError(path, f"not JSON: {at}", line=line or error.lineno) from None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .errors import SpecError
+from .errors import InputError
 
 Record = dict[str, Any]
 UNFINISHED = ".unfinished"
@@ -23,7 +23,7 @@ class RecordFile:
         self.fields = tuple(fields)
 
     def read(self) -> list[Record]:
-        """Return the complete records, none if there is no file. Raises SpecError for a line that is no such record.
+        """Return the complete records, none if there is no file. Raises InputError for a line that is no such record.
 
         Only the end of a file can have been cut off: a broken line before it means that somebody changed the file.
         """
@@ -60,14 +60,14 @@ class RecordFile:
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise SpecError(self.path, f"not JSON: {error.msg} at column {error.colno}", line=number) from None
+            raise InputError(self.path, f"not JSON: {error.msg} at column {error.colno}", line=number) from None
         except UnicodeDecodeError as error:
-            raise SpecError(self.path, f"not UTF-8: {error.reason} at byte {error.start}", line=number) from None
+            raise InputError(self.path, f"not UTF-8: {error.reason} at byte {error.start}", line=number) from None
         if not isinstance(record, dict):
-            raise SpecError(self.path, f"expected a JSON object, got {line[:40].decode()!r}", line=number)
+            raise InputError(self.path, f"expected a JSON object, got {line[:40].decode()!r}", line=number)
         missing = [field for field in self.fields if field not in record]
         if missing:
-            raise SpecError(self.path, f"expected the field {missing[0]!r}, got {', '.join(record)}", line=number)
+            raise InputError(self.path, f"expected the field {missing[0]!r}, got {', '.join(record)}", line=number)
         return record
 
 

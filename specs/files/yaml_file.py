@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from .errors import SpecError, expected_one_of
+from .errors import InputError, expected_one_of
 
 Location = tuple[str | int, ...]
 MAX_BYTES = 2**20
@@ -42,15 +42,15 @@ class YamlFile:
     content: Any
     lines: dict[Location, int]
 
-    def error(self, location: Location, message: str) -> SpecError:
+    def error(self, location: Location, message: str) -> InputError:
         """Return an error that points at a value, or at the closest one around it that the file holds."""
         known = location
         while known and known not in self.lines:
             known = known[:-1]
-        return SpecError(self.path, message, line=self.lines.get(known), field=_field(location))
+        return InputError(self.path, message, line=self.lines.get(known), field=_field(location))
 
     def parse(self, model: type[RowT]) -> RowT:
-        """Return the content as a model; raises SpecError for the first value that does not fit."""
+        """Return the content as a model; raises InputError for the first value that does not fit."""
         try:
             return model.model_validate(self.content)
         except ValidationError as error:
@@ -68,28 +68,28 @@ class YamlFile:
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
-    """Return a UTF-8 file's text; raises SpecError if it cannot be read, is too large or holds other bytes."""
+    """Return a UTF-8 file's text; raises InputError if it cannot be read, is too large or holds other bytes."""
     try:
         with path.open("rb") as file:
             raw = file.read(max_bytes + 1)
     except OSError as error:
-        raise SpecError(path, f"cannot be read: {error.strerror}") from None
+        raise InputError(path, f"cannot be read: {error.strerror}") from None
     if len(raw) > max_bytes:
-        raise SpecError(path, f"is too large: expected at most {max_bytes:,} bytes")
+        raise InputError(path, f"is too large: expected at most {max_bytes:,} bytes")
     return decode(raw, path)
 
 
 def decode(raw: bytes, path: Path | str) -> str:
-    """Return UTF-8 bytes as text; raises SpecError that names the first line that is not."""
+    """Return UTF-8 bytes as text; raises InputError that names the first line that is not."""
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise SpecError(path, f"expected UTF-8 text, got the byte 0x{raw[error.start]:02x}", line=line) from None
+        raise InputError(path, f"expected UTF-8 text, got the byte 0x{raw[error.start]:02x}", line=line) from None
 
 
 def read_yaml(path: Path) -> YamlFile:
-    """Return a YAML file; raises SpecError for unreadable files, syntax errors and duplicate keys."""
+    """Return a YAML file; raises InputError for unreadable files, syntax errors and duplicate keys."""
     text = read_text(path)
     lines: dict[Location, int] = {}
     try:
@@ -98,18 +98,18 @@ def read_yaml(path: Path) -> YamlFile:
         content = _construct(loader, node, (), lines, path) if node else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise SpecError(path, f"not YAML: {error.problem}", line=mark.line + 1 if mark else None) from None
+        raise InputError(path, f"not YAML: {error.problem}", line=mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
-        raise SpecError(path, f"not YAML: {error}") from None
+        raise InputError(path, f"not YAML: {error}") from None
     except RecursionError:
-        raise SpecError(path, "nests too deeply (an alias of itself?)") from None
+        raise InputError(path, "nests too deeply (an alias of itself?)") from None
     return YamlFile(path, content, lines)
 
 
 def _construct(loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: dict[Location, int], path: Path) -> Any:
     lines[at] = node.start_mark.line + 1
     if len(lines) > MAX_NODES:
-        raise SpecError(path, f"holds too many values (nested aliases?): expected at most {MAX_NODES:,}")
+        raise InputError(path, f"holds too many values (nested aliases?): expected at most {MAX_NODES:,}")
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, item, (*at, index), lines, path) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
@@ -117,12 +117,14 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: di
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 # It is not even built, because its aliases may make it huge.
-                raise SpecError(path, f"expected a word as key, got a {key_node.id}", line=key_node.start_mark.line + 1)
+                raise InputError(
+                    path, f"expected a word as key, got a {key_node.id}", line=key_node.start_mark.line + 1
+                )
             key = _scalar(loader, key_node, path)
             if not isinstance(key, str):
-                raise SpecError(path, f"expected a word as key, got {key!r}", line=key_node.start_mark.line + 1)
+                raise InputError(path, f"expected a word as key, got {key!r}", line=key_node.start_mark.line + 1)
             if key in mapping:
-                raise SpecError(path, f"duplicate key {key!r}", line=key_node.start_mark.line + 1, field=_field(at))
+                raise InputError(path, f"duplicate key {key!r}", line=key_node.start_mark.line + 1, field=_field(at))
             mapping[key] = _construct(loader, value_node, (*at, key), lines, path)
             lines[(*at, key)] = key_node.start_mark.line + 1
         return mapping
@@ -134,7 +136,7 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: Path) -> Any:
         return loader.construct_object(node)
     except ValueError as error:
         # Such as the date 2024-02-30: PyYAML lets the error of the Python type through.
-        raise SpecError(path, f"not YAML: {error}", line=node.start_mark.line + 1) from None
+        raise InputError(path, f"not YAML: {error}", line=node.start_mark.line + 1) from None
 
 
 def _field(location: Location) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from .corpus import Draw
 from .tokenizer_training import ASSISTANT, conversation_text
 
@@ -43,12 +43,12 @@ class TokenCorpus:
 
     @classmethod
     def load(cls, path: Path, origin: dict[str, Any]) -> "TokenCorpus":
-        """Return the corpus of a file; raises SpecError if it was made from something else."""
+        """Return the corpus of a file; raises InputError if it was made from something else."""
         with np.load(path, allow_pickle=False) as file:
             found = json.loads(str(file["origin"]))
             if found != origin:
                 differing = sorted(key for key in {*found, *origin} if found.get(key) != origin.get(key))
-                raise SpecError(path, f"made from another {', '.join(differing)}: expected to be told another file")
+                raise InputError(path, f"made from another {', '.join(differing)}: expected to be told another file")
             return cls(tokens=file["tokens"], starts=file["starts"], answers=file["answers"])
 
 

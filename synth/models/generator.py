@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.vocabulary import Vocabulary
 from .decoding import Constraint, Decoding, decode
 from .language_model import load_adapter, load_model, load_tokenizer
@@ -49,7 +49,7 @@ class Completion:
 class Generator:
     """A language model and its tokenizer: the embedded model (None), a folder, or a model of the Hugging Face hub.
 
-    Runs in bf16 on a GPU and in fp32 on a CPU. `vocabulary` is needed for constrained sampling only. Raises SpecError
+    Runs in bf16 on a GPU and in fp32 on a CPU. `vocabulary` is needed for constrained sampling only. Raises InputError
     for what cannot be loaded.
     """
 
@@ -102,7 +102,7 @@ class Generator:
             produced = decode(self.model, prompts, self._decoding(sampling), seed, constraint)
         except FloatingPointError as error:
             message = f"cannot be sampled from: {error}; has its training diverged?"
-            raise SpecError(self.adapter or self.folder, message) from None
+            raise InputError(self.adapter or self.folder, message) from None
         texts = self.tokenizer.batch_decode(produced, skip_special_tokens=True)
         return [
             Completion(text.strip(), len(prompt), len(tokens))

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from .model_files import ADAPTER_WEIGHTS, check_adapter
 
 PAD = "<|pad|>"
@@ -25,11 +25,11 @@ PLAIN_TEMPLATE = (
 def load_tokenizer(folder: Path) -> Any:
     """Return a model's tokenizer; a chat template and a token for padding, other than the end's, are added if missing.
 
-    Raises SpecError.
+    Raises InputError.
     """
     tokenizer = _loaded(folder, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder))
     if tokenizer.eos_token is None:
-        raise SpecError(folder, "its tokenizer has no token that ends a response: expected an eos_token")
+        raise InputError(folder, "its tokenizer has no token that ends a response: expected an eos_token")
     if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
         tokenizer.add_special_tokens({"pad_token": _spare_token(tokenizer)})
     if not tokenizer.chat_template:
@@ -50,7 +50,7 @@ def _spare_token(tokenizer: Any) -> str:
 
 
 def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
-    """Return a model, in bf16 on a GPU and fp32 on a CPU, with embeddings for that many tokens; raises SpecError."""
+    """Return a model, in bf16 on a GPU and fp32 on a CPU, with embeddings for that many tokens; raises InputError."""
     target = _device(device)
     disable_progress_bar()  # type: ignore[no-untyped-call]
     dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
@@ -62,7 +62,7 @@ def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if info[problem]:
             names = ", ".join(str(key) for key in sorted(info[problem])[:4])
-            raise SpecError(folder, f"its weights do not fit its configuration: {problem.replace('_', ' ')} {names}")
+            raise InputError(folder, f"its weights do not fit its configuration: {problem.replace('_', ' ')} {names}")
     if vocab_size > model.get_input_embeddings().num_embeddings:
         # The new rows are random: the same at every load.
         with torch.random.fork_rng(devices=[]):
@@ -73,7 +73,7 @@ def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
 
 
 def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
-    """Return a model with an adapter, merged into it in fp32; raises SpecError if the two do not fit."""
+    """Return a model with an adapter, merged into it in fp32; raises InputError if the two do not fit."""
     check_adapter(folder)
     adapted = _loaded(folder, "adapter", lambda: PeftModel.from_pretrained(model, str(folder)))
     with safe_open(folder / ADAPTER_WEIGHTS, "pt") as file:
@@ -81,7 +81,7 @@ def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
     expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     if found != expected:
         odd = sorted(found ^ expected)[0]
-        raise SpecError(folder, f"is an adapter for another model: {odd!r} is in only one of the two")
+        raise InputError(folder, f"is an adapter for another model: {odd!r} is in only one of the two")
     dtype = next(model.parameters()).dtype
     loaded: nn.Module = adapted.merge_and_unload() if dtype is torch.float32 else adapted.get_base_model()
     return loaded.eval()
@@ -93,7 +93,7 @@ def _device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise SpecError(f"device {name!r}", f"cannot be used here: {reason}: expected cpu, or cuda on a GPU") from None
+        raise InputError(f"device {name!r}", f"cannot be used here: {reason}: expected cpu, or cuda on a GPU") from None
     return device
 
 
@@ -104,4 +104,4 @@ def _loaded(folder: Path, what: str, load: Any) -> Any:
         lines = [line for line in str(error).splitlines() if line.strip()]
         # Torch tells in the second line what it is that does not fit.
         reason = f"{type(error).__name__}: {' '.join(line.strip() for line in lines[:2]) or 'no reason given'}"
-        raise SpecError(folder, f"its {what} cannot be loaded: {reason}") from None
+        raise InputError(folder, f"its {what} cannot be loaded: {reason}") from None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...specs.files.errors import SpecError, expected_one_of
+from ...specs.files.errors import InputError, expected_one_of
 from .base_model import EMBEDDED
 
 # Those that the serving engine runs too.
@@ -25,7 +25,7 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 def model_folder(name: str | Path | None) -> Path:
     """Return the folder of a model: the embedded one (None), a folder, or one of the Hugging Face hub, downloaded.
 
-    Raises SpecError for a model that is not there or not of a supported architecture.
+    Raises InputError for a model that is not there or not of a supported architecture.
     """
     folder = EMBEDDED if name is None else Path(name)
     if not folder.exists() and _HUB_ID.fullmatch(str(name)):
@@ -33,13 +33,13 @@ def model_folder(name: str | Path | None) -> Path:
     config = _config(folder)
     found = str(config.get("model_type"))
     if found not in MODEL_TYPES:
-        raise SpecError(folder / CONFIG, f"unsupported architecture: {expected_one_of(found, MODEL_TYPES)}")
+        raise InputError(folder / CONFIG, f"unsupported architecture: {expected_one_of(found, MODEL_TYPES)}")
     _require(folder, WEIGHTS)
     return folder
 
 
 def check_adapter(folder: Path) -> None:
-    """Raise SpecError if a folder does not hold an adapter in PEFT's format."""
+    """Raise InputError if a folder does not hold an adapter in PEFT's format."""
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         _require(folder, name)
 
@@ -69,19 +69,19 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_bytes())
     except (OSError, ValueError) as error:
-        raise SpecError(folder / CONFIG, f"cannot be read: {error}") from None
+        raise InputError(folder / CONFIG, f"cannot be read: {error}") from None
     if not isinstance(config, dict):
-        raise SpecError(folder / CONFIG, f"expected a JSON object, got {type(config).__name__}")
+        raise InputError(folder / CONFIG, f"expected a JSON object, got {type(config).__name__}")
     return config
 
 
 def _require(folder: Path, pattern: str) -> None:
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing there"
-        raise SpecError(folder, f"got {found}, expected a model's or an adapter's folder")
+        raise InputError(folder, f"got {found}, expected a model's or an adapter's folder")
     if not any(folder.glob(pattern)):
         files = ", ".join(sorted(path.name for path in folder.iterdir())[:16]) or "an empty folder"
-        raise SpecError(folder, f"expected {pattern} in this folder, got {files}")
+        raise InputError(folder, f"expected {pattern} in this folder, got {files}")
 
 
 def _download(hub_id: str) -> Path:
@@ -93,4 +93,4 @@ def _download(hub_id: str) -> Path:
         # The hub's client fails in many ways: offline, unknown, not allowed.
         reason = str(error).strip().partition("\n")[0]
         message = f"no such folder, and not to be had from the Hugging Face hub: {type(error).__name__}: {reason}"
-        raise SpecError(hub_id, message) from None
+        raise InputError(hub_id, message) from None

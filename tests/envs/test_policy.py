@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from verilora.envs.episode import run_episode
 from verilora.envs.policy import ControllerPolicy, explorers
 from verilora.envs.scenario import make_env
-from verilora.specs.domain import SHIPPED, Domain, load_domain
+from verilora.specs.domain import Domain, load_domain
 from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.build import parse_controller
 from verilora.synth.controllers.controller import Ending, Letter, Reading
 
 from controllers import AFTER_LOOPING, BEFORE
 
-VOCABULARY = load_domain(SHIPPED, "driving").vocabulary
+VOCABULARY = load_domain("driving").vocabulary
 LETTERS = st.frozensets(st.sampled_from(VOCABULARY.proposition_ids))
 MOVES = {"go_straight", "turn_left", "turn_right"}
 SIGNALS = {"green_traffic_light", "green_left_turn_light", "stop_sign"}

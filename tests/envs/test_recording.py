@@ -10,7 +10,7 @@ from verilora.envs import labeller, recording, ring
 from verilora.envs.recording import Recording, provenance, read_recording, record
 from verilora.envs.traffic_car import TrafficCar
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.synth.controllers.steps import InvalidController
 
 WORLD = "roundabout"
@@ -99,7 +99,7 @@ def test_a_cut_file_is_read_up_to_the_cut(whole: bytes, path: Path) -> None:
         expected = complete.episodes[:num_complete]
         assert found == Recording(provenance=complete.provenance, episodes=expected, was_cut=is_cut)
     path.write_bytes(whole[: header - 1])
-    with pytest.raises(SpecError, match=r"copy.jsonl:1: expected a recording of format 1"):
+    with pytest.raises(InputError, match=r"copy.jsonl:1: expected a recording of format 1"):
         read_recording(path)
 
 
@@ -157,9 +157,9 @@ def test_a_line_that_is_something_else_is_named(
     lines[3] = line
     content = "\n".join(lines).encode() + b"\n"
     path.write_bytes(content)
-    with pytest.raises(SpecError, match=rf"copy.jsonl:4: {'.*' * (message[:2] != 'no')}{message}"):
+    with pytest.raises(InputError, match=rf"copy.jsonl:4: {'.*' * (message[:2] != 'no')}{message}"):
         read_recording(path)
-    with pytest.raises(SpecError, match=r"copy.jsonl:4: "):
+    with pytest.raises(InputError, match=r"copy.jsonl:4: "):
         record(path, WORLD, JOBS, driving.vocabulary)
     assert path.read_bytes() == content
 
@@ -178,7 +178,7 @@ def test_a_recording_of_something_else_is_refused_and_left_as_it_was(
 ) -> None:
     for content in (whole, whole[:-10]):
         path.write_bytes(content)
-        with pytest.raises(SpecError) as caught:
+        with pytest.raises(InputError) as caught:
             record(path, world, jobs, driving.vocabulary)
         assert str(caught.value) == f"{path}{message}"
         assert path.read_bytes() == content
@@ -200,7 +200,7 @@ def test_a_given_controller_is_recorded_too(driving: Domain, tmp_path: Path) -> 
     for episode in found.episodes[::2]:
         expected = tuple("stop" if "car_from_left" in labels else "go_straight" for labels in episode.labels)
         assert episode.actions == expected
-    with pytest.raises(SpecError, match="was recorded with another controller: got '1"):
+    with pytest.raises(InputError, match="was recorded with another controller: got '1"):
         record(path, WORLD, jobs, driving.vocabulary, controller="1. stop\n2. stop")
     with pytest.raises(InvalidController):
         record(path, WORLD, jobs, driving.vocabulary, controller="1. hope")
@@ -218,7 +218,7 @@ def test_the_digest_covers_constants(
     assert provenance(WORLD, driving.vocabulary) == before
     monkeypatch.setattr(owner, name, value)
     assert provenance(WORLD, driving.vocabulary)["config_digest"] != before["config_digest"]
-    with pytest.raises(SpecError, match="was recorded with another config_digest"):
+    with pytest.raises(InputError, match="was recorded with another config_digest"):
         record(path, WORLD, JOBS, driving.vocabulary)
 
 
@@ -226,7 +226,7 @@ def test_the_digest_covers_constants(
 def test_other_circumstances_are_named(driving: Domain, whole: bytes, path: Path, key: str) -> None:
     header, _, rest = whole.partition(b"\n")
     path.write_bytes(json.dumps({**json.loads(header), key: []}).encode() + b"\n" + rest.partition(b"\n")[0][:9])
-    with pytest.raises(SpecError, match=rf"copy.jsonl:1: was recorded with another {key}: got \[\], expected "):
+    with pytest.raises(InputError, match=rf"copy.jsonl:1: was recorded with another {key}: got \[\], expected "):
         record(path, WORLD, JOBS, driving.vocabulary)
 
 
@@ -242,13 +242,13 @@ def test_a_file_that_is_no_recording_is_left_as_it_was(
     driving: Domain, path: Path, content: bytes, message: str
 ) -> None:
     path.write_bytes(content)
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(InputError, match=message):
         record(path, WORLD, JOBS, driving.vocabulary)
     assert path.read_bytes() == content
 
 
 def test_a_place_where_nothing_can_be_written_is_named(driving: Domain, path: Path) -> None:
-    with pytest.raises(SpecError, match=r"copy.jsonl/under.jsonl: cannot be written: "):
+    with pytest.raises(InputError, match=r"copy.jsonl/under.jsonl: cannot be written: "):
         record(path / "under.jsonl", WORLD, JOBS, driving.vocabulary)
-    with pytest.raises(SpecError, match=r"cannot be written: Is a directory"):
+    with pytest.raises(InputError, match=r"cannot be written: Is a directory"):
         record(path.parent, WORLD, JOBS, driving.vocabulary)

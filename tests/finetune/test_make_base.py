@@ -10,7 +10,7 @@ from verilora.finetune.base.corpus_workers import cached, critical_generator, dr
 from verilora.finetune.make_base import main
 from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.synth.corpus.corpus import CorpusGenerator
 from verilora.synth.corpus.token_corpus import TokenCorpus
 from verilora.synth.corpus.tokenizer_training import conversation_text, train_tokenizer
@@ -61,7 +61,7 @@ def test_a_corpus_that_was_kept_is_not_drawn_again(tmp_path: Path) -> None:
     assert len(drawn) == 1
     cached(None, {"seed": 1}, draw)
     assert len(drawn) == 2
-    with pytest.raises(SpecError, match=r"corpus\.npz: made from another seed"):
+    with pytest.raises(InputError, match=r"corpus\.npz: made from another seed"):
         cached(tmp_path / "corpus.npz", {"seed": 2}, draw)
     assert [path.name for path in tmp_path.iterdir()] == ["corpus.npz"]
 

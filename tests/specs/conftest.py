@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from verilora.specs.domain import Domain, load_domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.specs.rulebook import Rulebook
 
 
@@ -37,7 +37,7 @@ class DomainCopy:
         self.write(name, text.replace(old, new))
 
     def load(self, rulebook: str = "default") -> tuple[Domain, Rulebook]:
-        domain = load_domain(self.specs, self.folder.name)
+        domain = load_domain(self.folder.name, self.specs)
         return domain, domain.rulebook(rulebook)
 
     def rejects(self, name: str, at: str | None, start: str, *parts: str, rulebook: str = "default") -> None:
@@ -45,7 +45,7 @@ class DomainCopy:
 
         After file and line the message starts with `start`, the field included, and goes on with all of `parts`.
         """
-        with pytest.raises(SpecError) as caught:
+        with pytest.raises(InputError) as caught:
             self.load(rulebook)
         found = re.fullmatch(rf"{re.escape(str(self.path(name)))}(?::(\d+))?: (.*)", str(caught.value), re.DOTALL)
         assert found, str(caught.value)

@@ -4,7 +4,7 @@ import pytest
 
 from verilora.specs.corpus_description import Literal, read_corpus
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 
 FILE = "corpus.yaml"
 
@@ -168,7 +168,7 @@ def test_the_digest_is_of_what_is_said_and_not_of_how(copy) -> None:
 def test_errors_name_line_and_field(copy, old: str, new: str, at: str, message: str) -> None:
     copy.replace(FILE, old, new)
     domain, _ = copy.load()
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         read_corpus(copy.path(FILE), domain)
     line = copy.text(FILE).count("\n", 0, copy.text(FILE).index(at)) + 1
     assert str(caught.value).startswith(f"{copy.path(FILE)}:{line}: {message}"), str(caught.value)
@@ -177,7 +177,7 @@ def test_errors_name_line_and_field(copy, old: str, new: str, at: str, message: 
 def test_phrases_must_be_read_as_what_they_stand_for(copy) -> None:
     copy.append(FILE, "phrases:\n  frost: [freezing air, hail]\n")
     domain, _ = copy.load()
-    with pytest.raises(SpecError, match=r"phrases\.frost\[1\]: the vocabulary does not read 'hail' as 'frost'"):
+    with pytest.raises(InputError, match=r"phrases\.frost\[1\]: the vocabulary does not read 'hail' as 'frost'"):
         read_corpus(copy.path(FILE), domain)
 
 
@@ -185,5 +185,5 @@ def test_somebody_must_ask_for_something(copy) -> None:
     for task in ("water-glasshouse", "warm-glasshouse", "water-seedling-bench"):
         copy.replace(FILE, f"    task: {task}\n", "")
     domain, _ = copy.load()
-    with pytest.raises(SpecError, match="combinations: none has a task: expected one that somebody asks for"):
+    with pytest.raises(InputError, match="combinations: none has a task: expected one that somebody asks for"):
         read_corpus(copy.path(FILE), domain)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from verilora.specs.domain import SHIPPED, Domain, load_domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule
 from verilora.specs.task import Task
@@ -190,8 +190,8 @@ def test_a_missing_domain_is_told_with_those_there_are(copy, name: str, hint: st
     (copy.specs / "fish_tank").mkdir()
     (copy.specs / "fish_tank" / "propositions.yaml").write_text("")
     (copy.specs / "rulebooks").mkdir()
-    with pytest.raises(SpecError) as caught:
-        load_domain(copy.specs, name)
+    with pytest.raises(InputError) as caught:
+        load_domain(name, copy.specs)
     assert str(caught.value) == (
         f"{copy.specs / name}: no such task domain (a folder with propositions.yaml): "
         f"got {name!r}, expected one of fish_tank, greenhouse{hint}"
@@ -199,12 +199,12 @@ def test_a_missing_domain_is_told_with_those_there_are(copy, name: str, hint: st
 
 
 def test_a_missing_specs_folder_holds_no_domain(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="got 'driving', expected one of nothing: none is defined"):
-        load_domain(tmp_path / "nowhere", "driving")
+    with pytest.raises(InputError, match="got 'driving', expected one of nothing: none is defined"):
+        load_domain("driving", tmp_path / "nowhere")
 
 
 def test_a_missing_world_is_told_with_those_there_are(greenhouse: Domain) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         greenhouse.world("glass_house")
     assert str(caught.value) == (
         f"{greenhouse.folder / 'worlds.yaml'}: no such world: got 'glass_house', "
@@ -213,7 +213,7 @@ def test_a_missing_world_is_told_with_those_there_are(greenhouse: Domain) -> Non
 
 
 def test_a_missing_task_is_told_with_those_there_are(greenhouse: Domain) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         greenhouse.task("warm-greenhouse")
     assert str(caught.value) == (
         f"{greenhouse.folder / 'tasks.yaml'}: no such task: got 'warm-greenhouse', expected one of "

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.specs.files.yaml_file import YamlFile
 from verilora.specs.logic import Formula
 from verilora.specs.vocabulary import Vocabulary
@@ -66,7 +66,7 @@ def test_check(
     if unknown is None:
         check()
         return
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         check()
     found = f"goal: unknown proposition in {formula!r}: got {unknown!r}, expected one of {expected}"
     assert str(caught.value) == f"{greenhouse.folder / 'x.yaml'}:7: {found}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from verilora.envs.recording import provenance
-from verilora.specs.domain import SHIPPED, Domain, load_domain
+from verilora.specs.domain import Domain, load_domain
 from verilora.specs.learned_world import learned_world_path, read_learned_world
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Ending, Reading
@@ -23,9 +23,7 @@ from verilora.verify.verdicts.verifier import Settings, Verifier
 from controllers import AFTER_LOOPING, BEFORE
 
 # One task for each learned world: a world and a set of propositions.
-TASKS = {
-    (task.world, frozenset(task.relevant)): task for task in load_domain(SHIPPED, "driving").tasks.values()
-}.values()
+TASKS = {(task.world, frozenset(task.relevant)): task for task in load_domain("driving").tasks.values()}.values()
 MOST_LEAVING = 0.10
 
 

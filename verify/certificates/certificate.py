@@ -7,7 +7,7 @@ from typing import Annotated
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field
 
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.files.record import parse_record, read_json
 from ...specs.files.yaml_file import Row
 from ...specs.task import Split
@@ -107,15 +107,15 @@ class Certificate(Row):
 
 
 def read_certificate(adapter: Path) -> Certificate:
-    """Return the certificate beside an adapter; raises SpecError if it is missing, damaged or badly signed."""
+    """Return the certificate beside an adapter; raises InputError if it is missing, damaged or badly signed."""
     path = adapter / CERTIFICATE
     if not path.is_file():
-        raise SpecError(path, "no such file: expected the certificate that `train` issued")
+        raise InputError(path, "no such file: expected the certificate that `train` issued")
     certificate = parse_record(read_json(path), Certificate, path)
     if certificate.format != FORMAT:
-        raise SpecError(path, f"got {certificate.format}, expected {FORMAT}", field="format")
+        raise InputError(path, f"got {certificate.format}, expected {FORMAT}", field="format")
     if certificate.signature and not certificate.signature.is_valid(certificate.signed_bytes):
-        raise SpecError(path, "does not belong to this content: the certificate was changed", field="signature")
+        raise InputError(path, "does not belong to this content: the certificate was changed", field="signature")
     return certificate
 
 
@@ -133,27 +133,29 @@ def write_certificate(adapter: Path, certificate: Certificate) -> None:
         unfinished.write_text(content, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
-        raise SpecError(path, f"cannot be written: {error.strerror}") from None
+        raise InputError(path, f"cannot be written: {error.strerror}") from None
 
 
 def check_adapter(adapter: Path, certificate: Certificate) -> None:
-    """Raise SpecError that names the first file of an adapter that is not the certified one."""
+    """Raise InputError that names the first file of an adapter that is not the certified one."""
     found = adapter_digests(adapter)
     for name in sorted({*found, *certificate.adapter}):
         if name not in found:
-            raise SpecError(adapter / name, "no such file, but the adapter's certificate names it")
+            raise InputError(adapter / name, "no such file, but the adapter's certificate names it")
         if name not in certificate.adapter:
-            raise SpecError(adapter / name, "is not one of the files that the adapter's certificate names")
+            raise InputError(adapter / name, "is not one of the files that the adapter's certificate names")
         if found[name] != certificate.adapter[name]:
             digests = f"its digest is {found[name][:16]}…, the certified one {certificate.adapter[name][:16]}…"
-            raise SpecError(adapter / name, f"is not the file that was certified: {digests}")
+            raise InputError(adapter / name, f"is not the file that was certified: {digests}")
 
 
 def check_signer(adapter: Path, certificate: Certificate, public_key: str) -> None:
-    """Raise SpecError unless the owner of a public key (base64) signed the certificate."""
+    """Raise InputError unless the owner of a public key (base64) signed the certificate."""
     path = adapter / CERTIFICATE
     if certificate.signature is None:
-        raise SpecError(path, "is not signed: expected the signature of the key that --public names", field="signature")
+        raise InputError(
+            path, "is not signed: expected the signature of the key that --public names", field="signature"
+        )
     if certificate.signature.public_key != public_key:
         signer = certificate.signature.fingerprint
-        raise SpecError(path, f"was signed by another key ({signer}) than --public names", field="signature")
+        raise InputError(path, f"was signed by another key ({signer}) than --public names", field="signature")

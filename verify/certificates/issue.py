@@ -7,7 +7,7 @@ from pathlib import Path
 from platform import python_version
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ...specs.task import Split, Task
 from ..records.digests import DomainDigests, adapter_digests, domain_digests
@@ -46,7 +46,7 @@ def issue_certificate(
     """Write the certificate of an adapter beside it, signed if a private key is given, and return it.
 
     `verdicts` are those on the answers to `certified_prompts`, `digests` those of the domain when they were made.
-    Raises SpecError if a file cannot be used, or has changed since then.
+    Raises InputError if a file cannot be used, or has changed since then.
     """
     private = read_private_key(key) if key is not None else None
     certificate = new_certificate(
@@ -75,11 +75,11 @@ def new_certificate(
     verdicts: Sequence[Verdict],
     digests: DomainDigests | None = None,
 ) -> Certificate:
-    """Return a certificate that nobody has signed and that stands in no file; raises SpecError."""
+    """Return a certificate that nobody has signed and that stands in no file; raises InputError."""
     now = domain_digests(domain, rulebook)
     if digests is not None and now != digests:
         changed = ", ".join(now.changed_from(digests))
-        raise SpecError(domain.folder, f"changed after answers were judged, so nothing was certified: {changed}")
+        raise InputError(domain.folder, f"changed after answers were judged, so nothing was certified: {changed}")
     return Certificate(
         format=FORMAT,
         issued=datetime.now(UTC).isoformat(timespec="seconds"),

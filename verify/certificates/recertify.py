@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ...synth.controllers.controller import Ending, Otherwise, Reading
 from ...synth.models.generator import Generator, Sampling
@@ -19,7 +19,7 @@ from .issue import certified_prompts
 
 
 def settings_of(certified: CertifiedSettings) -> Settings:
-    """Return the settings of a certificate; raises SpecError if one is unknown."""
+    """Return the settings of a certificate; raises InputError if one is unknown."""
     try:
         return Settings(
             world=WorldKind(certified.world),
@@ -31,7 +31,7 @@ def settings_of(certified: CertifiedSettings) -> Settings:
             witnesses=False,
         )
     except ValueError as error:
-        raise SpecError(CERTIFICATE, str(error), field="settings") from None
+        raise InputError(CERTIFICATE, str(error), field="settings") from None
 
 
 def judge_again(
@@ -43,10 +43,10 @@ def judge_again(
     num_processes: int,
     progress: Callable[[int], None],
 ) -> list[Verdict]:
-    """Return the verdicts on answers sampled as a certificate says, in the order of its prompts; raises SpecError."""
+    """Return the verdicts on answers sampled as a certificate says, in the order of its prompts; raises InputError."""
     prompts = certified_prompts(domain, sampling.splits, sampling.samples_per_prompt)
     if not prompts:
-        raise SpecError(domain.folder / "tasks.yaml", f"has no {' or '.join(sampling.splits)} wordings to sample")
+        raise InputError(domain.folder / "tasks.yaml", f"has no {' or '.join(sampling.splits)} wordings to sample")
     texts = _sample(generator, domain, settings.reading, [wording for _, wording in prompts], sampling, progress)
     responses = [(text, task) for text, (task, _) in zip(texts, prompts, strict=True)]
     return verify_batch(Verifier(domain, rulebook, settings), responses, min(num_processes, len(responses)))
@@ -63,7 +63,7 @@ def _sample(
     try:
         prompter = Prompter(domain, PromptStyle(sampling.prompt_style), reading)
     except ValueError as error:
-        raise SpecError(CERTIFICATE, str(error), field="sampling.prompt_style") from None
+        raise InputError(CERTIFICATE, str(error), field="sampling.prompt_style") from None
     how = Sampling(
         temperature=sampling.temperature,
         top_p=sampling.top_p,

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.files.yaml_file import Row
 
 
@@ -51,26 +51,26 @@ def sign(content: bytes, key: Ed25519PrivateKey) -> Signature:
 
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:
-    """Return the private key in a PEM file that no password protects; raises SpecError."""
+    """Return the private key in a PEM file that no password protects; raises InputError."""
     content = _read(path)
     try:
         key = load_pem_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise SpecError(path, "holds no private key in PEM format that can be read without a password") from None
+        raise InputError(path, "holds no private key in PEM format that can be read without a password") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise SpecError(path, f"expected an Ed25519 private key, got {type(key).__name__}")
+        raise InputError(path, f"expected an Ed25519 private key, got {type(key).__name__}")
     return key
 
 
 def read_public_key(path: Path) -> str:
-    """Return the public key in a PEM file in base64, as a signature holds it; raises SpecError."""
+    """Return the public key in a PEM file in base64, as a signature holds it; raises InputError."""
     content = _read(path)
     try:
         key = load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm):
-        raise SpecError(path, "holds no public key in PEM format") from None
+        raise InputError(path, "holds no public key in PEM format") from None
     if not isinstance(key, Ed25519PublicKey):
-        raise SpecError(path, f"expected an Ed25519 public key, got {type(key).__name__}")
+        raise InputError(path, f"expected an Ed25519 public key, got {type(key).__name__}")
     return _text(key.public_bytes_raw())
 
 
@@ -78,7 +78,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise SpecError(path, f"cannot be read: {error.strerror}") from None
+        raise InputError(path, f"cannot be read: {error.strerror}") from None
 
 
 def _text(raw: bytes) -> str:

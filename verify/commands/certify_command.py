@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from ...specs.domain import Domain, load_domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ...synth.models.model_files import model_digest, model_folder, tokenizer_digest
 from ..certificates.certificate import (
@@ -55,12 +55,12 @@ class Request:
 def certify(request: Request) -> int:
     """Verify an adapter again, renew its certificate and return 0, or 1 if it no longer holds what was certified.
 
-    Raises SpecError, before anything is sampled, if a file of the adapter is not the one that was certified, or the
+    Raises InputError, before anything is sampled, if a file of the adapter is not the one that was certified, or the
     certificate is not signed as asked.
     """
     adapter, out = request.adapter, console()
     then = _checked(request)
-    domain = load_domain(request.specs, then.task)
+    domain = load_domain(then.task, request.specs)
     rulebook = domain.rulebook(then.rulebook)
     base, digests = base_of(then, request.model), domain_digests(domain, rulebook)
     out.print(f"{adapter}: the adapter is the one that was certified on {then.issued}; {_signer(then)}")
@@ -89,7 +89,7 @@ def _checked(request: Request) -> Certificate:
         read_private_key(request.key)
     elif certificate.signature and not request.only_check:
         message = "the certificate is signed: expected --key to sign the renewed one, or --check to leave it as it is"
-        raise SpecError(request.adapter / CERTIFICATE, message, field="signature")
+        raise InputError(request.adapter / CERTIFICATE, message, field="signature")
     check_adapter(request.adapter, certificate)
     return certificate
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ...envs.scenario import SCENARIOS
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError, expected_one_of
+from ...specs.files.errors import InputError, expected_one_of
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...specs.world_description import WorldDescription
@@ -40,17 +40,17 @@ def drive_file(
     """Drive the controller in a file and print how its episodes kept the rules that apply there.
 
     With `replay`, write an episode as a GIF: the first that breaks the rule `rule_id`, else the first of all. Return 0
-    if no rule was violated, 1 if one was, 2 for an invalid controller, 130 if interrupted. Raises SpecError.
+    if no rule was violated, 1 if one was, 2 for an invalid controller, 130 if interrupted. Raises InputError.
     """
     response = read_response(name)
     task = task_of(domain, response, task_id)
     if task.world not in SCENARIOS:
-        raise SpecError(name, f"cannot be simulated: {expected_one_of(task.world, SCENARIOS)}")
+        raise InputError(name, f"cannot be simulated: {expected_one_of(task.world, SCENARIOS)}")
     if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
-        raise SpecError(name, f"no such rule: {expected_one_of(rule_id, (rule.id for rule in rulebook.rules))}")
+        raise InputError(name, f"no such rule: {expected_one_of(rule_id, (rule.id for rule in rulebook.rules))}")
     rulebook = _applicable(rulebook, domain.world(task.world))
     if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
-        raise SpecError(name, f"the rule {rule_id!r} presumes what does not exist in the world {task.world!r}")
+        raise InputError(name, f"the rule {rule_id!r} presumes what does not exist in the world {task.world!r}")
     processes = min(num_processes or os.cpu_count() or 1, num_episodes)
     judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
     out = console()
@@ -112,7 +112,7 @@ def _replay(
     try:
         save_episode(path, text, task.world, seed, domain, reading)
     except OSError as error:
-        raise SpecError(path, f"cannot be written: {error.strerror}") from None
+        raise InputError(path, f"cannot be written: {error.strerror}") from None
     return f"{what} is replayed in {path}"
 
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError, expected_one_of
+from ...specs.files.errors import InputError, expected_one_of
 from ...specs.rulebook import Rulebook
 from ..rulebooks.lint import Linter, problems
 from ..worlds.world import WorldKind
@@ -46,5 +46,5 @@ def _worlds(domain: Domain, name_or_kind: str | None) -> list[str]:
     assert name_or_kind is not None
     if name_or_kind not in domain.worlds:
         expected = expected_one_of(name_or_kind, (*domain.worlds, WorldKind.ABSTRACT, WorldKind.SIMULATED))
-        raise SpecError(domain.folder / "worlds.yaml", f"no such world or kind: {expected}")
+        raise InputError(domain.folder / "worlds.yaml", f"no such world or kind: {expected}")
     return [name_or_kind]

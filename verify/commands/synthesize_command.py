@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.phrase import tokenize
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
@@ -46,7 +46,7 @@ class Request:
 def synthesize(
     domain: Domain, rulebook: Rulebook, settings: Settings, request: Request, *, as_json: bool, strict: bool
 ) -> int:
-    """Print answers with their verdicts, the best first, and return the exit code of the best; raises SpecError."""
+    """Print answers with their verdicts, the best first, and return the exit code of the best; raises InputError."""
     task, wording = asked(domain, request.task_id, request.text)
     generator = _generator(request, domain)
     prompter = Prompter(domain, generator.prompt_style, settings.reading)
@@ -61,18 +61,18 @@ def synthesize(
 
 
 def asked(domain: Domain, task_id: str | None, text: str | None) -> tuple[Task | None, str]:
-    """Return the task as which answers are judged, and the words to ask in; raises SpecError.
+    """Return the task as which answers are judged, and the words to ask in; raises InputError.
 
     A text that is a task's wording needs no task id; for any other text without one there is no task.
     """
     if text is not None and not text.strip():
-        raise SpecError("--text", "expected words, got none")
+        raise InputError("--text", "expected words, got none")
     if task_id is not None:
         task = domain.task(task_id)
         return task, text or next(iter(task.wordings.values()))[0]
     if text is None:
         ids = "\n  ".join(domain.tasks)
-        raise SpecError("synthesize", f"nothing to ask: expected --text or --for ID with one of\n  {ids}")
+        raise InputError("synthesize", f"nothing to ask: expected --text or --for ID with one of\n  {ids}")
     known = [task for task in domain.tasks.values() if _words(text) in map(_words, _wordings(task))]
     return (known[0] if len(known) == 1 else None), text
 
@@ -102,14 +102,14 @@ def _generator(request: Request, domain: Domain) -> Generator:
 def _sample(generator: Generator, prompter: Prompter, wording: str, request: Request) -> list[Completion]:
     if request.align and prompter.style is PromptStyle.PLAIN:
         message = "was trained to answer in the vocabulary: --align asks a general model (--model) twice"
-        raise SpecError(generator.folder, message)
+        raise InputError(generator.folder, message)
     wordings = [wording] * request.num_answers
     try:
         if request.align:
             return sample_aligned(generator, prompter, wordings, request.sampling, request.seed)
         return generator.sample([prompter.ask(words) for words in wordings], request.sampling, request.seed)
     except ValueError as error:
-        raise SpecError(generator.folder, str(error)) from None
+        raise InputError(generator.folder, str(error)) from None
 
 
 def _to_json(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ..verdicts.horizon import Scorer
 from ..verdicts.response import read_response, task_of
@@ -39,7 +39,7 @@ def verify_files(
             response = read_response(name)
             task = task_of(domain, response, task_id)
             verdict = verifier.verify_text(response.text, task)
-        except SpecError as error:
+        except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             objects.append({"file": name, "error": str(error)})
             exit_codes.append(2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...envs.recording import record
 from ...envs.scenario import SCENARIOS
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError, expected_one_of
+from ...specs.files.errors import InputError, expected_one_of
 from ...specs.learned_world import MAX_PROPOSITIONS, learned_world_path, write_learned_world
 from ...specs.world_description import Exclusion
 from ..worlds.chain_drawing import draw_chain
@@ -27,14 +27,14 @@ def learn_worlds(
 ) -> int:
     """Simulate and learn every world that tasks need; resume recordings that were interrupted.
 
-    Return 0, or 130 if it is interrupted: what was recorded until then is kept. Raises SpecError for a recording made
+    Return 0, or 130 if it is interrupted: what was recorded until then is kept. Raises InputError for a recording made
     with other settings.
     """
     try:
         # Before hours of driving rather than after them.
         (out / "worlds").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SpecError(out, f"cannot be written: {error.strerror}") from None
+        raise InputError(out, f"cannot be written: {error.strerror}") from None
     try:
         _learn_worlds(domain, recordings, out, num_episodes, num_held_out, num_processes or os.cpu_count() or 1)
     except KeyboardInterrupt:
@@ -72,7 +72,7 @@ def show_worlds(domain: Domain, name: str | None, drawings: Path | None) -> int:
     each that is printed is drawn there, too.
     """
     if name is not None and name not in domain.worlds:
-        raise SpecError(domain.folder / "worlds.yaml", f"no such world: {expected_one_of(name, domain.worlds)}")
+        raise InputError(domain.folder / "worlds.yaml", f"no such world: {expected_one_of(name, domain.worlds)}")
     tasks = {(task.world, frozenset(task.relevant)): task for task in domain.tasks.values()}
     shown = 0
     for task in tasks.values():
@@ -89,7 +89,7 @@ def show_worlds(domain: Domain, name: str | None, drawings: Path | None) -> int:
                 drawings.mkdir(parents=True, exist_ok=True)
                 path.write_text(draw_chain(learned, domain.vocabulary))
             except OSError as error:
-                raise SpecError(path, f"cannot be written: {error.strerror}") from None
+                raise InputError(path, f"cannot be written: {error.strerror}") from None
             console().print(f"drawn in {path}")
     if not shown:
         console().print("No learned world ships; `verilora world learn` makes them.")
@@ -97,11 +97,11 @@ def show_worlds(domain: Domain, name: str | None, drawings: Path | None) -> int:
 
 
 def simulated_worlds(domain: Domain) -> list[str]:
-    """Return the worlds that tasks need; raises SpecError if none of them can be simulated."""
+    """Return the worlds that tasks need; raises InputError if none of them can be simulated."""
     needed = dict.fromkeys(task.world for task in domain.tasks.values())
     worlds = [world for world in needed if world in SCENARIOS]
     if not worlds:
-        raise SpecError(
+        raise InputError(
             domain.folder / "worlds.yaml", f"no world can be simulated: expected one of {', '.join(SCENARIOS)}"
         )
     return worlds
@@ -116,7 +116,7 @@ def projections(domain: Domain, world: str) -> list[tuple[str, ...]]:
             if constant or len(task.relevant) > MAX_PROPOSITIONS:
                 expected = f"expected at most {MAX_PROPOSITIONS} relevant propositions, all free, to learn a world"
                 got = f"got {len(task.relevant)}" + (f", of which constant: {constant}" if constant else "")
-                raise SpecError(domain.folder / "tasks.yaml", f"{expected}, {got}", field=task.id)
+                raise InputError(domain.folder / "tasks.yaml", f"{expected}, {got}", field=task.id)
             sets[frozenset(task.relevant)] = None
     return [tuple(name for name in domain.vocabulary.proposition_ids if name in chosen) for chosen in sets]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.learned_world import learned_world_path
 from ...specs.rulebook import Rulebook
 
@@ -29,7 +29,7 @@ class DomainDigests:
 
 
 def domain_digests(domain: Domain, rulebook: Rulebook) -> DomainDigests:
-    """Return the digests of all that verdicts on the domain's tasks depend on; raises SpecError."""
+    """Return the digests of all that verdicts on the domain's tasks depend on; raises InputError."""
     learned = [learned_world_path(domain.folder, task.world, task.relevant) for task in domain.tasks.values()]
     described = [domain.folder / "propositions.yaml", domain.folder / "worlds.yaml"]
     worlds = [*described, *sorted({path for path in learned if path.is_file()})]
@@ -41,19 +41,19 @@ def domain_digests(domain: Domain, rulebook: Rulebook) -> DomainDigests:
 
 
 def adapter_digests(folder: Path) -> dict[str, str]:
-    """Return the digest of each file of an adapter, weights and configuration; raises SpecError."""
+    """Return the digest of each file of an adapter, weights and configuration; raises InputError."""
     try:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
     except OSError as error:
-        raise SpecError(folder, f"cannot be read: {error.strerror}") from None
+        raise InputError(folder, f"cannot be read: {error.strerror}") from None
     names = {path: path.relative_to(folder).as_posix() for path in files}
     return {name: file_digest(path) for path, name in names.items() if name != CERTIFICATE}
 
 
 def file_digest(path: Path) -> str:
-    """Return the digest of a file's bytes; raises SpecError if it cannot be read."""
+    """Return the digest of a file's bytes; raises InputError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise SpecError(path, f"cannot be read: {error.strerror}") from None
+        raise InputError(path, f"cannot be read: {error.strerror}") from None

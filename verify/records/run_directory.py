@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.files.record import Record, parse_record, read_json, read_record, read_records
 from .evaluation import Evaluation
 
@@ -64,35 +64,37 @@ class RunDirectory:
         return self.path / "adapter"
 
     def replay(self, name: str) -> bytes:
-        """Return a replay's bytes; raises SpecError if it is missing or stands outside of the directory."""
+        """Return a replay's bytes; raises InputError if it is missing or stands outside of the directory."""
         path = self.path / name
         if not path.resolve().is_relative_to(self.path.resolve()):
-            raise SpecError(self.path / EVALUATION, f"{name!r} stands outside of the run directory", field="violations")
+            raise InputError(
+                self.path / EVALUATION, f"{name!r} stands outside of the run directory", field="violations"
+            )
         try:
             return path.read_bytes()
         except OSError as error:
-            raise SpecError(path, f"cannot be read: {error.strerror}") from None
+            raise InputError(path, f"cannot be read: {error.strerror}") from None
 
 
 def specs_folder(config_path: Path, specs: str, task: str, asked: Path | None) -> Path:
     """Return where a run finds its domain: the folder that is asked for, or the one of its configuration.
 
-    Raises SpecError if the domain is not there.
+    Raises InputError if the domain is not there.
     """
     folder = asked or Path(specs)
     if not (folder / task).is_dir():
         message = f"names {folder / task}, which is not there: expected --specs with the folder of task domains"
-        raise SpecError(config_path, message, field="specs")
+        raise InputError(config_path, message, field="specs")
     return folder
 
 
 def read_run(path: Path) -> RunDirectory:
-    """Return the content of a run directory; raises SpecError that names the file and the field that it lacks."""
+    """Return the content of a run directory; raises InputError that names the file and the field that it lacks."""
     if not path.is_dir():
-        raise SpecError(path, "no such directory: expected one that `train` wrote")
+        raise InputError(path, "no such directory: expected one that `train` wrote")
     for name in (CONFIG, EVALUATION, TRAINING):
         if not (path / name).is_file():
-            raise SpecError(path / name, "no such file: expected a run directory whose evaluation is complete")
+            raise InputError(path / name, "no such file: expected a run directory whose evaluation is complete")
     settings = read_json(path / CONFIG)
     return RunDirectory(
         path=path,

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ..records.run_directory import read_run
 from .json_form import report_json
@@ -14,7 +14,7 @@ from .report import HTML, JSON, JUNIT, Report, make_report
 
 
 def build_report(run_dir: Path, domain: Domain, rulebook: Rulebook) -> Report:
-    """Write report.html, report.json and junit.xml into a run directory; raises SpecError if it cannot be used."""
+    """Write report.html, report.json and junit.xml into a run directory; raises InputError if it cannot be used."""
     report = make_report(read_run(run_dir), domain, rulebook)
     contents = {
         JSON: json.dumps(report_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
@@ -33,4 +33,4 @@ def _write(path: Path, content: str) -> None:
         unfinished.write_text(content, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
-        raise SpecError(path, f"cannot be written: {error.strerror}") from None
+        raise InputError(path, f"cannot be written: {error.strerror}") from None

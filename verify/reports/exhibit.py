@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.rulebook import Rule, Rulebook
 from ...synth.controllers.alignment import Alignment
 from ...synth.controllers.build import parse_controller
@@ -96,13 +96,13 @@ class Exhibitor:
         return f"{GATES[name]} ({formula})" if name in GATES else formula
 
     def course(self, violation: Violation) -> Course | None:
-        """Return the witness of a violation, None if there is none; raises SpecError for a rule that is not judged."""
+        """Return the witness of a violation, None if there is none; raises InputError for a rule that is not judged."""
         verdict = violation.verdict
         witnesses = {rule.rule_id: rule.witness for rule in verdict.rules}
         witnesses |= {gate.name: gate.witness for gate in verdict.gates}
         if violation.rule not in witnesses:
             message = f"{violation.rule!r} is no rule or gate of the verdict beside it"
-            raise SpecError(self.run.path / EVALUATION, message, field="violations")
+            raise InputError(self.run.path / EVALUATION, message, field="violations")
         witness = witnesses[violation.rule]
         return self._tell(witness, violation.text) if witness else None
 

@@ -55,7 +55,7 @@ EMBEDDED = "the embedded base model"
 
 
 def render_page(report: Report) -> str:
-    """Return a report as a self-contained HTML document; raises SpecError if a replay is missing."""
+    """Return a report as a self-contained HTML document; raises InputError if a replay is missing."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ..certificates.certificate import Certificate, read_certificate
 from ..records.digests import CERTIFICATE, DomainDigests, domain_digests
@@ -29,7 +29,7 @@ class Report:
 
 
 def make_report(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> Report:
-    """Return the report of a run; raises SpecError if the domain is no longer what the run was made with."""
+    """Return the report of a run; raises InputError if the domain is no longer what the run was made with."""
     check_unchanged(run, domain, rulebook, " (--specs)")
     return Report(
         run=run,
@@ -42,11 +42,11 @@ def make_report(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> Report
 
 
 def check_unchanged(run: RunDirectory, domain: Domain, rulebook: Rulebook, hint: str = "") -> None:
-    """Raise SpecError that names what changed since the run: what is said of it would be of other rules or worlds."""
+    """Raise InputError that names what changed since the run: what is said of it would be of other rules or worlds."""
     config = run.config
     then = DomainDigests(rulebook=config.rulebook_digest, tasks=config.tasks_digest, worlds=config.worlds)
     if changed := domain_digests(domain, rulebook).changed_from(then):
         more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
         names = f"{', '.join(changed[:MAX_NAMED])}{more}"
         where = f"in {domain.folder}: {names}; expected what the run was made with{hint}"
-        raise SpecError(run.path / CONFIG, f"changed since the run, {where}")
+        raise InputError(run.path / CONFIG, f"changed since the run, {where}")

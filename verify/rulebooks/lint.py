@@ -47,7 +47,7 @@ class Linter:
         return lint_rules(self.rulebook, self.domain.vocabulary, self.compiler)
 
     def world(self, name: str) -> WorldLint:
-        """Return what controllers can reach in a world; raises SpecError."""
+        """Return what controllers can reach in a world; raises InputError."""
         prepared = self.prepare(name)
         applicable = [rule for rule in prepared.rules if rule.applicable]
         return WorldLint(
@@ -62,7 +62,7 @@ class Linter:
         )
 
     def prepare(self, name: str) -> PreparedWorld:
-        """Return a world with the rules as they stand in it; raises SpecError."""
+        """Return a world with the rules as they stand in it; raises InputError."""
         return prepare_world(world_of(self.domain, name, self.compiler), self.rulebook, self.domain, self.compiler)
 
     def goals(self, world: str) -> list[Formula]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError, expected_one_of
+from ...specs.files.errors import InputError, expected_one_of
 from ...specs.files.yaml_file import MAX_BYTES, decode, read_text
 from ...specs.task import Task
 from ...synth.controllers.alignment import Alignment
@@ -29,13 +29,13 @@ class Response:
 
 
 def read_response(name: str) -> Response:
-    """Return the response in a file, `-` for standard input; raises SpecError if it cannot be used."""
+    """Return the response in a file, `-` for standard input; raises InputError if it cannot be used."""
     if name == STANDARD_INPUT:
         if sys.stdin is None:
-            raise SpecError("standard input", "cannot be read: it is closed")
+            raise InputError("standard input", "cannot be read: it is closed")
         raw = sys.stdin.buffer.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
-            raise SpecError("standard input", f"is too large: expected at most {MAX_BYTES:,} bytes")
+            raise InputError("standard input", f"is too large: expected at most {MAX_BYTES:,} bytes")
         text = decode(raw, "standard input")
     else:
         text = read_text(Path(name))
@@ -57,13 +57,13 @@ def is_hoa(text: str) -> bool:
 
 
 def task_of(domain: Domain, response: Response, task_id: str | None) -> Task:
-    """Return the task of a response; raises SpecError if none is named, or two."""
+    """Return the task of a response; raises InputError if none is named, or two."""
     if task_id and response.task_id and task_id != response.task_id:
-        raise SpecError(response.name, f"its first line names the task {response.task_id!r}, --for names {task_id!r}")
+        raise InputError(response.name, f"its first line names the task {response.task_id!r}, --for names {task_id!r}")
     chosen = task_id or response.task_id
     if not chosen:
         ids = "\n  ".join(domain.tasks)
-        raise SpecError(response.name, f"no task: expected --for ID or a first line 'Task: ID' with one of\n  {ids}")
+        raise InputError(response.name, f"no task: expected --for ID or a first line 'Task: ID' with one of\n  {ids}")
     if chosen not in domain.tasks:
-        raise SpecError(response.name, f"no such task: {expected_one_of(chosen, domain.tasks)}")
+        raise InputError(response.name, f"no such task: {expected_one_of(chosen, domain.tasks)}")
     return domain.tasks[chosen]

@@ -38,7 +38,7 @@ class Coverage:
 
 
 def coverages(domain: Domain, kind: str) -> tuple[Coverage, ...]:
-    """Return the worlds that a domain's tasks are judged in, each once; raises SpecError."""
+    """Return the worlds that a domain's tasks are judged in, each once; raises InputError."""
     if kind == WorldKind.UNIVERSAL:
         return (_universal(domain),)
     groups: dict[tuple[str, frozenset[str]], list[Task]] = {}

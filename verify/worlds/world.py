@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ...specs.domain import Domain
-from ...specs.files.errors import SpecError
+from ...specs.files.errors import InputError
 from ...specs.logic import (
     Automaton,
     Bdd,
@@ -99,11 +99,11 @@ def abstract_world(name: str, description: WorldDescription, vocabulary: Vocabul
 
 
 def world_of(domain: Domain, name: str, compiler: Compiler) -> World:
-    """Return a world as its domain describes it; raises SpecError instead of WorldError."""
+    """Return a world as its domain describes it; raises InputError instead of WorldError."""
     try:
         return abstract_world(name, domain.world(name), domain.vocabulary, compiler)
     except WorldError as error:
-        raise SpecError(domain.folder / "worlds.yaml", str(error), field=f"worlds.{name}") from None
+        raise InputError(domain.folder / "worlds.yaml", str(error), field=f"worlds.{name}") from None
 
 
 def explicit_world(world: World) -> World:

@@ -7,7 +7,7 @@ import pytest
 
 from verilora.finetune.answers.samples import Ask, Sample, SampleFile, asks_of
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.synth.models.generator import Completion, Sampling
 from verilora.synth.models.prompt import Conversation, Prompter, PromptStyle
 
@@ -92,5 +92,5 @@ def test_a_second_part_stands_behind_the_first(tmp_path: Path, asks: list[Ask]) 
 def test_a_file_of_other_questions_is_refused(tmp_path: Path, asks: list[Ask]) -> None:
     path = tmp_path / "samples.jsonl"
     fill(path, asks, Echo())
-    with pytest.raises(SpecError, match=r"samples\.jsonl:1: expected a response to warm-glasshouse"):
+    with pytest.raises(InputError, match=r"samples\.jsonl:1: expected a response to warm-glasshouse"):
         fill(path, asks[::-1], Echo())

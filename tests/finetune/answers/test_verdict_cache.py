@@ -5,7 +5,7 @@ import pytest
 
 from verilora.finetune.answers.verdict_cache import Judge
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile
 from verilora.verify.verdicts.verifier import Settings, Verifier
 from verilora.verify.worlds.world import WorldKind
@@ -40,5 +40,5 @@ def test_verdicts_of_another_version_are_refused(verifier: Verifier, tmp_path: P
     Judge(verifier, path, 1).judge([(WAITING, verifier.domain.task(TASK))])
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "mood": 1}) + "\n")
-    with pytest.raises(SpecError, match=r"verdicts\.jsonl:1: not a verdict of this version: 'mood' is unknown"):
+    with pytest.raises(InputError, match=r"verdicts\.jsonl:1: not a verdict of this version: 'mood' is unknown"):
         Judge(verifier, path, 1)

@@ -14,7 +14,7 @@ from verilora.finetune.evaluation.drive import Driven, drive, drive_score, drive
 from verilora.finetune.run.config import TrainConfig
 from verilora.finetune.run.run_files import RunFiles
 from verilora.specs.domain import SHIPPED, Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile
 from verilora.synth.controllers.controller import Ending, Reading
 from verilora.verify.verdicts.verifier import Settings, Verifier
@@ -94,16 +94,16 @@ def test_an_audit_drives_the_answers_of_the_kept_round(audited: RunFiles, capsys
 def test_an_audit_needs_the_run_as_it_was(audited: RunFiles) -> None:
     config, evaluation = audited.read_config(), json.loads(audited.evaluation.read_text())
     audited.write_config({**config, "rulebook_digest": "0" * 64})
-    with pytest.raises(SpecError, match=r"config\.json: changed since the run, in .*: the rulebook; expected"):
+    with pytest.raises(InputError, match=r"config\.json: changed since the run, in .*: the rulebook; expected"):
         audit_run(audited.path, None, 2, 1)
     audited.write_config({**config, "samples": "many"})
-    with pytest.raises(SpecError, match=r"config\.json: not the configuration of a run: samples: "):
+    with pytest.raises(InputError, match=r"config\.json: not the configuration of a run: samples: "):
         audit_run(audited.path, None, 2, 1)
     audited.write_config(config)
     evaluation["rounds"][0]["kept"] = False
     audited.evaluation.write_text(json.dumps(evaluation))
-    with pytest.raises(SpecError, match=r"eval\.json: rounds: expected a round that was kept, got none"):
+    with pytest.raises(InputError, match=r"eval\.json: rounds: expected a round that was kept, got none"):
         audit_run(audited.path, None, 2, 1)
     audited.evaluation.unlink()
-    with pytest.raises(SpecError, match=r"eval\.json: no such file"):
+    with pytest.raises(InputError, match=r"eval\.json: no such file"):
         audit_run(audited.path, None, 2, 1)

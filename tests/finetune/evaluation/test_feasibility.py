@@ -4,7 +4,7 @@ import pytest
 
 from verilora.finetune.evaluation.feasibility import check_tasks
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 
 
 def test_tasks_that_can_be_solved_are_counted(greenhouse: Domain) -> None:
@@ -16,5 +16,5 @@ def test_tasks_that_can_be_solved_are_counted(greenhouse: Domain) -> None:
 
 def test_a_domain_without_a_task_to_train_on_is_refused(greenhouse: Domain) -> None:
     tasks = {name: task for name, task in greenhouse.tasks.items() if task.split == "test"}
-    with pytest.raises(SpecError, match=r"tasks\.yaml: expected a task of the train split, got none"):
+    with pytest.raises(InputError, match=r"tasks\.yaml: expected a task of the train split, got none"):
         check_tasks(replace(greenhouse, tasks=tasks), greenhouse.rulebook(), print)

@@ -19,7 +19,7 @@ from verilora.finetune.run.run_files import RunFiles
 from verilora.finetune.training.dpo import num_steps, train_dpo
 from verilora.finetune.training.grpo import train_grpo
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.synth.models.generator import Generator
 from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
@@ -124,7 +124,7 @@ def test_training_that_diverges_stops_at_once(tmp_path: Path, greenhouse: Domain
     config = replace(config, optimiser=replace(config.optimiser, learning_rate=1e30))
     message = r"round-1: training diverged: at step \d the adapter's weights are no longer finite; .*--learning-rate"
     run = begin(tmp_path / "dpo", config)
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(InputError, match=message):
         train_dpo(run, config, 1)
     assert not run.round_adapter(1).exists()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile, write_atomically
 
 ROWS = [{"number": 1, "text": "zwei\nZeilen"}, {"number": 2, "text": "→"}, {"number": 3, "text": ""}]
@@ -44,20 +44,20 @@ def test_a_cut_may_go_through_a_character(tmp_path: Path, cut: int) -> None:
 def test_a_broken_line_before_the_end_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n{"a": \n{"a": 3}\n')
-    with pytest.raises(SpecError, match=r"rows\.jsonl:2: not JSON"):
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: not JSON"):
         RecordFile(path).read()
     path.write_bytes(b'{"a": "\xff"}\n')
-    with pytest.raises(SpecError, match=r"rows\.jsonl:1: not UTF-8: "):
+    with pytest.raises(InputError, match=r"rows\.jsonl:1: not UTF-8: "):
         RecordFile(path).read()
     path.write_text("[1]\n")
-    with pytest.raises(SpecError, match=r"rows\.jsonl:1: expected a JSON object, got '\[1\]'"):
+    with pytest.raises(InputError, match=r"rows\.jsonl:1: expected a JSON object, got '\[1\]'"):
         RecordFile(path).read()
 
 
 def test_a_record_without_its_fields_is_named(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "rows.jsonl", ("number", "text"))
     file.append([*ROWS, {"number": 4}])
-    with pytest.raises(SpecError, match=r"rows\.jsonl:4: expected the field 'text', got number"):
+    with pytest.raises(InputError, match=r"rows\.jsonl:4: expected the field 'text', got number"):
         file.read()
 
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verilora.specs.files.errors import SpecError, expected_one_of
+from verilora.specs.files.errors import InputError, expected_one_of
 from verilora.specs.files.yaml_file import MAX_BYTES, MAX_NODES, Location, YamlFile, decode, read_text, read_yaml
 
 BOOK = "rulebooks/default.yaml"
@@ -67,7 +67,7 @@ def test_list_where_a_mapping_is_expected(copy, name: str) -> None:
 def test_other_bytes_than_utf8(copy, name: str) -> None:
     before = copy.path(name).read_bytes()
     copy.append(name, b"# caf\xe9\n")
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         copy.load()
     line = before.count(b"\n") + 1
     assert str(caught.value) == f"{copy.path(name)}:{line}: expected UTF-8 text, got the byte 0xe9"
@@ -76,7 +76,7 @@ def test_other_bytes_than_utf8(copy, name: str) -> None:
 @every_file
 def test_utf16(copy, name: str) -> None:
     copy.write(name, copy.text(name).encode("utf-16"))
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         copy.load()
     assert str(caught.value) == f"{copy.path(name)}:1: expected UTF-8 text, got the byte 0xff"
 
@@ -142,7 +142,7 @@ def test_value_that_cannot_be_made(copy, name: str, value: str, reason: str) -> 
 def test_directory_where_a_file_is_expected(copy, name: str) -> None:
     copy.path(name).unlink()
     copy.path(name).mkdir()
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         copy.load()
     assert str(caught.value) == f"{copy.path(name)}: cannot be read: Is a directory"
 
@@ -150,7 +150,7 @@ def test_directory_where_a_file_is_expected(copy, name: str) -> None:
 @pytest.mark.parametrize("name", ["worlds.yaml", "tasks.yaml"])
 def test_missing_file(copy, name: str) -> None:
     copy.path(name).unlink()
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         copy.load()
     assert str(caught.value) == f"{copy.path(name)}: cannot be read: No such file or directory"
 
@@ -315,7 +315,7 @@ def test_an_error_points_at_the_closest_value_around() -> None:
 
 def test_a_long_value_is_shortened(copy) -> None:
     copy.replace(BOOK, "weight: 2", f"weight: {'heavy' * 100}")
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         copy.load()
     assert "got 'heavyheavy" in str(caught.value)
     assert str(caught.value).endswith("…")
@@ -324,7 +324,7 @@ def test_a_long_value_is_shortened(copy) -> None:
 
 def test_decode_names_the_source_it_was_given() -> None:
     assert decode(b"\xef\xbb\xbfa\n", "standard input") == "a\n"
-    with pytest.raises(SpecError, match=r"^standard input:3: expected UTF-8 text, got the byte 0x80$"):
+    with pytest.raises(InputError, match=r"^standard input:3: expected UTF-8 text, got the byte 0x80$"):
         decode(b"a\nb\n\x80", "standard input")
 
 
@@ -332,7 +332,7 @@ def test_read_text_takes_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("12345")
     assert read_text(path, max_bytes=5) == "12345"
-    with pytest.raises(SpecError, match="is too large: expected at most 4 bytes"):
+    with pytest.raises(InputError, match="is too large: expected at most 4 bytes"):
         read_text(path, max_bytes=4)
 
 
@@ -390,5 +390,5 @@ def test_reading_what_was_written_gives_the_same_content(scratch: Path, content:
 @settings(deadline=None, max_examples=500)
 def test_whatever_a_file_holds_it_is_read_or_refused(scratch: Path, raw: bytes) -> None:
     scratch.write_bytes(raw)
-    with suppress(SpecError):
+    with suppress(InputError):
         assert read_yaml(scratch).path == scratch

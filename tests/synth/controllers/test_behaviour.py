@@ -43,7 +43,7 @@ from verilora.specs.domain import SHIPPED, load_domain
 from verilora.synth.alignment import Alignment
 from verilora.synth.behaviour import behaviour_digest
 from verilora.synth.build import parse_controller
-print(behaviour_digest(parse_controller("{text}", Alignment(load_domain(SHIPPED, "driving").vocabulary))))
+print(behaviour_digest(parse_controller("{text}", Alignment(load_domain("driving").vocabulary))))
 """
     digests = {
         subprocess.run(

@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.synth.models.generator import Completion, Generator, Sampling
 from verilora.synth.models.language_model import load_adapter
 from verilora.synth.models.model_files import model_digest, tokenizer_digest
@@ -213,7 +213,7 @@ def test_a_model_of_numbers_that_are_none(chat_model: Path) -> None:
     generator = Generator(chat_model)
     with torch.no_grad():
         generator.model.get_output_embeddings().weight[0] = torch.nan
-    with pytest.raises(SpecError, match=r"cannot be sampled from: logits, got some that are not finite, .* diverged"):
+    with pytest.raises(InputError, match=r"cannot be sampled from: logits, got some that are not finite, .* diverged"):
         generator.sample(QUESTIONS, SHORT, 0)
 
 

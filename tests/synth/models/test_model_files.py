@@ -7,7 +7,7 @@ import pytest
 import torch
 from huggingface_hub.utils import filter_repo_objects
 
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.synth.models.generator import Generator
 
 from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
@@ -89,15 +89,15 @@ def test_models_that_cannot_be_loaded(
 ) -> None:
     folder = shutil.copytree(chat_model, tmp_path / "model")
     damage(folder)
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(InputError, match=message):
         Generator(folder)
 
 
 def test_what_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="missing: got nothing there, expected a model's or an adapter's folder"):
+    with pytest.raises(InputError, match="missing: got nothing there, expected a model's or an adapter's folder"):
         Generator(tmp_path / "missing")
     (tmp_path / "file").write_text("")
-    with pytest.raises(SpecError, match="file: got a file, expected a model's or an adapter's folder"):
+    with pytest.raises(InputError, match="file: got a file, expected a model's or an adapter's folder"):
         Generator(tmp_path / "file")
 
 
@@ -107,7 +107,7 @@ def test_a_model_that_the_hub_cannot_give(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     message = "^nobody/nothing: no such folder, and not to be had from the Hugging Face hub: ConnectionError: no route$"
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(InputError, match=message):
         Generator("nobody/nothing")
 
 
@@ -136,7 +136,7 @@ def test_all_files_of_a_sharded_model_come_from_the_hub(
 
 
 def test_a_device_that_is_not_there(chat_model: Path) -> None:
-    with pytest.raises(SpecError, match=r"^device 'abacus': cannot be used here: .*expected cpu, or cuda on a GPU"):
+    with pytest.raises(InputError, match=r"^device 'abacus': cannot be used here: .*expected cpu, or cuda on a GPU"):
         Generator(chat_model, device="abacus")
 
 
@@ -145,12 +145,12 @@ def test_adapters_that_do_not_fit(tmp_path: Path, chat_model: Path, texts: list[
     shallow = save_tiny_model(tmp_path / "shallow", tokenizer, num_hidden_layers=1)
     wider = save_tiny_model(tmp_path / "wider", tokenizer, hidden_size=64)
     adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model)
-    with pytest.raises(SpecError, match=r"adapter: is an adapter for another model: 'base_model.model.model.layers.1"):
+    with pytest.raises(InputError, match=r"adapter: is an adapter for another model: 'base_model.model.model.layers.1"):
         Generator(shallow, adapter=adapter)
-    with pytest.raises(SpecError, match=r"adapter: its adapter cannot be loaded: RuntimeError: .* size mismatch for "):
+    with pytest.raises(InputError, match=r"adapter: its adapter cannot be loaded: RuntimeError: .* size mismatch for "):
         Generator(wider, adapter=adapter)
     (adapter / "adapter_model.safetensors").unlink()
-    with pytest.raises(SpecError, match=r"adapter: expected adapter_model.safetensors in this folder, got "):
+    with pytest.raises(InputError, match=r"adapter: expected adapter_model.safetensors in this folder, got "):
         Generator(chat_model, adapter=adapter)
-    with pytest.raises(SpecError, match="nowhere: got nothing there"):
+    with pytest.raises(InputError, match="nowhere: got nothing there"):
         Generator(chat_model, adapter=tmp_path / "nowhere")

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.specs.learned_world import LearnedWorld, Transition, learned_world_path, write_learned_world
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
@@ -123,7 +123,7 @@ def test_what_changed_while_answers_were_judged_is_not_certified(
     assert issue_with(before).tasks_digest == before.tasks
     tasks = moved.folder / "tasks.yaml"
     tasks.write_text(tasks.read_text() + "# other tasks\n")
-    with pytest.raises(SpecError, match=r"changed after answers were judged, so nothing was certified: tasks\.yaml"):
+    with pytest.raises(InputError, match=r"changed after answers were judged, so nothing was certified: tasks\.yaml"):
         issue_with(before)
 
 
@@ -171,7 +171,7 @@ def test_a_swapped_file_is_named(adapter: Path, driving: Domain, tmp_path: Path,
     (adapter / name).write_bytes(b"other")
     certificate = read_certificate(adapter)
     with pytest.raises(
-        SpecError, match=rf"{name}: is not the file that was certified: its digest is d9298a10d1b07358…"
+        InputError, match=rf"{name}: is not the file that was certified: its digest is d9298a10d1b07358…"
     ):
         check_adapter(adapter, certificate)
 
@@ -179,11 +179,11 @@ def test_a_swapped_file_is_named(adapter: Path, driving: Domain, tmp_path: Path,
 def test_files_that_came_or_went_are_named(adapter: Path, driving: Domain) -> None:
     certificate = issue(adapter, driving)
     (adapter / "extra.bin").write_bytes(b"")
-    with pytest.raises(SpecError, match=r"extra\.bin: is not one of the files"):
+    with pytest.raises(InputError, match=r"extra\.bin: is not one of the files"):
         check_adapter(adapter, certificate)
     (adapter / "extra.bin").unlink()
     (adapter / "adapter_config.json").unlink()
-    with pytest.raises(SpecError, match=r"adapter_config\.json: no such file"):
+    with pytest.raises(InputError, match=r"adapter_config\.json: no such file"):
         check_adapter(adapter, certificate)
 
 
@@ -192,10 +192,10 @@ def test_a_signature_holds_for_its_content_and_its_key(adapter: Path, driving: D
     signed = issue(adapter, driving, private)
     assert read_certificate(adapter) == signed
     check_signer(adapter, signed, read_public_key(public))
-    with pytest.raises(SpecError, match=r"was signed by another key \([0-9a-f]{16}\)"):
+    with pytest.raises(InputError, match=r"was signed by another key \([0-9a-f]{16}\)"):
         check_signer(adapter, signed, read_public_key(other))
     unsigned = issue(adapter, driving)
-    with pytest.raises(SpecError, match="is not signed"):
+    with pytest.raises(InputError, match="is not signed"):
         check_signer(adapter, unsigned, read_public_key(public))
 
 
@@ -205,7 +205,7 @@ def test_no_signed_field_can_be_changed(
 ) -> None:
     issue(adapter, driving, write_keys(tmp_path, "ours")[0])
     change(adapter, fields)
-    with pytest.raises(SpecError, match="signature: does not belong to this content"):
+    with pytest.raises(InputError, match="signature: does not belong to this content"):
         read_certificate(adapter)
 
 
@@ -231,7 +231,7 @@ def test_unusable_certificates_are_refused(
 ) -> None:
     issue(adapter, driving)
     change(adapter, fields)
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(InputError, match=message):
         read_certificate(adapter)
 
 
@@ -241,24 +241,24 @@ def test_a_missing_field_is_named(adapter: Path, driving: Domain) -> None:
     content = json.loads(path.read_text())
     del content["sampling"]["seed"]
     path.write_text(json.dumps(content))
-    with pytest.raises(SpecError, match=r"certificate\.json: sampling\.seed: is missing"):
+    with pytest.raises(InputError, match=r"certificate\.json: sampling\.seed: is missing"):
         read_certificate(adapter)
     path.unlink()
-    with pytest.raises(SpecError, match="no such file: expected the certificate"):
+    with pytest.raises(InputError, match="no such file: expected the certificate"):
         read_certificate(adapter)
 
 
 def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
     private, public = write_keys(tmp_path, "ours")
-    with pytest.raises(SpecError, match="holds no private key in PEM format"):
+    with pytest.raises(InputError, match="holds no private key in PEM format"):
         read_private_key(public)
-    with pytest.raises(SpecError, match="holds no public key in PEM format"):
+    with pytest.raises(InputError, match="holds no public key in PEM format"):
         read_public_key(private)
-    with pytest.raises(SpecError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
         read_private_key(tmp_path / "missing.pem")
     elliptic = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     private.write_bytes(elliptic)
-    with pytest.raises(SpecError, match="expected an Ed25519 private key, got ECPrivateKey"):
+    with pytest.raises(InputError, match="expected an Ed25519 private key, got ECPrivateKey"):
         read_private_key(private)
 
 

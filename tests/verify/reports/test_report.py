@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling
 from verilora.verify.certificates.issue import issue_certificate
 from verilora.verify.commands.terminal import console
@@ -318,7 +318,7 @@ class TestUnusable:
     @pytest.mark.parametrize("name", ["config.json", "eval.json", "training.jsonl"])
     def test_a_missing_file_is_named(self, run: Path, driving: Domain, name: str) -> None:
         (run / name).unlink()
-        with pytest.raises(SpecError, match=f"{name}: no such file"):
+        with pytest.raises(InputError, match=f"{name}: no such file"):
             build_report(run, driving, driving.rulebook())
 
     @pytest.mark.parametrize(
@@ -334,25 +334,25 @@ class TestUnusable:
         self, run: Path, driving: Domain, name: str, path: tuple[str, ...], message: str
     ) -> None:
         change(run, name, *path)
-        with pytest.raises(SpecError, match=message):
+        with pytest.raises(InputError, match=message):
             build_report(run, driving, driving.rulebook())
 
     def test_files_that_are_not_json(self, run: Path, driving: Domain) -> None:
         (run / "training.jsonl").write_text('{"round": 1, "step": 1, "loss": 1}\n{"round": 1,')
-        with pytest.raises(SpecError, match=r"training\.jsonl:2: not JSON"):
+        with pytest.raises(InputError, match=r"training\.jsonl:2: not JSON"):
             build_report(run, driving, driving.rulebook())
         (run / "training.jsonl").write_text('{"round": 1, "step": 1, "loss": 1}\n\n{"round": 1}')
-        with pytest.raises(SpecError, match=r"training\.jsonl:3: step: is missing"):
+        with pytest.raises(InputError, match=r"training\.jsonl:3: step: is missing"):
             build_report(run, driving, driving.rulebook())
         (run / "eval.json").write_text("[]")
-        with pytest.raises(SpecError, match=r"eval\.json: Input should be"):
+        with pytest.raises(InputError, match=r"eval\.json: Input should be"):
             build_report(run, driving, driving.rulebook())
 
     def test_what_changed_since_the_run_is_named(self, run: Path, driving: Domain) -> None:
-        with pytest.raises(SpecError, match=r"config\.json: changed since the run, in .*: the rulebook;"):
+        with pytest.raises(InputError, match=r"config\.json: changed since the run, in .*: the rulebook;"):
             build_report(run, driving, driving.rulebook("no-right-on-red"))
         change(run, "config.json", "worlds", "worlds.yaml", to="0" * 64)
-        with pytest.raises(SpecError, match=r"worlds\.yaml; expected what the run was made with"):
+        with pytest.raises(InputError, match=r"worlds\.yaml; expected what the run was made with"):
             build_report(run, driving, driving.rulebook())
 
     @pytest.mark.parametrize(
@@ -361,19 +361,19 @@ class TestUnusable:
     )
     def test_replays_that_cannot_be_shown(self, run: Path, driving: Domain, gif: str, message: str) -> None:
         change(run, "eval.json", "violations", 0, "replay", to={"seed": 1, "gif": gif, "searched": 1})
-        with pytest.raises(SpecError, match=message):
+        with pytest.raises(InputError, match=message):
             build_report(run, driving, driving.rulebook())
 
     def test_a_violation_of_what_was_not_judged(self, run: Path, driving: Domain) -> None:
         change(run, "eval.json", "violations", 0, "rule", to="phi99")
-        with pytest.raises(SpecError, match="'phi99' is no rule or gate of the verdict beside it"):
+        with pytest.raises(InputError, match="'phi99' is no rule or gate of the verdict beside it"):
             build_report(run, driving, driving.rulebook())
 
     def test_a_report_that_fails_leaves_the_one_before(self, run: Path, driving: Domain) -> None:
         build_report(run, driving, driving.rulebook())
         before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
         change(run, "eval.json", "violations", 0, "replay", to={"seed": 1, "gif": "none.gif", "searched": 1})
-        with pytest.raises(SpecError):
+        with pytest.raises(InputError):
             build_report(run, driving, driving.rulebook())
         assert all((run / name).read_bytes() == before[name] for name in ("report.html", "report.json", "junit.xml"))
         assert not list(run.glob("*.unfinished"))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verilora.specs.domain import Domain
-from verilora.specs.files.errors import SpecError
+from verilora.specs.files.errors import InputError
 from verilora.specs.learned_world import (
     LearnedWorld,
     Transition,
@@ -202,14 +202,14 @@ class TestFiles:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
-        with pytest.raises(SpecError) as caught:
+        with pytest.raises(InputError) as caught:
             self.read(path)
         assert str(caught.value).startswith(str(path))
         assert message in str(caught.value)
 
     def test_a_file_under_the_name_of_another_world(self, path: Path) -> None:
         path.rename(path.with_name("here.p.json"))
-        with pytest.raises(SpecError, match=r"here\.p\.json: holds the world 'here' over p, q"):
+        with pytest.raises(InputError, match=r"here\.p\.json: holds the world 'here' over p, q"):
             self.read(path.with_name("here.p.json"))
 
     @pytest.mark.parametrize(
@@ -239,6 +239,6 @@ class TestFiles:
     )
     def test_contents_that_do_not_fit(self, path: Path, changes: dict[str, object], message: str) -> None:
         write_learned_world(path, self.read(path).model_copy(update=changes))
-        with pytest.raises(SpecError) as caught:
+        with pytest.raises(InputError) as caught:
             self.read(path)
         assert message in str(caught.value)
