@@ -15,7 +15,7 @@ from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.files.errors import InputError
 from .specs.processes.forked import check_time_limit
 from .synth.controllers.controller import Ending, Otherwise, Reading
-from .verify.checking.check import Paths
+from .verify.checking.check import Runs
 from .verify.records.verdict import Mode
 from .verify.worlds.world import WorldError, WorldKind
 
@@ -24,8 +24,8 @@ DomainName = Annotated[str, typer.Option("--task", metavar="DOMAIN", help="The t
 Specs = Annotated[Path, typer.Option(help="The folder of task domains.", show_default="the one that ships")]
 Book = Annotated[str, typer.Option("--rulebook", metavar="NAME", help="The rulebook.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-JudgedIn = Annotated[WorldKind | None, typer.Option(help="Default: simulated; in paper mode universal.")]
-HowToJudge = Annotated[Mode, typer.Option(help="Gates and applicable rules, or the paper's raw count.")]
+WorldOption = Annotated[WorldKind | None, typer.Option(help="Default: simulated; in paper mode universal.")]
+ModeOption = Annotated[Mode, typer.Option(help="Gates and applicable rules, or the paper's raw count.")]
 AtTheEnd = Annotated[Ending, typer.Option(help="What follows the last step.")]
 IfOmitted = Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if a rule is kept by observation only.")]
@@ -67,8 +67,8 @@ def verify(
     specs: Specs = SHIPPED,
     task_id: Annotated[str | None, typer.Option("--for", metavar="TASK_ID", help="The task of the files.")] = None,
     rulebook: Book = DEFAULT_RULEBOOK,
-    world: JudgedIn = None,
-    mode: HowToJudge = Mode.GATED,
+    world: WorldOption = None,
+    mode: ModeOption = Mode.GATED,
     ending: AtTheEnd = Ending.PATROL,
     otherwise: IfOmitted = Otherwise.STAY,
     no_fairness: Annotated[bool, typer.Option("--no-fairness", help="Judge all runs, however unlikely.")] = False,
@@ -88,7 +88,7 @@ def verify(
         settings = Settings(
             world=world or (WorldKind.UNIVERSAL if is_paper else WorldKind.SIMULATED),
             mode=mode,
-            paths=Paths.ALL if no_fairness or is_paper else Paths.CHAIN,
+            runs=Runs.ALL if no_fairness or is_paper else Runs.CHAIN,
             reading=Reading(ending=ending, otherwise=otherwise),
             time_limit=time_limit,
         )
@@ -198,7 +198,7 @@ def synthesize(
 ) -> None:
     """Let a language model write controllers: 0 the best keeps all, 1 it does not or is not judged, 2 unusable."""
     from .synth.models.generator import Sampling
-    from .verify.commands.synthesize_command import Request
+    from .verify.commands.synthesize_command import SynthesisRequest
     from .verify.commands.synthesize_command import synthesize as run
     from .verify.verdicts.verifier import Settings
 
@@ -206,7 +206,7 @@ def synthesize(
         sampling = Sampling(temperature=temperature, constrained=constrained)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    request = Request(
+    request = SynthesisRequest(
         task_id=task_id,
         text=text,
         model=model,
@@ -284,9 +284,9 @@ def certify(
     check: Annotated[bool, typer.Option("--check", help="Leave the certificate as it is.")] = False,
 ) -> None:
     """Verify an adapter again and renew its certificate: 0 it holds, 1 it fell short, 2 unusable or not the adapter."""
-    from .verify.commands.certify_command import Request, certify
+    from .verify.commands.certify_command import CertificationRequest, certify
 
-    request = Request(
+    request = CertificationRequest(
         folder=folder,
         specs=specs,
         model=model,
@@ -312,8 +312,8 @@ def train(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="How many answers to each train prompt, a round (DPO).")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="At most so many; the best by validation is kept.")] = 2,
-    world: JudgedIn = None,
-    mode: HowToJudge = Mode.GATED,
+    world: WorldOption = None,
+    mode: ModeOption = Mode.GATED,
     algorithm: Annotated[
         Algorithm, typer.Option(help="On preference pairs, or on the verifier's reward.")
     ] = Algorithm.DPO,

@@ -22,9 +22,9 @@ from verilora.specs.domain import Domain, load_domain
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Reading
 from verilora.synth.controllers.steps import InvalidController
-from verilora.verify.audits.audit import FIRST_SEED, judge_episodes, run_controller
+from verilora.verify.audits.audit import FIRST_SEED, audit_episodes, run_controller
 from verilora.verify.checking.compiled import Compiler
-from verilora.verify.checking.trace import TraceJudge
+from verilora.verify.checking.trace import TraceChecker
 from verilora.verify.records.interval import upper_bound
 from verilora.verify.records.verdict import Status
 from verilora.verify.verdicts.verifier import Verifier
@@ -85,7 +85,7 @@ def compare(domain: Domain, number: int, num_episodes: int) -> list[Row]:
     """Return a row for each controller."""
     rulebook = domain.rulebook()
     verifier = Verifier(domain, rulebook)
-    judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
     processes = min(os.cpu_count() or 1, num_episodes)
     rows: list[Row] = []
     for kind, steps, task in controllers(domain, number):
@@ -95,7 +95,7 @@ def compare(domain: Domain, number: int, num_episodes: int) -> list[Row]:
         first = FIRST_SEED + num_episodes * len(rows)
         seeds = range(first, first + num_episodes)
         episodes = run_controller(steps, task.world, seeds, domain.vocabulary, Reading(), processes)
-        audit = judge_episodes(task.world, episodes, rulebook, judge, domain.vocabulary.idle)
+        audit = audit_episodes(task.world, episodes, rulebook, checker, domain.vocabulary.idle)
         seen = tuple(rule.rule_id for rule in audit.rules if rule.violated)
         said = {rule.rule_id: rule.status for rule in verdict.rules}
         learned = domain.learned_world(task)

@@ -15,6 +15,7 @@ from ..specs.domain import Domain
 from ..specs.files.errors import InputError
 from ..specs.files.record_file import write_json
 from ..specs.rulebook import Rulebook
+from ..synth.models.base_model import EMBEDDED
 from ..verify.audits.replay_search import ReplaySearch
 from ..verify.certificates.certificate import BaseDigests, CertifiedSampling, check_adapter, read_certificate
 from ..verify.certificates.issue import issue_certificate
@@ -27,11 +28,11 @@ from .answers.samples import derived_seed
 from .answers.verdict_cache import Judge, Judged
 from .evaluation.alarms import alarms
 from .evaluation.baselines import Baselines, training_tokens
-from .evaluation.drive import Drive
+from .evaluation.drive import DriveComparison
 from .evaluation.feasibility import check_tasks
 from .evaluation.illustrations import add_replays, examples, violations
 from .evaluation.splits import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
-from .rounds import Round, Rounds, best
+from .rounds import Rounds, TrainedRound, best
 from .run.config import TrainConfig
 from .run.models import Models
 from .run.provenance import check_unchanged, provenance
@@ -94,7 +95,7 @@ class Pipeline:
         else:
             self.run.write_config({**self.config.to_json(), **self.provenance})
 
-    def _install(self, chosen: Round) -> None:
+    def _install(self, chosen: TrainedRound) -> None:
         """Make the best round's adapter the run's; it is complete or does not exist.
 
         Raises InputError if another one stands there: its answers were not judged.
@@ -109,7 +110,9 @@ class Pipeline:
             message = f"is not the adapter whose answers were judged: expected that of {trained}"
             raise InputError(self.run.adapter, message)
 
-    def _evaluate(self, responder: Responder, before: Responses, chosen: Round, rounds: list[Round]) -> None:
+    def _evaluate(
+        self, responder: Responder, before: Responses, chosen: TrainedRound, rounds: list[TrainedRound]
+    ) -> None:
         """Write eval.json, the last stage that samples."""
         if self.run.evaluation.exists():
             return
@@ -121,7 +124,7 @@ class Pipeline:
         if self.config.evaluation.drive_seconds:
             with self.times.stage("replays"):
                 add_replays(left, ReplaySearch(self.domain, self.rulebook, self.config.settings.reading), self.run)
-        driven = Drive(self.run, responder, self.rulebook).compare(_held_out(before), _held_out(after))
+        driven = DriveComparison(self.run, responder, self.rulebook).compare(_held_out(before), _held_out(after))
         write_json(
             self.run.evaluation,
             {
@@ -158,7 +161,7 @@ class Pipeline:
             rulebook=self.rulebook,
             settings=config.settings,
             base=BaseDigests(
-                name=config.model or "embedded",
+                name=config.model or EMBEDDED,
                 digest=self.provenance["model_digest"],
                 tokenizer_digest=self.provenance["tokenizer_digest"],
             ),

@@ -21,7 +21,7 @@ from .training.pairs import make_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
+class TrainedRound:
     """What a round made: its number, how many pairs, the answers with its adapter.
 
     `validation` is the mean quality of those to the validation split, which decides between rounds.
@@ -41,9 +41,9 @@ class Rounds:
         self.responder = responder
         self.config = responder.config
 
-    def train(self) -> list[Round]:
+    def train(self) -> list[TrainedRound]:
         """Return the rounds that were trained, the ones done earlier included; raises InputError without any pair."""
-        done: list[Round] = []
+        done: list[TrainedRound] = []
         for number in range(1, self.config.rounds + 1):
             num_pairs = self._train(number)
             if not self.run.round_adapter(number).exists():
@@ -51,7 +51,7 @@ class Rounds:
             adapter = self.run.round_adapter(number)
             responses = evaluate(self.run, self.responder, f"after-{number}", adapter)
             validation = mean_quality(responses["validation"], self.config.mode)
-            done.append(Round(number=number, num_pairs=num_pairs, responses=responses, validation=validation))
+            done.append(TrainedRound(number=number, num_pairs=num_pairs, responses=responses, validation=validation))
             if best(done) is not done[-1]:
                 break
         return done
@@ -132,6 +132,6 @@ def _apart(samples: Sequence[Judged], config: TrainConfig) -> str:
     return f"{config.pairs.margin:g} apart with the better one at {least:g} or more (the best has {most:.2f})"
 
 
-def best(rounds: Sequence[Round]) -> Round:
+def best(rounds: Sequence[TrainedRound]) -> TrainedRound:
     """Return the best round by validation, the first of equals."""
     return max(rounds, key=lambda entry: entry.validation["mean"])

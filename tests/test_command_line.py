@@ -115,7 +115,7 @@ def test_no_task_lists_the_ids(bad: Path, driving: Domain) -> None:
         (["--for", "left-at-roundabout"], "names the task 'right-at-traffic-light', --for names 'left-at-roundabout'"),
         (["--task", "flying"], "no such task domain (a folder with propositions.yaml): got 'flying'"),
         (["--rulebook", "defualt"], "no such rulebook: got 'defualt', expected one of author-smv, default"),
-        (["--mode", "paper", "--world", "abstract"], "got all paths of the abstract world"),
+        (["--mode", "paper", "--world", "abstract"], "got all runs of the abstract world"),
         (["--time-limit", "0"], "the time limit must be more than 0 s and at most 86400 s, got 0.0"),
         (["--time-limit", "inf"], "the time limit must be more than 0 s and at most 86400 s, got inf"),
     ],
@@ -213,7 +213,7 @@ def test_probabilities_after_some_seconds(bad: Path) -> None:
 def test_paper_mode(good: Path) -> None:
     code, out, _ = run_main("verify", "--mode", "paper", "--json", good)
     (verdict,) = json.loads(out)
-    assert (code, verdict["world_kind"], verdict["paths"], verdict["raw_kept"]) == (1, "universal", "all", 12)
+    assert (code, verdict["world_kind"], verdict["runs"], verdict["raw_kept"]) == (1, "universal", "all", 12)
 
 
 def test_rules_of_one_world() -> None:

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from verilora.specs.domain import Domain, load_domain
 from verilora.specs.files.errors import InputError
-from verilora.synth.models.base_model import EMBEDDED
+from verilora.synth.models.base_model import EMBEDDED_FOLDER
 from verilora.synth.models.generator import Generator
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, read_certificate
 from verilora.verify.certificates.changes import changes
 from verilora.verify.certificates.issue import issue_certificate
-from verilora.verify.certificates.recertify import judge_again
+from verilora.verify.certificates.recertify import verify_again
 from verilora.verify.certificates.signature import fingerprint, read_public_key
-from verilora.verify.commands.certify_command import Request, base_of, certify
+from verilora.verify.commands.certify_command import CertificationRequest, base_of, certify
 from verilora.verify.commands.report_command import report_run
 from verilora.verify.records.digests import domain_digests
 from verilora.verify.verdicts.verifier import Settings
@@ -91,7 +91,7 @@ def issued(specs: Path, keys: tuple[Path, Path], tmp_path_factory: pytest.TempPa
     domain = load_domain("driving", specs)
     book, settings = domain.rulebook(), Settings(witnesses=False)
     generator = Generator(adapter=adapter, vocabulary=domain.vocabulary)
-    verdicts = judge_again(generator, domain, book, settings, SAMPLING, 1, lambda done: None)
+    verdicts = verify_again(generator, domain, book, settings, SAMPLING, 1, lambda done: None)
     issue_certificate(
         adapter,
         domain=domain,
@@ -143,13 +143,13 @@ class TestCertify:
         before = (adapter / "certificate.json").read_bytes()
 
         def judge_and_swap(*arguments: Any) -> Any:
-            verdicts = judge_again(*arguments)
+            verdicts = verify_again(*arguments)
             (adapter / "adapter_model.safetensors").write_bytes(b"another")
             return verdicts
 
-        monkeypatch.setattr("verilora.verify.certificates.recertify.judge_again", judge_and_swap)
+        monkeypatch.setattr("verilora.verify.certificates.recertify.verify_again", judge_and_swap)
         with pytest.raises(InputError, match=r"adapter_model\.safetensors: is not the file that was certified"):
-            certify(Request(folder=adapter, specs=specs, key=keys[0], num_processes=1))
+            certify(CertificationRequest(folder=adapter, specs=specs, key=keys[0], num_processes=1))
         assert (adapter / "certificate.json").read_bytes() == before
 
     def test_what_changed_is_told_and_a_check_writes_nothing(
@@ -161,7 +161,7 @@ class TestCertify:
         worlds = tmp_path / "specs" / "driving" / "worlds.yaml"
         worlds.write_text(worlds.read_text() + "# another edition\n")
         before = (adapter / "certificate.json").read_bytes()
-        code = certify(Request(folder=adapter, specs=tmp_path / "specs", only_check=True, num_processes=1))
+        code = certify(CertificationRequest(folder=adapter, specs=tmp_path / "specs", only_check=True, num_processes=1))
         out = " ".join(capsys.readouterr().out.split())
         assert "changed since then: the rulebook, worlds.yaml" in out
         # Nobody who moves keeps the rule now, and the certificate says that some did.
@@ -177,7 +177,7 @@ class TestCertify:
         assert f"error: {weights}: is not the file that was certified" in err
 
     def test_another_base_model_is_told(self, adapter: Path, specs: Path, tmp_path: Path) -> None:
-        other = shutil.copytree(EMBEDDED, tmp_path / "base")
+        other = shutil.copytree(EMBEDDED_FOLDER, tmp_path / "base")
         config = json.loads((other / "config.json").read_text())
         (other / "config.json").write_text(json.dumps({**config, "rope_theta": 12345.0}))
         template = next(other.glob("chat_template*"))
@@ -192,11 +192,11 @@ class TestCertify:
     def test_signatures(self, adapter: Path, specs: Path, tmp_path: Path, keys: tuple[Path, Path]) -> None:
         _, other = write_keys(tmp_path, "theirs")
         with pytest.raises(InputError, match="was signed by another key"):
-            certify(Request(folder=adapter, specs=specs, public=other, key=keys[0]))
+            certify(CertificationRequest(folder=adapter, specs=specs, public=other, key=keys[0]))
         with pytest.raises(InputError, match="the certificate is signed: expected --key"):
-            certify(Request(folder=adapter, specs=specs, public=keys[1]))
+            certify(CertificationRequest(folder=adapter, specs=specs, public=keys[1]))
         with pytest.raises(InputError, match="holds no private key"):
-            certify(Request(folder=adapter, specs=specs, key=keys[1]))
+            certify(CertificationRequest(folder=adapter, specs=specs, key=keys[1]))
         content = content_of(adapter)
         content["counts"]["rules"]["phi5"]["count"] += 1
         (adapter / "certificate.json").write_text(json.dumps(content))
@@ -224,7 +224,7 @@ class TestCertify:
         content["signature"] = None
         (adapter / "certificate.json").write_text(json.dumps(content))
         with pytest.raises(InputError, match=message):
-            certify(Request(folder=adapter, specs=specs, num_processes=1))
+            certify(CertificationRequest(folder=adapter, specs=specs, num_processes=1))
 
     def test_a_folder_without_a_certificate(self, tmp_path: Path) -> None:
         code, out, err = run_main("certify", tmp_path)

@@ -22,7 +22,7 @@ from verilora.synth.controllers.controller import Ending, Reading
 from verilora.synth.controllers.hoa import to_hoa
 from verilora.verify.audits.audit import FIRST_SEED, run_controller
 from verilora.verify.checking.compiled import Compiler
-from verilora.verify.checking.trace import TraceJudge, TraceStatus
+from verilora.verify.checking.trace import TraceChecker, TraceStatus
 
 from command_line import run_main
 from controllers import BEFORE
@@ -97,7 +97,7 @@ def test_a_violation_is_found_and_replayed(driving: Domain, steps: Path, tmp_pat
     reading = Reading(ending=Ending.ONE_SHOT)
     (episode,) = run_controller(BEFORE, "traffic_light", (seed,), driving.vocabulary, reading)
     rules = {rule.id: rule.formula for rule in driving.rulebook().rules}
-    assert TraceJudge(rules, Compiler()).judge(episode.letters)["phi5"] is TraceStatus.VIOLATED
+    assert TraceChecker(rules, Compiler()).statuses(episode.letters)["phi5"] is TraceStatus.VIOLATED
     in_the_way = {"car_from_left", "pedestrian_at_right"}
     assert any("turn_right" in letter and letter & in_the_way for letter in episode.letters)
     with Image.open(gif) as image:

@@ -17,7 +17,7 @@ from ...specs.vocabulary import Vocabulary
 from ...synth.controllers.controller import Reading
 from ...verify.audits.audit import FIRST_SEED, run_controller
 from ...verify.checking.compiled import Compiler
-from ...verify.checking.trace import TraceJudge, TraceStatus
+from ...verify.checking.trace import TraceChecker, TraceStatus
 from ...verify.commands.terminal import progress
 from ..answers.responder import Responder
 from ..answers.score import Share
@@ -33,7 +33,7 @@ class Driven:
     episodes: list[Episode]
 
 
-class Drive:
+class DriveComparison:
     """The drive of a run: one controller before and one after training for each task, on the same seeds."""
 
     def __init__(self, run: RunFiles, responder: Responder, rulebook: Rulebook) -> None:
@@ -122,11 +122,11 @@ def drive_score(driven: Sequence[Driven], rulebook: Rulebook) -> dict[str, Any]:
 
 
 def _rules(driven: Sequence[Driven], rulebook: Rulebook) -> dict[str, dict[str, Any]]:
-    judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
     counts = {rule.id: Counter[TraceStatus]() for rule in rulebook.rules}
     for entry in driven:
         for episode in entry.episodes:
-            statuses = judge.judge(episode.letters)
+            statuses = checker.statuses(episode.letters)
             for rule_id in entry.response.judgement.judged:
                 counts[rule_id][statuses[rule_id]] += 1
     return {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
-from ...verify.checking.check import Paths
+from ...verify.checking.check import Runs
 from ...verify.rulebooks.lint import Linter
 from ...verify.rulebooks.reach import Reach
 
@@ -24,7 +24,7 @@ def check_tasks(domain: Domain, rulebook: Rulebook, say: Callable[[str], None]) 
     questions = list(dict.fromkeys((task.world, task.goal) for task in domain.tasks.values()))
     unsolved = []
     for world, goal in questions:
-        answer = linter.reach(prepared[world], Paths.FAIR, goal)
+        answer = linter.reach(prepared[world], Runs.FAIR, goal)
         if not answer.realizable:
             unsolved.append(f"{world}, {goal}: {_problem(answer)}")
     unjudged = [rule.rule.id for rule in next(iter(prepared.values())).rules if not rule.compiled]

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from ...synth.controllers.controller import Ending, Otherwise, Reading
-from ...verify.checking.check import Paths
+from ...verify.checking.check import Runs
 from ...verify.records.verdict import Mode
 from ...verify.verdicts.verifier import Settings
 from ...verify.worlds.world import WorldKind
@@ -195,7 +195,7 @@ class TrainConfig:
         return Settings(
             world=self.world,
             mode=self.mode,
-            paths=Paths.ALL if is_paper else Paths.CHAIN,
+            runs=Runs.ALL if is_paper else Runs.CHAIN,
             reading=Reading(ending=self.ending, otherwise=self.otherwise),
             witnesses=False,
         )

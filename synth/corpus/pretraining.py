@@ -50,7 +50,7 @@ class Pretraining:
                 raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
 
 
-Report = Callable[[int, float], None]
+ReportLoss = Callable[[int, float], None]
 """(tokens seen, mean loss since the last report)"""
 
 
@@ -76,7 +76,7 @@ def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerFast, se
         return LlamaForCausalLM(config)
 
 
-def pretrain(model: nn.Module, corpus: TokenCorpus, how: Pretraining, report: Report) -> None:
+def pretrain(model: nn.Module, corpus: TokenCorpus, how: Pretraining, report: ReportLoss) -> None:
     """Train a model in place until it has seen `how.num_tokens` tokens, the corpus as often as it takes."""
     model.to(how.device).train()
     batches = _Batches(corpus, how)

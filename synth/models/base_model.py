@@ -2,4 +2,6 @@
 
 from pathlib import Path
 
-EMBEDDED = Path(__file__).parents[1] / "base"
+EMBEDDED = "embedded"
+"""Its name in files, where other models have a path or a hub id."""
+EMBEDDED_FOLDER = Path(__file__).parents[1] / "base"

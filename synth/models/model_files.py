@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...specs.files.errors import InputError, expected_one_of
-from .base_model import EMBEDDED
+from .base_model import EMBEDDED_FOLDER
 
 # Those that the serving engine runs too.
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
@@ -27,7 +27,7 @@ def model_folder(name: str | Path | None) -> Path:
 
     Raises InputError for a model that is not there or not of a supported architecture.
     """
-    folder = EMBEDDED if name is None else Path(name)
+    folder = EMBEDDED_FOLDER if name is None else Path(name)
     if not folder.exists() and _HUB_ID.fullmatch(str(name)):
         folder = _download(str(name))
     config = _config(folder)

@@ -17,11 +17,11 @@ from verilora.envs.replay import save_replay
 from verilora.specs.domain import Domain
 from verilora.specs.rulebook import Rulebook
 from verilora.specs.task import Split, Task
-from verilora.verify.audits.audit import FIRST_SEED, judge_episodes, run_controller
+from verilora.verify.audits.audit import FIRST_SEED, audit_episodes, run_controller
 from verilora.verify.certificates.issue import PACKAGES, versions
-from verilora.verify.checking.check import Paths
+from verilora.verify.checking.check import Runs
 from verilora.verify.checking.compiled import Compiler
-from verilora.verify.checking.trace import TraceJudge
+from verilora.verify.checking.trace import TraceChecker
 from verilora.verify.records.digests import domain_digests
 from verilora.verify.records.interval import clopper_pearson
 from verilora.verify.records.verdict import Mode, Status, Verdict
@@ -118,7 +118,7 @@ def write_run(
 
 def paper_settings() -> Settings:
     """Return the settings of paper mode."""
-    return Settings(mode=Mode.PAPER, world=WorldKind.UNIVERSAL, paths=Paths.ALL)
+    return Settings(mode=Mode.PAPER, world=WorldKind.UNIVERSAL, runs=Runs.ALL)
 
 
 def share(outcomes: Sequence[bool]) -> Json:
@@ -254,8 +254,8 @@ def _audit(found: Sampled, verifier: Verifier, num_episodes: int) -> Any:
     vocabulary, rulebook = verifier.domain.vocabulary, verifier.rulebook
     seeds = range(FIRST_SEED, FIRST_SEED + num_episodes)
     episodes = run_controller(found.text, found.task.world, seeds, vocabulary, verifier.settings.reading)
-    judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
-    return judge_episodes(found.task.world, episodes, rulebook, judge, vocabulary.idle)
+    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+    return audit_episodes(found.task.world, episodes, rulebook, checker, vocabulary.idle)
 
 
 def _drive(before: Sequence[Sampled], after: Sequence[Sampled], verifier: Verifier, num_episodes: int) -> Json:

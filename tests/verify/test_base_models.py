@@ -9,14 +9,17 @@ import pytest
 from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.behaviour import never_moves
-from verilora.synth.models.base_model import EMBEDDED
+from verilora.synth.models.base_model import EMBEDDED_FOLDER
 from verilora.synth.models.generator import Generator, Sampling
 from verilora.synth.models.prompt import Prompter, PromptStyle
 from verilora.verify.records.verdict import Verdict
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
 GREENHOUSE = Path(__file__).parents[1] / "data" / "greenhouse-base"
-CASES = [pytest.param("driving", EMBEDDED, id="driving"), pytest.param("greenhouse", GREENHOUSE, id="greenhouse")]
+CASES = [
+    pytest.param("driving", EMBEDDED_FOLDER, id="driving"),
+    pytest.param("greenhouse", GREENHOUSE, id="greenhouse"),
+]
 
 
 def mean(values: Iterable[float]) -> float:
@@ -56,7 +59,7 @@ def test_a_base_model_belongs_to_the_corpus_that_ships(name: str, folder: Path, 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_the_embedded_model_answers_with_mixed_success(driving: Domain, split: str) -> None:
-    verifier, answers = judge(driving, EMBEDDED, split, 3)
+    verifier, answers = judge(driving, EMBEDDED_FOLDER, split, 3)
     verdicts = [verdict for _, verdict in answers]
     assert 0.5 <= mean(verdict.compliance for verdict in verdicts) <= 0.7
     assert 0.68 <= mean(verdict.gates_kept for verdict in verdicts) <= 0.88
@@ -76,7 +79,7 @@ def test_the_greenhouse_model_answers_with_mixed_success(greenhouse: Domain) -> 
 
 def test_repair_turns_are_answered_with_steps(driving: Domain) -> None:
     """After feedback the embedded model writes steps that parse, and other ones than before."""
-    generator, prompter = Generator(EMBEDDED), Prompter(driving, PromptStyle.PLAIN)
+    generator, prompter = Generator(EMBEDDED_FOLDER), Prompter(driving, PromptStyle.PLAIN)
     verifier = Verifier(driving, driving.rulebook(), Settings(witnesses=False))
     steps = "1. observe car from left\n2. turn right"
     feedback = (

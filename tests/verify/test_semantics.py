@@ -4,7 +4,7 @@ import pytest
 
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.controller import Controller, Ending, Reading, always
-from verilora.verify.checking.check import Paths
+from verilora.verify.checking.check import Runs
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.implication import implications
 from verilora.verify.records.verdict import Mode, Status, Verdict
@@ -24,11 +24,11 @@ def judge(
     domain: Domain,
     controller: Controller | str,
     world: str,
-    paths: Paths = Paths.CHAIN,
+    runs: Runs = Runs.CHAIN,
     reading: Reading | None = None,
     goal: str = "stop U turn_right",
 ) -> Verdict:
-    settings = Settings(world=WorldKind.ABSTRACT, paths=paths, reading=reading or Reading())
+    settings = Settings(world=WorldKind.ABSTRACT, runs=runs, reading=reading or Reading())
     verifier = _VERIFIERS.setdefault(settings, Verifier(domain, domain.rulebook(), settings))
     task = task_in(world, goal)
     return verifier.verify_text(controller, task) if isinstance(controller, str) else verifier.verify(controller, task)
@@ -38,8 +38,8 @@ def broken(verdict: Verdict) -> list[int]:
     return [int(rule.rule_id.removeprefix("phi")) for rule in verdict.rules if rule.status is Status.VIOLATED]
 
 
-def raw_counts(domain: Domain, controller: Controller | str, paths: Paths) -> list[int]:
-    return [judge(domain, controller, world, paths).raw_kept for world in WORLDS]
+def raw_counts(domain: Domain, controller: Controller | str, runs: Runs) -> list[int]:
+    return [judge(domain, controller, world, runs).raw_kept for world in WORLDS]
 
 
 def test_implications_among_the_fifteen_rules(driving: Domain) -> None:
@@ -72,20 +72,20 @@ def test_applicable_rules(driving: Domain, world: str, applicable: list[int], wi
     assert [number for number in applicable if numbers[number].weight == 0] == without_weight
 
 
-@pytest.mark.parametrize("paths", list(Paths))
-def test_always_stop_keeps_almost_all_rules_and_no_gate(driving: Domain, paths: Paths) -> None:
+@pytest.mark.parametrize("runs", list(Runs))
+def test_always_stop_keeps_almost_all_rules_and_no_gate(driving: Domain, runs: Runs) -> None:
     stop = always("stop", driving.vocabulary)
-    assert raw_counts(driving, stop, paths) == [12, 13, 13, 14, 15, 15]
+    assert raw_counts(driving, stop, runs) == [12, 13, 13, 14, 15, 15]
     for world in WORLDS:
-        verdict = judge(driving, stop, world, paths)
+        verdict = judge(driving, stop, world, runs)
         assert [gate.status for gate in verdict.gates] == [Status.VIOLATED, Status.VIOLATED]
         assert verdict.compliance == 0
 
 
-def test_guarded_right_on_all_paths_and_as_a_chain(driving: Domain) -> None:
+def test_guarded_right_on_all_runs_and_as_a_chain(driving: Domain) -> None:
     controller = guarded_right(driving)
-    assert raw_counts(driving, controller, Paths.ALL) == [12, 13, 13, 14, 15, 15]
-    assert raw_counts(driving, controller, Paths.CHAIN) == [15, 15, 15, 14, 15, 15]
+    assert raw_counts(driving, controller, Runs.ALL) == [12, 13, 13, 14, 15, 15]
+    assert raw_counts(driving, controller, Runs.CHAIN) == [15, 15, 15, 14, 15, 15]
     assert judge(driving, controller, "traffic_light").gates_kept
     at_the_stop_sign = judge(driving, controller, "two_way_stop")
     assert [gate.status for gate in at_the_stop_sign.gates] == [Status.VIOLATED, Status.VIOLATED]
@@ -94,8 +94,8 @@ def test_guarded_right_on_all_paths_and_as_a_chain(driving: Domain) -> None:
 
 def test_one_step_of_lag_changes_verdicts(driving: Domain) -> None:
     controller = guarded_right(driving)
-    assert judge(driving, controller, "universal", Paths.ALL).raw_kept == 12
-    assert judge(driving, lagged(controller), "universal", Paths.ALL).raw_kept == 8
+    assert judge(driving, controller, "universal", Runs.ALL).raw_kept == 12
+    assert judge(driving, lagged(controller), "universal", Runs.ALL).raw_kept == 8
 
 
 def test_a_chain_differs_from_fair_paths_where_the_controller_can_keep_missing_its_chance(driving: Domain) -> None:
@@ -103,13 +103,13 @@ def test_a_chain_differs_from_fair_paths_where_the_controller_can_keep_missing_i
     steps = f"1. observe car from left\n2. if {CLEAR_GREEN_STEPS}, turn right, otherwise stop\n3. go to step 1"
     as_chain = judge(driving, steps, "traffic_light")
     assert (broken(as_chain), as_chain.gates_kept, as_chain.compliance) == ([], True, 1.0)
-    on_fair_paths = judge(driving, steps, "traffic_light", Paths.FAIR)
-    assert broken(on_fair_paths) == [7, 10]
-    assert [gate.status for gate in on_fair_paths.gates] == [Status.VIOLATED, Status.VIOLATED]
+    on_fair_runs = judge(driving, steps, "traffic_light", Runs.FAIR)
+    assert broken(on_fair_runs) == [7, 10]
+    assert [gate.status for gate in on_fair_runs.gates] == [Status.VIOLATED, Status.VIOLATED]
 
 
 def test_before_fine_tuning(driving: Domain) -> None:
-    verdict = judge(driving, BEFORE, "traffic_light", Paths.ALL, ONE_SHOT)
+    verdict = judge(driving, BEFORE, "traffic_light", Runs.ALL, ONE_SHOT)
     assert broken(verdict) == [5, 9, 10, 11, 14]
     witness = next(rule.witness for rule in verdict.rules if rule.rule_id == "phi5")
     assert witness is not None
@@ -123,18 +123,18 @@ def test_before_fine_tuning(driving: Domain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "paths", "expected"),
+    ("steps", "runs", "expected"),
     [
-        (AFTER, Paths.ALL, [7, 10]),
-        (AFTER, Paths.FAIR, [10]),
-        (AFTER, Paths.CHAIN, [10]),
-        (AFTER_LOOPING, Paths.ALL, [7, 10]),
-        (AFTER_LOOPING, Paths.FAIR, []),
-        (AFTER_LOOPING, Paths.CHAIN, []),
+        (AFTER, Runs.ALL, [7, 10]),
+        (AFTER, Runs.FAIR, [10]),
+        (AFTER, Runs.CHAIN, [10]),
+        (AFTER_LOOPING, Runs.ALL, [7, 10]),
+        (AFTER_LOOPING, Runs.FAIR, []),
+        (AFTER_LOOPING, Runs.CHAIN, []),
     ],
 )
-def test_after_fine_tuning(driving: Domain, steps: str, paths: Paths, expected: list[int]) -> None:
-    assert broken(judge(driving, steps, "traffic_light", paths, ONE_SHOT)) == expected
+def test_after_fine_tuning(driving: Domain, steps: str, runs: Runs, expected: list[int]) -> None:
+    assert broken(judge(driving, steps, "traffic_light", runs, ONE_SHOT)) == expected
 
 
 def test_the_wrong_manoeuvre_first_fails_the_goal(driving: Domain) -> None:
@@ -166,12 +166,12 @@ def test_a_machine_that_dead_ends_is_invalid_although_it_breaks_no_rule_on_any_r
         assert (verdict.compliance, verdict.raw_kept, verdict.exit_code()) == (0, 0, 2)
 
 
-def test_paper_mode_counts_all_rules_on_all_paths_of_the_universal_world(driving: Domain) -> None:
-    settings = Settings(world=WorldKind.UNIVERSAL, mode=Mode.PAPER, paths=Paths.ALL)
+def test_paper_mode_counts_all_rules_on_all_runs_of_the_universal_world(driving: Domain) -> None:
+    settings = Settings(world=WorldKind.UNIVERSAL, mode=Mode.PAPER, runs=Runs.ALL)
     verifier = Verifier(driving, driving.rulebook(), settings)
     verdict = verifier.verify(always("stop", driving.vocabulary), task_in("traffic_light"))
     assert (verdict.world, verdict.gates, verdict.rank, verdict.exit_code()) == ("universal", (), (True, 12), 1)
-    with pytest.raises(ValueError, match="got chain paths of the universal world"):
+    with pytest.raises(ValueError, match="got chain runs of the universal world"):
         Settings(world=WorldKind.UNIVERSAL, mode=Mode.PAPER)
 
 

@@ -12,9 +12,9 @@ from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Ending, Reading
 from verilora.synth.controllers.steps import Act, step_text
 from verilora.verify.audits.audit import FIRST_SEED, run_controller
-from verilora.verify.checking.check import Paths
+from verilora.verify.checking.check import Runs
 from verilora.verify.checking.compiled import Compiler
-from verilora.verify.checking.trace import TraceJudge, TraceStatus
+from verilora.verify.checking.trace import TraceChecker, TraceStatus
 from verilora.verify.commands.world_command import NUM_EPISODES, NUM_HELD_OUT, learn_worlds
 from verilora.verify.records.verdict import Status, Verdict
 from verilora.verify.rulebooks.lint import Linter
@@ -67,7 +67,7 @@ class TestEveryWorld:
         self, driving: Domain, verifier: Verifier, task: Task
     ) -> None:
         linter = Linter(driving, driving.rulebook())
-        guarded = linter.reach(linter.prepare(task.world), Paths.FAIR, task.goal).controller
+        guarded = linter.reach(linter.prepare(task.world), Runs.FAIR, task.goal).controller
         assert guarded is not None
         verdict = judge(verifier, guarded, task)
         assert {rule.status for rule in verdict.judged} == {Status.SATISFIED}
@@ -98,7 +98,7 @@ def test_a_stale_check_is_violated_and_the_simulator_shows_it(driving: Domain) -
     violated = {rule.rule_id for rule in verdict.judged if rule.status is Status.VIOLATED}
     assert {"phi5", "phi9", "phi14"} <= violated
     rules = {rule.id: rule.formula for rule in driving.rulebook().rules}
-    judge_trace = TraceJudge(rules, Compiler()).judge
+    judge_trace = TraceChecker(rules, Compiler()).judge
     episodes = run_controller(BEFORE, task.world, range(FIRST_SEED, FIRST_SEED + 60), driving.vocabulary, reading)
     seen = {name for e in episodes for name, status in judge_trace(e.letters).items() if status is TraceStatus.VIOLATED}
     assert {"phi5", "phi9", "phi14"} <= seen <= violated

@@ -13,7 +13,7 @@ from ...specs.rulebook import Rulebook
 from ...specs.vocabulary import Vocabulary
 from ...synth.controllers.alignment import Alignment
 from ...synth.controllers.controller import Reading
-from ..checking.trace import TraceJudge, TraceStatus
+from ..checking.trace import TraceChecker, TraceStatus
 from ..records.interval import clopper_pearson
 from ..verdicts.response import read_controller
 
@@ -85,9 +85,11 @@ def is_pending_at_horizon(status: TraceStatus, episode: Episode) -> bool:
     return status is TraceStatus.PENDING and not episode.arrived and not episode.crashed
 
 
-def judge_episodes(world: str, episodes: Sequence[Episode], rulebook: Rulebook, judge: TraceJudge, idle: str) -> Audit:
+def audit_episodes(
+    world: str, episodes: Sequence[Episode], rulebook: Rulebook, checker: TraceChecker, idle: str
+) -> Audit:
     """Return how often each rule was kept, pending or violated, and how the episodes ended."""
-    statuses = [judge.judge(episode.letters) for episode in episodes]
+    statuses = [checker.statuses(episode.letters) for episode in episodes]
     return Audit(
         world=world,
         num_episodes=len(episodes),

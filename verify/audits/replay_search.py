@@ -76,7 +76,7 @@ class ReplaySearch:
             seed = FIRST_SEED + num_tried
             num_tried += 1
             episode = run_one(text, task.world, self.domain.vocabulary, self.reading, seed)
-            status = monitor.judge(episode.letters)
+            status = monitor.check(episode.letters)
             if status is TraceStatus.VIOLATED:
                 return Reproduction(rule_id=rule_id, seed=seed, is_pending=False, num_tried=num_tried)
             if pending is None and is_pending_at_horizon(status, episode):

@@ -113,7 +113,7 @@ def certified_settings(settings: Settings) -> CertifiedSettings:
     return CertifiedSettings(
         world=settings.world,
         mode=settings.mode,
-        paths=settings.paths,
+        paths=settings.runs,
         ending=settings.reading.ending,
         otherwise=settings.reading.otherwise,
         max_steps=settings.max_steps,

@@ -8,7 +8,7 @@ from ...specs.rulebook import Rulebook
 from ...synth.controllers.controller import Ending, Otherwise, Reading
 from ...synth.models.generator import Generator, Sampling
 from ...synth.models.prompt import Prompter, PromptStyle
-from ..checking.check import Paths
+from ..checking.check import Runs
 from ..records.digests import CERTIFICATE
 from ..records.verdict import Mode, Verdict
 from ..verdicts.batch import verify_batch
@@ -24,7 +24,7 @@ def settings_of(certified: CertifiedSettings) -> Settings:
         return Settings(
             world=WorldKind(certified.world),
             mode=Mode(certified.mode),
-            paths=Paths(certified.paths),
+            runs=Runs(certified.paths),
             reading=Reading(ending=Ending(certified.ending), otherwise=Otherwise(certified.otherwise)),
             max_steps=certified.max_steps,
             time_limit=certified.time_limit,
@@ -34,7 +34,7 @@ def settings_of(certified: CertifiedSettings) -> Settings:
         raise InputError(CERTIFICATE, str(error), field="settings") from None
 
 
-def judge_again(
+def verify_again(
     generator: Generator,
     domain: Domain,
     rulebook: Rulebook,

@@ -1,4 +1,4 @@
-"""Does a behaviour keep a formula? On chains, on all paths, or on fair paths.
+"""Does a behaviour keep a formula? On chains, on all runs, or on fair runs.
 
 A behaviour is a graph of letters: a world, alone or in step with a controller. On a chain every letter of every edge
 has positive probability, so a formula is kept when it holds almost surely: no bottom component of behaviour x
@@ -16,7 +16,7 @@ from ...specs.logic import Automaton, Bdd, owned, spot
 from .compiled import CompiledFormula
 
 
-class Paths(StrEnum):
+class Runs(StrEnum):
     """Which courses of events count: almost all of a Markov chain, all, or all that keep the world's LTL fairness."""
 
     CHAIN = "chain"
@@ -35,14 +35,14 @@ class Run:
 FindRun = Callable[[], Run]
 
 
-def find_violation(behaviour: Automaton, formula: CompiledFormula, paths: Paths) -> FindRun | None:
+def find_violation(behaviour: Automaton, formula: CompiledFormula, runs: Runs) -> FindRun | None:
     """Return None if the formula is kept, else a function that finds a run which violates it.
 
-    For `Paths.FAIR` the behaviour must already be the product with the fairness automaton.
+    For `Runs.FAIR` the behaviour must already be the product with the fairness automaton.
     """
-    if paths is not Paths.FAIR and formula.is_safety:
+    if runs is not Runs.FAIR and formula.is_safety:
         return _bad_prefix(behaviour, formula)
-    if paths is Paths.CHAIN:
+    if runs is Runs.CHAIN:
         return _rejecting_bottom(behaviour, formula)
     if behaviour.intersects(formula.complement):
         return lambda: _from_spot(behaviour.intersecting_run(formula.complement))

@@ -22,17 +22,17 @@ class TraceStatus(StrEnum):
     VIOLATED = "violated"
 
 
-class TraceJudge:
-    """Judges finite traces against formulas. Raises Unanswered if one takes too long to translate."""
+class TraceChecker:
+    """Checks finite traces against formulas. Raises Unanswered if one takes too long to translate."""
 
     def __init__(self, formulas: Mapping[str, Formula], compiler: Compiler) -> None:
         self._monitors = {name: Monitor(formula, compiler) for name, formula in formulas.items()}
 
-    def judge(self, trace: Sequence[Letter]) -> dict[str, TraceStatus]:
+    def statuses(self, trace: Sequence[Letter]) -> dict[str, TraceStatus]:
         """Return the status of each formula on a trace; a letter holds the true propositions and one action."""
         if not trace:
             raise ValueError("got an empty trace, expected at least one letter")
-        return {name: monitor.judge(trace) for name, monitor in self._monitors.items()}
+        return {name: monitor.check(trace) for name, monitor in self._monitors.items()}
 
 
 class Monitor:
@@ -55,7 +55,7 @@ class Monitor:
         """Whether any finite trace violates the formula; none does if it asks only for what can always still come."""
         return bool(self._bad)
 
-    def judge(self, trace: Sequence[Letter]) -> TraceStatus:
+    def check(self, trace: Sequence[Letter]) -> TraceStatus:
         """Return the status of a trace."""
         return self.status((self._endless.run(trace), self._finite.run(trace)))
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from ...specs.domain import Domain, load_domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
+from ...synth.models.base_model import EMBEDDED
 from ...synth.models.model_files import model_digest, model_folder, tokenizer_digest
 from ..certificates.certificate import (
     BaseDigests,
@@ -28,11 +29,9 @@ from ..certificates.signature import read_private_key, read_public_key
 from ..records.digests import CERTIFICATE, DomainDigests, domain_digests
 from .terminal import console, progress
 
-EMBEDDED = "embedded"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class CertificationRequest:
     """What is asked of `certify`. `model`, `seed` and `device` are None for the certificate's own."""
 
     folder: Path
@@ -52,7 +51,7 @@ class Request:
         return inner if inner.is_dir() and not (self.folder / CERTIFICATE).exists() else self.folder
 
 
-def certify(request: Request) -> int:
+def certify(request: CertificationRequest) -> int:
     """Verify an adapter again, renew its certificate and return 0, or 1 if it no longer holds what was certified.
 
     Raises InputError, before anything is sampled, if a file of the adapter is not the one that was certified, or the
@@ -79,7 +78,7 @@ def certify(request: Request) -> int:
     return int(bool(lower))
 
 
-def _checked(request: Request) -> Certificate:
+def _checked(request: CertificationRequest) -> Certificate:
     """Return the certificate of the request's adapter after all that can be checked without a model."""
     certificate = read_certificate(request.adapter)
     if request.public is not None:
@@ -101,14 +100,14 @@ def base_of(certificate: Certificate, model: str | None) -> BaseDigests:
     return BaseDigests(name=name, digest=model_digest(folder), tokenizer_digest=tokenizer_digest(folder))
 
 
-def _sampling(request: Request, then: CertifiedSampling) -> CertifiedSampling:
+def _sampling(request: CertificationRequest, then: CertifiedSampling) -> CertifiedSampling:
     """Return how answers are sampled now: as they were, but for what is asked."""
     asked = {"seed": request.seed, "device": request.device}
     return then.model_copy(update={name: value for name, value in asked.items() if value is not None})
 
 
 def _measure(
-    request: Request,
+    request: CertificationRequest,
     then: Certificate,
     domain: Domain,
     rulebook: Rulebook,
@@ -119,7 +118,7 @@ def _measure(
     """Return the certificate that holds now, unsigned."""
     # Only now, because these load torch.
     from ...synth.models.generator import Generator
-    from ..certificates.recertify import judge_again, settings_of
+    from ..certificates.recertify import settings_of, verify_again
 
     settings = settings_of(then.settings)
     generator = Generator(
@@ -131,7 +130,7 @@ def _measure(
     total = len(certified_prompts(domain, sampling.splits, sampling.samples_per_prompt))
     processes = request.num_processes or os.cpu_count() or 1
     with progress(console(), "sampling", total) as report:
-        verdicts = judge_again(generator, domain, rulebook, settings, sampling, processes, report)
+        verdicts = verify_again(generator, domain, rulebook, settings, sampling, processes, report)
     # Once more: what is certified now must be what answered.
     check_adapter(request.adapter, then)
     return new_certificate(

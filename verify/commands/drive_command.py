@@ -18,10 +18,10 @@ from ...specs.task import Task
 from ...specs.world_description import WorldDescription
 from ...synth.controllers.controller import Reading
 from ...synth.controllers.steps import InvalidController
-from ..audits.audit import FIRST_SEED, Audit, RuleAudit, judge_episodes, run_controller
+from ..audits.audit import FIRST_SEED, Audit, RuleAudit, audit_episodes, run_controller
 from ..audits.replay_search import Reproduction, save_episode
 from ..checking.compiled import Compiler
-from ..checking.trace import TraceJudge
+from ..checking.trace import TraceChecker
 from ..verdicts.response import read_response, task_of
 from .terminal import console, progress
 
@@ -52,7 +52,7 @@ def drive_file(
     if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
         raise InputError(name, f"the rule {rule_id!r} presumes what does not exist in the world {task.world!r}")
     processes = min(num_processes or os.cpu_count() or 1, num_episodes)
-    judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
     out = console()
     seeds = range(FIRST_SEED, FIRST_SEED + num_episodes)
     try:
@@ -64,7 +64,7 @@ def drive_file(
     except KeyboardInterrupt:
         print(f"interrupted: the episodes of {name} were not all driven, so nothing is judged", file=sys.stderr)
         return 130
-    audit = judge_episodes(task.world, episodes, rulebook, judge, domain.vocabulary.idle)
+    audit = audit_episodes(task.world, episodes, rulebook, checker, domain.vocabulary.idle)
     out.print(render_audit(name, audit, rulebook))
     if replay is not None:
         out.print(_replay(response.text, audit, task, domain, reading, replay, rule_id))

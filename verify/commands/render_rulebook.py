@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..checking.check import Paths
+from ..checking.check import Runs
 from ..rulebooks.lint import WorldLint
 from ..rulebooks.reach import Reach
 from ..rulebooks.rule_lint import RuleLint
@@ -65,23 +65,23 @@ def render_world(world: WorldLint, num_rules: int, *, controllers: bool) -> Rend
     parts: list[RenderableType] = [title, table]
     for reach in world.reaches if controllers else ():
         if reach.controller is not None:
-            parts += [Text(f"{reach.goal or 'no gates'}, {reach.paths} runs:"), Padding(reach.controller, (0, 0, 1, 2))]
+            parts += [Text(f"{reach.goal or 'no gates'}, {reach.runs} runs:"), Padding(reach.controller, (0, 0, 1, 2))]
     return Group(*parts)
 
 
 def _reach_row(reach: Reach, num_rules: int) -> tuple[RenderableType, ...]:
     gates = reach.goal or "none"
     if reach.problem:
-        return gates, reach.paths, Text(f"unknown: {reach.problem}", style="yellow")
+        return gates, reach.runs, Text(f"unknown: {reach.problem}", style="yellow")
     if reach.best_count is None:
         return (
             gates,
-            reach.paths,
+            reach.runs,
             Text("no", style="bold red"),
             Text("the gates alone are out of reach", style="bold red"),
         )
-    fair = reach.paths is Paths.FAIR
+    fair = reach.runs is Runs.FAIR
     verdict = Text("yes", style="green") if reach.realizable else Text("no", style="bold red" if fair else "yellow")
     size = "1 state" if reach.num_states == 1 else f"{reach.num_states} states"
     best = f"{reach.best_count} of {num_rules}"
-    return gates, reach.paths, verdict, best, ", ".join(reach.dropped) or "-", size, reach.simulated or "-"
+    return gates, reach.runs, verdict, best, ", ".join(reach.dropped) or "-", size, reach.simulated or "-"

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from ...specs.domain import Domain
 from ...specs.rulebook import Rule, Rulebook
-from ..checking.check import Paths
+from ..checking.check import Runs
 from ..checking.trace import TraceStatus
 from ..records.verdict import GateVerdict, Mode, Moment, RuleVerdict, Status, Verdict, Witness
-from ..verdicts.horizon import Scores
+from ..verdicts.horizon import HorizonScores
 from ..verdicts.witness import SHOWN_MOMENTS
 
 _STYLE = {
@@ -23,10 +23,10 @@ _STYLE = {
     Status.OBSERVED: "green",
     Status.SATISFIED: "green",
 }
-_PATHS = {
-    Paths.CHAIN: "almost all runs of a chain in which all that can happen has a positive probability",
-    Paths.ALL: "all runs, fair or not",
-    Paths.FAIR: "all runs that keep the world's fairness",
+_RUNS = {
+    Runs.CHAIN: "almost all runs of a chain in which all that can happen has a positive probability",
+    Runs.ALL: "all runs, fair or not",
+    Runs.FAIR: "all runs that keep the world's fairness",
 }
 
 
@@ -36,7 +36,7 @@ def render_verdict(name: str, verdict: Verdict, response: str, domain: Domain, r
         (f"{name}\n", "bold"),
         f"task {verdict.task_id}, world {verdict.world} ({verdict.world_kind}), rulebook {verdict.rulebook}, ",
         f"{verdict.mode} mode, {verdict.ending}, otherwise {verdict.otherwise}\n",
-        (f"judged on {_PATHS[Paths(verdict.paths)]}", "dim"),
+        (f"judged on {_RUNS[Runs(verdict.runs)]}", "dim"),
         (_learned(verdict, domain), "dim"),
         *((f"\n{note}", "yellow") for note in verdict.notes),
     )
@@ -133,7 +133,7 @@ def _add_moments(table: Table, moments: Sequence[Moment], first: int, lines: lis
         table.add_row("", Text(f"… {len(moments) - SHOWN_MOMENTS} more instants (all with --json)", style="dim"))
 
 
-def render_scores(scores: Scores, num_seconds: int) -> RenderableType:
+def render_scores(scores: HorizonScores, num_seconds: int) -> RenderableType:
     """Return the probabilities of each status of each rule after so many seconds."""
     if not scores:
         return Text("no probabilities: the verdict does not rest on a learned world", style="yellow")

@@ -22,14 +22,14 @@ from ...synth.models.model_files import ADAPTER_CONFIG
 from ...synth.models.prompt import Prompter, PromptStyle
 from ..certificates.certificate import check_adapter, read_certificate
 from ..records.digests import CERTIFICATE
-from ..verdicts.ranked_answer import Answer, judge_answers
+from ..verdicts.ranked_answer import RankedAnswer, rank_answers
 from ..verdicts.verifier import Settings, Verifier
 from .render_verdict import render_verdict
 from .terminal import console
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class SynthesisRequest:
     """What is asked: in the words of `text`, judged as the task `task_id`; either may be None."""
 
     task_id: str | None
@@ -44,7 +44,7 @@ class Request:
 
 
 def synthesize(
-    domain: Domain, rulebook: Rulebook, settings: Settings, request: Request, *, as_json: bool, strict: bool
+    domain: Domain, rulebook: Rulebook, settings: Settings, request: SynthesisRequest, *, as_json: bool, strict: bool
 ) -> int:
     """Print answers with their verdicts, the best first, and return the exit code of the best; raises InputError."""
     task, wording = asked(domain, request.task_id, request.text)
@@ -52,7 +52,7 @@ def synthesize(
     prompter = Prompter(domain, generator.prompt_style, settings.reading)
     completions = _sample(generator, prompter, wording, request)
     verifier = Verifier(domain, rulebook, settings)
-    answers = judge_answers((completion.text for completion in completions), task, verifier)
+    answers = rank_answers((completion.text for completion in completions), task, verifier)
     if as_json:
         print(json.dumps(_to_json(wording, task, generator, request, answers), indent=2))
     else:
@@ -85,7 +85,7 @@ def _words(text: str) -> list[str]:
     return [token for token in tokenize(text) if token.isalnum()]
 
 
-def _generator(request: Request, domain: Domain) -> Generator:
+def _generator(request: SynthesisRequest, domain: Domain) -> Generator:
     """Return the language model; an adapter with a certificate must be the one that was certified."""
     adapter = request.adapter
     if adapter is not None and not (adapter / ADAPTER_CONFIG).is_file() and (adapter / "adapter").is_dir():
@@ -99,7 +99,7 @@ def _generator(request: Request, domain: Domain) -> Generator:
     return generator
 
 
-def _sample(generator: Generator, prompter: Prompter, wording: str, request: Request) -> list[Completion]:
+def _sample(generator: Generator, prompter: Prompter, wording: str, request: SynthesisRequest) -> list[Completion]:
     if request.align and prompter.style is PromptStyle.PLAIN:
         message = "was trained to answer in the vocabulary: --align asks a general model (--model) twice"
         raise InputError(generator.folder, message)
@@ -113,7 +113,7 @@ def _sample(generator: Generator, prompter: Prompter, wording: str, request: Req
 
 
 def _to_json(
-    wording: str, task: Task | None, generator: Generator, request: Request, answers: Sequence[Answer]
+    wording: str, task: Task | None, generator: Generator, request: SynthesisRequest, answers: Sequence[RankedAnswer]
 ) -> dict[str, Any]:
     return {
         "wording": wording,
@@ -127,7 +127,7 @@ def _to_json(
     }
 
 
-def _render(wording: str, answers: Sequence[Answer], domain: Domain, rulebook: Rulebook) -> RenderableType:
+def _render(wording: str, answers: Sequence[RankedAnswer], domain: Domain, rulebook: Rulebook) -> RenderableType:
     parts: list[RenderableType] = [Text.assemble("asked: ", (wording, "bold"), "\n")]
     for number, answer in enumerate(answers, start=1):
         times = f", given {answer.count} times" if answer.count > 1 else ""
@@ -142,7 +142,7 @@ def _render(wording: str, answers: Sequence[Answer], domain: Domain, rulebook: R
     return Group(*parts, _summary(answers))
 
 
-def _summary(answers: Sequence[Answer]) -> Text:
+def _summary(answers: Sequence[RankedAnswer]) -> Text:
     total = sum(answer.count for answer in answers)
     counted = "1 answer" if total == 1 else f"{total} answers"
     invalid = sum(answer.count for answer in answers if answer.invalid)

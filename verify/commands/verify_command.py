@@ -8,7 +8,7 @@ from typing import Any
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
-from ..verdicts.horizon import Scorer
+from ..verdicts.horizon import HorizonScorer
 from ..verdicts.response import read_response, task_of
 from ..verdicts.verifier import Settings, Verifier
 from .render_verdict import render_scores, render_verdict
@@ -31,7 +31,7 @@ def verify_files(
     With `within`, also the probability of each rule to be kept, pending or violated after that many seconds.
     """
     verifier = Verifier(domain, rulebook, settings)
-    scorer = Scorer(domain, rulebook, within, settings.time_limit) if within else None
+    scorer = HorizonScorer(domain, rulebook, within, settings.time_limit) if within else None
     objects: list[dict[str, Any]] = []
     exit_codes = []
     for name in names:

@@ -89,7 +89,7 @@ class Verdict:
     rulebook: str
     rulebook_digest: str
     mode: Mode
-    paths: str
+    runs: str
     ending: str
     otherwise: str
     num_steps: int

@@ -27,7 +27,7 @@ MAX_WIDTH = 560
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instant:
+class InstantView:
     """One instant of a witness in words."""
 
     time: int
@@ -38,11 +38,11 @@ class Instant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class WitnessView:
     """A witness in words; `left_out` instants are not shown."""
 
-    prefix: tuple[Instant, ...]
-    cycle: tuple[Instant, ...]
+    prefix: tuple[InstantView, ...]
+    cycle: tuple[InstantView, ...]
     left_out: int
 
 
@@ -95,7 +95,7 @@ class Exhibitor:
             return self.rules[name].english
         return f"{GATES[name]} ({formula})" if name in GATES else formula
 
-    def course(self, violation: Violation) -> Course | None:
+    def witness(self, violation: Violation) -> WitnessView | None:
         """Return the witness of a violation, None if there is none; raises InputError for a rule that is not judged."""
         verdict = violation.verdict
         witnesses = {rule.rule_id: rule.witness for rule in verdict.rules}
@@ -106,19 +106,19 @@ class Exhibitor:
         witness = witnesses[violation.rule]
         return self._tell(witness, violation.text) if witness else None
 
-    def _tell(self, witness: JudgedRun, text: str) -> Course:
+    def _tell(self, witness: JudgedRun, text: str) -> WitnessView:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         prefix, cycle = witness.prefix, witness.cycle
         left_out = max(0, len(prefix) - SHOWN_MOMENTS) + max(0, len(cycle) - SHOWN_MOMENTS)
-        return Course(
+        return WitnessView(
             prefix=self._instants(prefix[:SHOWN_MOMENTS], 1, lines),
             cycle=self._instants(cycle[:SHOWN_MOMENTS], len(prefix) + 1, lines),
             left_out=left_out,
         )
 
-    def _instants(self, moments: Sequence[JudgedMoment], first: int, lines: Sequence[str]) -> tuple[Instant, ...]:
+    def _instants(self, moments: Sequence[JudgedMoment], first: int, lines: Sequence[str]) -> tuple[InstantView, ...]:
         return tuple(
-            Instant(
+            InstantView(
                 time=time,
                 steps=" → ".join(lines[number - 1] for number in moment.steps if number <= len(lines)) or moment.state,
                 case=", ".join(self.english.get(name, name) for name in moment.propositions) or "nothing",

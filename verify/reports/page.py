@@ -10,12 +10,13 @@ from markupsafe import Markup
 
 from ...specs.task import Split
 from ...synth.controllers.controller import Ending, Otherwise
+from ...synth.models.base_model import EMBEDDED
 from ..records.evaluation import Mean, Violation
 from ..records.run_directory import TrainingRow
 from ..worlds.world import WorldKind
 from . import comparison, findings
 from .curve import Series, curve
-from .exhibit import Course, Exhibitor
+from .exhibit import Exhibitor, WitnessView
 from .report import Report
 from .strip import strip
 
@@ -51,7 +52,6 @@ OTHERWISE = {
     Otherwise.STAY: "where a condition fails and nothing else is said, it waits",
     Otherwise.ADVANCE: "where a condition fails and nothing else is said, it goes on",
 }
-EMBEDDED = "the embedded base model"
 
 
 def render_page(report: Report) -> str:
@@ -109,7 +109,7 @@ def _asked(report: Report) -> dict[str, Any]:
         split: next((task.wordings[split][0] for task in domain.tasks.values() if task.wordings.get(split)), "")
         for split, _ in splits
     }
-    is_embedded = config.model in (None, "embedded")
+    is_embedded = config.model in (None, EMBEDDED)
     return {
         "run": run,
         "config": config,
@@ -122,7 +122,7 @@ def _asked(report: Report) -> dict[str, Any]:
         "wordings": wordings,
         "test_tasks": [task.english for task in domain.tasks.values() if task.split == "test"],
         "is_embedded": is_embedded,
-        "model": EMBEDDED if is_embedded else config.model,
+        "model": "the embedded base model" if is_embedded else config.model,
         "world_words": WORLDS[WorldKind(config.world)],
         "ending_words": ENDINGS[Ending(config.ending)],
         "otherwise_words": OTHERWISE[Otherwise(config.otherwise)],
@@ -155,12 +155,14 @@ def _shown(report: Report) -> dict[str, Any]:
     }
 
 
-def _violation(violation: Violation, exhibitor: Exhibitor, report: Report) -> tuple[Violation, str, Course | None, str]:
+def _violation(
+    violation: Violation, exhibitor: Exhibitor, report: Report
+) -> tuple[Violation, str, WitnessView | None, str]:
     gates = {gate.name: gate.formula for gate in violation.verdict.gates}
     meaning = exhibitor.meaning(violation.rule, gates.get(violation.rule, ""))
     gif = violation.replay.gif if violation.replay else None
     replay = f"data:image/gif;base64,{base64.b64encode(report.run.replay(gif)).decode()}" if gif else ""
-    return violation, meaning, exhibitor.course(violation), replay
+    return violation, meaning, exhibitor.witness(violation), replay
 
 
 def _curves(rows: tuple[TrainingRow, ...]) -> Iterator[tuple[str, str, str]]:

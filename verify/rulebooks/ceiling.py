@@ -6,7 +6,7 @@ from ...specs.domain import Domain
 from ...specs.rulebook import Rulebook
 from ...specs.world_description import UNIVERSAL
 from ...synth.controllers.controller import always
-from ..checking.check import Paths
+from ..checking.check import Runs
 from ..records.verdict import Mode
 from ..verdicts.verifier import Settings, Verifier
 from ..worlds.world import WorldKind
@@ -24,11 +24,11 @@ class Ceiling:
 
 
 def find_ceiling(domain: Domain, rulebook: Rulebook) -> Ceiling:
-    """Return the ceiling of a rulebook in the universal world on all paths."""
-    settings = Settings(world=WorldKind.UNIVERSAL, mode=Mode.PAPER, paths=Paths.ALL, witnesses=False)
+    """Return the ceiling of a rulebook in the universal world on all runs."""
+    settings = Settings(world=WorldKind.UNIVERSAL, mode=Mode.PAPER, runs=Runs.ALL, witnesses=False)
     vocabulary = domain.vocabulary
     task = next(iter(domain.tasks.values()))
     idle = Verifier(domain, rulebook, settings).verify(always(vocabulary.idle, vocabulary), task)
     linter = Linter(domain, rulebook, kind=WorldKind.UNIVERSAL)
-    reach = linter.reach(linter.prepare(UNIVERSAL), Paths.ALL, None)
+    reach = linter.reach(linter.prepare(UNIVERSAL), Runs.ALL, None)
     return Ceiling(num_rules=len(rulebook.rules), idle=idle.raw_kept, best=reach.best_count, dropped=reach.dropped)

@@ -7,7 +7,7 @@ from ...specs.domain import Domain
 from ...specs.logic import Formula
 from ...specs.rulebook import Rulebook
 from ...specs.world_description import UNIVERSAL
-from ..checking.check import Paths
+from ..checking.check import Runs
 from ..checking.compiled import Compiler
 from ..records.verdict import Status
 from ..verdicts.prepared_world import PreparedWorld, prepare_world
@@ -55,9 +55,7 @@ class Linter:
             applicable=tuple(rule.rule.id for rule in applicable),
             implied=tuple(rule.rule.id for rule in applicable if rule.rule.weight and not rule.weight),
             reaches=tuple(
-                self.reach(prepared, paths, goal)
-                for goal in (None, *self.goals(name))
-                for paths in (Paths.FAIR, Paths.ALL)
+                self.reach(prepared, runs, goal) for goal in (None, *self.goals(name)) for runs in (Runs.FAIR, Runs.ALL)
             ),
         )
 
@@ -70,10 +68,10 @@ class Linter:
         tasks = self.domain.tasks.values()
         return list(dict.fromkeys(task.goal for task in tasks if world in (task.world, UNIVERSAL)))
 
-    def reach(self, prepared: PreparedWorld, paths: Paths, goal: Formula | None) -> Reach:
+    def reach(self, prepared: PreparedWorld, runs: Runs, goal: Formula | None) -> Reach:
         """Return what controllers can reach in a prepared world, with the gates of a goal or without."""
-        reach = find_reach(prepared, paths, goal, self.domain, self.compiler)
-        is_asked_for = self.kind is WorldKind.SIMULATED and paths is Paths.FAIR and goal is not None
+        reach = find_reach(prepared, runs, goal, self.domain, self.compiler)
+        is_asked_for = self.kind is WorldKind.SIMULATED and runs is Runs.FAIR and goal is not None
         return replace(reach, simulated=self._simulated(prepared.world.name, reach)) if is_asked_for else reach
 
     def _simulated(self, world: str, reach: Reach) -> str | None:
@@ -97,12 +95,12 @@ def problems(rules: Sequence[RuleLint], worlds: Sequence[WorldLint]) -> list[str
         for reach in world.reaches:
             gates = f"the gates of {reach.goal!r}" if reach.goal else "no gate"
             if reach.problem:
-                found.append(f"{world.world}, {reach.paths} runs, {gates}: {reach.problem}")
-            elif reach.paths is Paths.FAIR and reach.best_count is None:
+                found.append(f"{world.world}, {reach.runs} runs, {gates}: {reach.problem}")
+            elif reach.runs is Runs.FAIR and reach.best_count is None:
                 found.append(f"{world.world}: no controller can pass {gates}, whatever the rules")
             elif reach.simulated == Status.VIOLATED.name.lower():
                 found.append(f"{world.world}: the reference controller for {gates} fails in a learned world")
-            elif reach.paths is Paths.FAIR and not reach.realizable:
+            elif reach.runs is Runs.FAIR and not reach.realizable:
                 dropped = ", ".join(reach.dropped)
                 found.append(
                     f"{world.world}: no controller keeps all applicable rules with {gates}; without {dropped} one does"

@@ -10,7 +10,7 @@ from ...synth.controllers.controller import Controller
 from ...synth.controllers.decompile import to_steps
 from ...synth.controllers.hoa import to_hoa
 from ...synth.controllers.steps import MAX_STEPS, MIN_STEPS, print_steps
-from ..checking.check import Paths, find_violation
+from ..checking.check import Runs, find_violation
 from ..checking.compiled import Compiler
 from ..checking.synthesis import Game, strategy_controller
 from ..verdicts.prepared_world import PreparedWorld
@@ -28,7 +28,7 @@ class Reach:
     answer (`problem`).
     """
 
-    paths: Paths
+    runs: Runs
     goal: str | None
     realizable: bool | None = None
     best_count: int | None = None
@@ -39,12 +39,10 @@ class Reach:
     problem: str = ""
 
 
-def find_reach(
-    prepared: PreparedWorld, paths: Paths, goal: Formula | None, domain: Domain, compiler: Compiler
-) -> Reach:
+def find_reach(prepared: PreparedWorld, runs: Runs, goal: Formula | None, domain: Domain, compiler: Compiler) -> Reach:
     """Return what controllers can reach; rules that could not be translated are left out of the question."""
     description = domain.world(prepared.world.name)
-    assumption = prepared.world.fairness if paths is Paths.FAIR else conjunction(())
+    assumption = prepared.world.fairness if runs is Runs.FAIR else conjunction(())
     game = Game(description, domain.vocabulary, assumption)
     gates = [goal, domain.vocabulary.progress] if goal else []
     # What cannot be judged here is the first to be dropped.
@@ -55,15 +53,15 @@ def find_reach(
     try:
         realizable, best = within(compiler.time_limit, _play, game, gates, applicable, rules)
         if best is None:
-            return Reach(paths=paths, goal=name, realizable=False)
+            return Reach(runs=runs, goal=name, realizable=False)
         dropped, strategy = best
         kept = [formula for rule_id, formula in rules.items() if rule_id not in dropped]
-        short = _short_controller(prepared, paths, gates, kept, domain, compiler)
+        short = _short_controller(prepared, runs, gates, kept, domain, compiler)
     except Unanswered as error:
-        return Reach(paths=paths, goal=name, problem=str(error))
+        return Reach(runs=runs, goal=name, problem=str(error))
     controller, text = short or _synthesised_controller(strategy, domain)
     return Reach(
-        paths=paths,
+        runs=runs,
         goal=name,
         realizable=realizable,
         best_count=len(prepared.rules) - len(dropped),
@@ -81,7 +79,7 @@ def _play(
 
 def _short_controller(
     prepared: PreparedWorld,
-    paths: Paths,
+    runs: Runs,
     gates: list[Formula],
     rules: list[Formula],
     domain: Domain,
@@ -93,8 +91,8 @@ def _short_controller(
     first = gates[0].propositions if gates else frozenset()
     for program in candidates(domain.world(prepared.world.name), kept, first, domain.vocabulary):
         controller = build_controller(program, domain.vocabulary)
-        behaviour = prepared.product(controller, paths).behaviour
-        if not any(find_violation(behaviour, formula, paths) for formula in compiled):
+        behaviour = prepared.product(controller, runs).behaviour
+        if not any(find_violation(behaviour, formula, runs) for formula in compiled):
             return controller, print_steps(program, domain.vocabulary)
     return None
 

@@ -9,11 +9,11 @@ from ..checking.trace import TraceStatus
 from ..records.verdict import Verdict
 from ..worlds.probability import WeightedWorld
 
-Scores = dict[str, dict[TraceStatus, float]]
+HorizonScores = dict[str, dict[TraceStatus, float]]
 
 
-class Scorer:
-    """Scores controllers in the learned worlds of a domain; keeps worlds and monitors between controllers."""
+class HorizonScorer:
+    """HorizonScores controllers in the learned worlds of a domain; keeps worlds and monitors between controllers."""
 
     def __init__(self, domain: Domain, rulebook: Rulebook, num_letters: int, time_limit: float) -> None:
         self.domain = domain
@@ -22,7 +22,7 @@ class Scorer:
         self._compiler = Compiler(time_limit)
         self._worlds: dict[tuple[str, frozenset[str]], WeightedWorld] = {}
 
-    def score(self, controller: Controller, task: Task, verdict: Verdict) -> Scores:
+    def score(self, controller: Controller, task: Task, verdict: Verdict) -> HorizonScores:
         """Return the scores of the rules that decide; none if the verdict does not rest on a learned world."""
         if not verdict.learned:
             return {}

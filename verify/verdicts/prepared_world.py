@@ -7,7 +7,7 @@ from ...specs.logic import Automaton, spot
 from ...specs.processes.forked import Unanswered
 from ...specs.rulebook import Rule, Rulebook
 from ...synth.controllers.controller import Controller
-from ..checking.check import Paths
+from ..checking.check import Runs
 from ..checking.compiled import CompiledFormula, Compiler
 from ..checking.implication import any_action, implications
 from ..checking.vacuity import trigger
@@ -40,17 +40,17 @@ class PreparedWorld:
     rules: tuple[PreparedRule, ...]
     fairness: Automaton
 
-    def product(self, controller: Controller, paths: Paths) -> "Product":
+    def product(self, controller: Controller, runs: Runs) -> "Product":
         """Return a controller's behaviour in the world, and in its closure if the world is learned."""
         machine = controller.automaton()
         closure = self.world.closure
         return Product(
-            self._behaviour(self.world, machine, paths), self._behaviour(closure, machine, paths) if closure else None
+            self._behaviour(self.world, machine, runs), self._behaviour(closure, machine, runs) if closure else None
         )
 
-    def _behaviour(self, world: World, machine: Automaton, paths: Paths) -> Automaton:
+    def _behaviour(self, world: World, machine: Automaton, runs: Runs) -> Automaton:
         behaviour = spot.product(world.graph, machine)
-        if paths is Paths.FAIR:
+        if runs is Runs.FAIR:
             behaviour = spot.product(behaviour, self.fairness)
         if behaviour.is_empty():
             raise WorldError(f"world {world.name!r}: the controller has no run in it, so every rule would be kept")
@@ -59,7 +59,7 @@ class PreparedWorld:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What a controller does in a world, step by step; for fair paths already restricted to fair runs."""
+    """What a controller does in a world, step by step; where fair runs count, already restricted to these."""
 
     behaviour: Automaton
     closure: Automaton | None

@@ -12,7 +12,7 @@ from .verifier import Verifier
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RankedAnswer:
     """A text and how often it came. What was not judged has no verdict; `invalid` says why it cannot be read."""
 
     text: str
@@ -36,12 +36,12 @@ class Answer:
         return {"text": self.text, "count": self.count, "invalid": self.invalid, "verdict": verdict}
 
 
-def judge_answers(texts: Iterable[str], task: Task | None, verifier: Verifier) -> list[Answer]:
+def rank_answers(texts: Iterable[str], task: Task | None, verifier: Verifier) -> list[RankedAnswer]:
     """Return the different answers, best first, judged as a task or, without one, only read."""
     answers = []
     for text, count in Counter(texts).items():
         verdict = verifier.verify_text(text, task) if task else None
-        answers.append(Answer(text, count, verdict.invalid if verdict else _why_invalid(text, verifier), verdict))
+        answers.append(RankedAnswer(text, count, verdict.invalid if verdict else _why_invalid(text, verifier), verdict))
     return sorted(answers, key=lambda answer: answer.rank, reverse=True)
 
 

@@ -13,7 +13,7 @@ from ...specs.world_description import UNIVERSAL
 from ...synth.controllers.alignment import Alignment
 from ...synth.controllers.controller import Controller, Ending, Reading
 from ...synth.controllers.steps import MAX_STEPS, InvalidController
-from ..checking.check import FindRun, Paths, find_violation
+from ..checking.check import FindRun, Runs, find_violation
 from ..checking.compiled import CompiledFormula, Compiler
 from ..records.verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict, Witness
 from ..worlds.learned import learned_world
@@ -29,22 +29,22 @@ class Settings:
 
     world: WorldKind = WorldKind.SIMULATED
     mode: Mode = Mode.GATED
-    paths: Paths = Paths.CHAIN
+    runs: Runs = Runs.CHAIN
     reading: Reading = field(default_factory=Reading)
     max_steps: int = MAX_STEPS
     time_limit: float = 5.0
     witnesses: bool = True
 
     def __post_init__(self) -> None:
-        if self.mode is Mode.PAPER and (self.world is not WorldKind.UNIVERSAL or self.paths is not Paths.ALL):
+        if self.mode is Mode.PAPER and (self.world is not WorldKind.UNIVERSAL or self.runs is not Runs.ALL):
             raise ValueError(
-                f"paper mode judges all paths of the universal world, got {self.paths} paths of the {self.world} world"
+                f"paper mode judges all runs of the universal world, got {self.runs} runs of the {self.world} world"
             )
         check_time_limit(self.time_limit)
 
 
 class Verifier:
-    """Judges controllers. Made once and used many times: it keeps the automata of its rulebook and worlds."""
+    """Verifies controllers. Made once and used many times: it keeps the automata of its rulebook and worlds."""
 
     def __init__(self, domain: Domain, rulebook: Rulebook, settings: Settings | None = None) -> None:
         self.domain = domain
@@ -72,7 +72,7 @@ class Verifier:
             controller = self.read(text)
         except InvalidController as error:
             prepared = self._prepare(task)
-            rules = tuple(_rule_verdict(judged, Status.INVALID) for judged in prepared.rules)
+            rules = tuple(_rule_verdict(rule, Status.INVALID) for rule in prepared.rules)
             gates = tuple(
                 GateVerdict(name=name, formula=formula.text, status=Status.INVALID)
                 for name, formula in self._gates(task)
@@ -83,23 +83,23 @@ class Verifier:
     def verify(self, controller: Controller, task: Task) -> Verdict:
         """Return the verdict on a controller."""
         prepared = self._prepare(task)
-        product = prepared.product(controller, self.settings.paths)
-        rules = tuple(self._judge(judged, product, controller) for judged in prepared.rules)
-        gates = tuple(self._judge_gate(name, gate, product, controller) for name, gate in self._gates(task))
+        product = prepared.product(controller, self.settings.runs)
+        rules = tuple(self._verify_rule(rule, product, controller) for rule in prepared.rules)
+        gates = tuple(self._verify_gate(name, gate, product, controller) for name, gate in self._gates(task))
         return self._verdict(task, prepared, controller.num_steps, rules, gates)
 
-    def _judge(self, judged: PreparedRule, product: Product, controller: Controller) -> RuleVerdict:
-        if judged.compiled is None:
-            return _rule_verdict(judged, Status.UNKNOWN)
-        if not judged.can_be_violated:
-            return _rule_verdict(judged, Status.SATISFIED)
-        status, violation = self._check(judged.compiled, product)
+    def _verify_rule(self, rule: PreparedRule, product: Product, controller: Controller) -> RuleVerdict:
+        if rule.compiled is None:
+            return _rule_verdict(rule, Status.UNKNOWN)
+        if not rule.can_be_violated:
+            return _rule_verdict(rule, Status.SATISFIED)
+        status, violation = self._check(rule.compiled, product)
         if violation is not None:
-            return _rule_verdict(judged, status, witness=self._tell(violation, controller))
-        vacuous = None if judged.trigger is None else not product.behaviour.intersects(judged.trigger)
-        return _rule_verdict(judged, status, vacuous=vacuous)
+            return _rule_verdict(rule, status, witness=self._tell(violation, controller))
+        vacuous = None if rule.trigger is None else not product.behaviour.intersects(rule.trigger)
+        return _rule_verdict(rule, status, vacuous=vacuous)
 
-    def _judge_gate(self, name: str, gate: Formula, product: Product, controller: Controller) -> GateVerdict:
+    def _verify_gate(self, name: str, gate: Formula, product: Product, controller: Controller) -> GateVerdict:
         try:
             status, violation = self._check(self._compiler.compile(gate), product)
         except Unanswered as error:
@@ -108,10 +108,10 @@ class Verifier:
 
     def _check(self, formula: CompiledFormula, product: Product) -> tuple[Status, FindRun | None]:
         """Return the status of a formula, and how to find a run that violates it in what was seen."""
-        violation = find_violation(product.behaviour, formula, self.settings.paths)
+        violation = find_violation(product.behaviour, formula, self.settings.runs)
         if violation is not None:
             return Status.VIOLATED, violation
-        if product.closure is not None and find_violation(product.closure, formula, self.settings.paths):
+        if product.closure is not None and find_violation(product.closure, formula, self.settings.runs):
             return Status.OBSERVED, None
         return Status.SATISFIED, None
 
@@ -144,7 +144,7 @@ class Verifier:
             rulebook=self.rulebook.name,
             rulebook_digest=self.rulebook.digest,
             mode=self.settings.mode,
-            paths=self.settings.paths,
+            runs=self.settings.runs,
             ending=self.settings.reading.ending,
             otherwise=self.settings.reading.otherwise,
             num_steps=num_steps,
@@ -160,7 +160,7 @@ class Verifier:
         return (f"no learned world ships for {prepared.world.name!r}: the abstract one was used",)
 
     def _prepare(self, task: Task) -> PreparedWorld:
-        """Return the prepared of the world in which a task is judged."""
+        """Return the world in which a task is judged and its rules, prepared."""
         name = UNIVERSAL if self.settings.world is WorldKind.UNIVERSAL else task.world
         learned_from = frozenset(task.relevant) if self.settings.world is WorldKind.SIMULATED else frozenset()
         key = (name, learned_from)
@@ -177,14 +177,14 @@ class Verifier:
 
 
 def _rule_verdict(
-    judged: PreparedRule, status: Status, *, vacuous: bool | None = None, witness: Witness | None = None
+    prepared: PreparedRule, status: Status, *, vacuous: bool | None = None, witness: Witness | None = None
 ) -> RuleVerdict:
     return RuleVerdict(
-        rule_id=judged.rule.id,
+        rule_id=prepared.rule.id,
         status=status,
-        applicable=judged.applicable,
-        weight=judged.weight,
+        applicable=prepared.applicable,
+        weight=prepared.weight,
         vacuous=vacuous,
-        reason=judged.reason,
+        reason=prepared.reason,
         witness=witness,
     )

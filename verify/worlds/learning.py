@@ -10,17 +10,17 @@ from ...specs.world_description import Exclusion
 from ...synth.controllers.controller import Letter
 from ..records.interval import upper_bound
 
-Episode = Sequence[Letter]
+Trace = Sequence[Letter]
 _Step = tuple[Label | None, Label]
 
 
 def learn(
     world: str,
     propositions: Sequence[str],
-    episodes: Sequence[Episode],
+    episodes: Sequence[Trace],
     exclusions: Iterable[Exclusion] = (),
     provenance: dict[str, Any] | None = None,
-    held_out: Sequence[Episode] = (),
+    held_out: Sequence[Trace] = (),
 ) -> LearnedWorld:
     """Return the chain that was counted in the episodes, with its coverage measured on those held out.
 
@@ -41,13 +41,13 @@ def learn(
     )
 
 
-def leaves(learned: LearnedWorld, episode: Episode) -> bool:
+def leaves(learned: LearnedWorld, episode: Trace) -> bool:
     """Return whether an episode takes a transition that the chain never saw."""
     seen = {(transition.source, transition.target) for transition in learned.transitions}
     return any(step not in seen for step in _steps(episode, learned.propositions))
 
 
-def _steps(episode: Episode, propositions: Sequence[str]) -> Iterator[_Step]:
+def _steps(episode: Trace, propositions: Sequence[str]) -> Iterator[_Step]:
     source = None
     for letter in episode:
         target = tuple(name for name in propositions if name in letter)
@@ -56,7 +56,7 @@ def _steps(episode: Episode, propositions: Sequence[str]) -> Iterator[_Step]:
 
 
 def _coverage(
-    counts: Counter[_Step], propositions: Sequence[str], episodes: Sequence[Episode], held_out: Sequence[Episode]
+    counts: Counter[_Step], propositions: Sequence[str], episodes: Sequence[Trace], held_out: Sequence[Trace]
 ) -> dict[str, Any]:
     """Return how much was seen, how much is estimated to be missing, and how held-out episodes fared."""
     num_steps = counts.total()

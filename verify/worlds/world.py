@@ -25,7 +25,7 @@ from ...specs.logic import (
 from ...specs.processes.forked import Unanswered
 from ...specs.vocabulary import Vocabulary
 from ...specs.world_description import UNIVERSAL, WorldDescription
-from ..checking.check import Paths, find_violation
+from ..checking.check import Runs, find_violation
 from ..checking.compiled import Compiler
 
 
@@ -85,7 +85,7 @@ def abstract_world(name: str, description: WorldDescription, vocabulary: Vocabul
         raise WorldError(str(error)) from None
     if not graph.intersects(fairness.automaton):
         raise WorldError(f"no run satisfies the fairness {description.fairness.text!r}")
-    if find_violation(graph, fairness, Paths.CHAIN):
+    if find_violation(graph, fairness, Runs.CHAIN):
         raise WorldError(f"the fairness {description.fairness.text!r} can fail with positive probability")
     kind = WorldKind.UNIVERSAL if name == UNIVERSAL else WorldKind.ABSTRACT
     return World(

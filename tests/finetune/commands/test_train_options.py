@@ -63,7 +63,7 @@ def test_values_that_cannot_be_are_named(option: str, value: object, message: st
 
 
 def test_options_that_exclude_each_other_are_refused_before_anything_is_sampled() -> None:
-    with pytest.raises(ValueError, match=r"^paper mode judges all paths of the universal world"):
+    with pytest.raises(ValueError, match=r"^paper mode judges all runs of the universal world"):
         resolve({**DEFAULTS, "mode": "paper", "world": "simulated"})
 
 

@@ -15,7 +15,7 @@ from verilora.synth.corpus.tokenizer_training import (
     conversation_text,
     train_tokenizer,
 )
-from verilora.synth.models.base_model import EMBEDDED
+from verilora.synth.models.base_model import EMBEDDED_FOLDER
 from verilora.synth.models.language_model import load_tokenizer
 
 
@@ -36,7 +36,7 @@ def test_every_text_comes_back(tokenizer: PreTrainedTokenizerFast, text: str) ->
 
 
 def test_the_corpus_comes_back_from_the_shipped_tokenizer(texts: list[str]) -> None:
-    shipped = load_tokenizer(EMBEDDED)
+    shipped = load_tokenizer(EMBEDDED_FOLDER)
     assert [shipped.decode(ids) for ids in shipped(texts)["input_ids"]] == texts
 
 
@@ -54,7 +54,7 @@ def test_special_tokens_are_single_and_padding_is_no_end(tokenizer: PreTrainedTo
 
 
 def test_the_chat_template_writes_what_pretraining_reads() -> None:
-    shipped = load_tokenizer(EMBEDDED)
+    shipped = load_tokenizer(EMBEDDED_FOLDER)
     assert shipped.chat_template == CHAT_TEMPLATE
     turns = [("Turn right", "1. stop\n2. turn right"), ("This breaks a rule.", "1. turn right\n2. stop")]
     messages = [

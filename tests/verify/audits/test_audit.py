@@ -6,9 +6,9 @@ from verilora.envs.episode import Episode
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.controller import Reading
 from verilora.synth.controllers.steps import InvalidController
-from verilora.verify.audits.audit import Audit, RuleAudit, judge_episodes, run_controller
+from verilora.verify.audits.audit import Audit, RuleAudit, audit_episodes, run_controller
 from verilora.verify.checking.compiled import Compiler
-from verilora.verify.checking.trace import TraceJudge
+from verilora.verify.checking.trace import TraceChecker
 
 GREEN, LEFT = "green_traffic_light", "car_from_left"
 
@@ -42,8 +42,8 @@ EPISODES = (
 @pytest.fixture(scope="module")
 def audit(driving: Domain) -> Audit:
     rulebook = driving.rulebook()
-    judge = TraceJudge({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
-    return judge_episodes("traffic_light", EPISODES, rulebook, judge, driving.vocabulary.idle)
+    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+    return audit_episodes("traffic_light", EPISODES, rulebook, checker, driving.vocabulary.idle)
 
 
 def rule(audit: Audit, rule_id: str) -> RuleAudit:

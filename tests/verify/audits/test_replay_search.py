@@ -14,7 +14,7 @@ from verilora.synth.controllers.steps import InvalidController
 from verilora.verify.audits.audit import FIRST_SEED, run_one
 from verilora.verify.audits.replay_search import ReplaySearch, Reproduction
 from verilora.verify.checking.compiled import Compiler
-from verilora.verify.checking.trace import TraceJudge, TraceStatus
+from verilora.verify.checking.trace import TraceChecker, TraceStatus
 
 GOING = "1. turn right\n2. go to step 1"
 STOPPING = "1. stop\n2. stop"
@@ -29,8 +29,8 @@ def status(domain: Domain, text: str, seed: int, rule_id: str) -> tuple[TraceSta
     """Return how a rule fared in an episode, and whether that went on to the horizon."""
     world = "traffic_light" if rule_id == LIVENESS else "two_way_stop"
     episode = run_one(text, world, domain.vocabulary, Reading(), seed)
-    judge = TraceJudge({rule.id: rule.formula for rule in domain.rulebook().rules}, Compiler())
-    return judge.judge(episode.letters)[rule_id], not episode.arrived and not episode.crashed
+    checker = TraceChecker({rule.id: rule.formula for rule in domain.rulebook().rules}, Compiler())
+    return checker.statuses(episode.letters)[rule_id], not episode.arrived and not episode.crashed
 
 
 def test_the_first_episode_that_breaks_the_rule_is_found_and_saved(driving: Domain, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from verilora.specs.logic import Formula, letter_diagram, spot
 from verilora.synth.controllers.build import build_controller
 from verilora.synth.controllers.controller import Controller, always, are_equivalent
 from verilora.synth.controllers.decompile import to_steps
-from verilora.verify.checking.check import Paths, find_violation
+from verilora.verify.checking.check import Runs, find_violation
 from verilora.verify.checking.compiled import CompiledFormula, _from_hoa, _translate
 from verilora.verify.records.verdict import Moment, Witness
 from verilora.verify.verdicts.witness import tell
@@ -32,44 +32,44 @@ def behaviour(world: World, controller: Controller) -> object:
     return spot.product(world.graph, controller.automaton())
 
 
-def is_kept(world: World, controller: Controller, formula: Formula, paths: Paths) -> bool:
-    return find_violation(behaviour(world, controller), compiled(formula), paths) is None
+def is_kept(world: World, controller: Controller, formula: Formula, runs: Runs) -> bool:
+    return find_violation(behaviour(world, controller), compiled(formula), runs) is None
 
 
 @settings(max_examples=150)
 @given(worlds, machines, formulas())
 def test_chain_verdict_is_probability_one(world: World, controller: Controller, formula: Formula) -> None:
     expected = holds_almost_surely(formula, world, controller)
-    assert is_kept(world, controller, formula, Paths.CHAIN) == expected
+    assert is_kept(world, controller, formula, Runs.CHAIN) == expected
 
 
 @settings(max_examples=100)
-@given(abstract_worlds(), machines, formulas(), st.sampled_from([Paths.CHAIN, Paths.ALL]))
+@given(abstract_worlds(), machines, formulas(), st.sampled_from([Runs.CHAIN, Runs.ALL]))
 def test_symbolic_world_equals_explicit_world(
-    world: World, controller: Controller, formula: Formula, paths: Paths
+    world: World, controller: Controller, formula: Formula, runs: Runs
 ) -> None:
     spelled_out = explicit_world(world)
-    assert is_kept(world, controller, formula, paths) == is_kept(spelled_out, controller, formula, paths)
+    assert is_kept(world, controller, formula, runs) == is_kept(spelled_out, controller, formula, runs)
 
 
 @settings(max_examples=60)
 @given(worlds, machines, formulas())
-def test_what_is_kept_on_all_paths_no_short_lasso_violates(
+def test_what_is_kept_on_all_runs_no_short_lasso_violates(
     world: World, controller: Controller, formula: Formula
 ) -> None:
-    if is_kept(world, controller, formula, Paths.ALL):
+    if is_kept(world, controller, formula, Runs.ALL):
         for prefix, cycle in lassos(world, controller, max_len=3):
             assert holds(formula, prefix, cycle)
-        assert is_kept(world, controller, formula, Paths.CHAIN)
+        assert is_kept(world, controller, formula, Runs.CHAIN)
 
 
 @settings(max_examples=150)
-@given(worlds, machines, formulas(), st.sampled_from([Paths.CHAIN, Paths.ALL]))
+@given(worlds, machines, formulas(), st.sampled_from([Runs.CHAIN, Runs.ALL]))
 def test_a_witness_is_a_run_of_the_product_and_violates(
-    world: World, controller: Controller, formula: Formula, paths: Paths
+    world: World, controller: Controller, formula: Formula, runs: Runs
 ) -> None:
     rule = compiled(formula)
-    find_run = find_violation(behaviour(world, controller), rule, paths)
+    find_run = find_violation(behaviour(world, controller), rule, runs)
     if find_run is None:
         return
     witness = tell(find_run(), controller)
@@ -83,13 +83,13 @@ def test_a_witness_is_a_run_of_the_product_and_violates(
 
 
 @settings(max_examples=60)
-@given(worlds, machines, formulas(), st.sampled_from([Paths.CHAIN, Paths.ALL]))
+@given(worlds, machines, formulas(), st.sampled_from([Runs.CHAIN, Runs.ALL]))
 def test_equivalent_controllers_get_equal_verdicts(
-    world: World, controller: Controller, formula: Formula, paths: Paths
+    world: World, controller: Controller, formula: Formula, runs: Runs
 ) -> None:
     other = build_controller(to_steps(controller), TINY)
     assert are_equivalent(controller, other)
-    assert is_kept(world, controller, formula, paths) == is_kept(world, other, formula, paths)
+    assert is_kept(world, controller, formula, runs) == is_kept(world, other, formula, runs)
 
 
 def test_a_chain_witness_takes_every_edge_of_the_bottom_component() -> None:
@@ -101,7 +101,7 @@ def test_a_chain_witness_takes_every_edge_of_the_bottom_component() -> None:
     for source, target, true in ((0, 0, {"q"}), (0, 1, {"p"}), (1, 0, set()), (1, 1, {"q"})):
         graph.new_edge(source, target, letter_diagram(true, set(PROPOSITIONS) - true))
     still = always_rest()
-    find_run = find_violation(spot.product(graph, still.automaton()), compiled(Formula("GF go | FG q")), Paths.CHAIN)
+    find_run = find_violation(spot.product(graph, still.automaton()), compiled(Formula("GF go | FG q")), Runs.CHAIN)
     assert find_run is not None
     cycle = tell(find_run(), still).cycle
     assert {moment.propositions for moment in cycle} == {("q",), ("p",), ()}
@@ -116,7 +116,7 @@ def test_a_dead_end_does_not_hide_a_bad_prefix() -> None:
     graph.new_edge(0, 1, letter_diagram({"p"}, {"q"}))
     still = always_rest()
     dead_ending = spot.product(graph, still.automaton())
-    find_run = find_violation(dead_ending, compiled(Formula("G !p")), Paths.CHAIN)
+    find_run = find_violation(dead_ending, compiled(Formula("G !p")), Runs.CHAIN)
     assert find_run is not None
     assert tell(find_run(), still) == Witness((Moment(("p",), "the only state", (), "rest"),))
 

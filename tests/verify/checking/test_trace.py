@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from verilora.specs.domain import Domain
 from verilora.specs.logic import Formula
 from verilora.verify.checking.compiled import Compiler
-from verilora.verify.checking.trace import TraceJudge, TraceStatus
+from verilora.verify.checking.trace import TraceChecker, TraceStatus
 
 from models import ACTIONS, PROPOSITIONS, formulas
 from oracle import all_letters, is_bad_prefix
@@ -33,25 +33,25 @@ traces = st.lists(st.sampled_from(all_letters((*PROPOSITIONS, *ACTIONS))), min_s
     ],
 )
 def test_kept_pending_violated(formula: str, trace: list[str], status: TraceStatus) -> None:
-    judge = TraceJudge({"rule": Formula(formula)}, Compiler())
-    assert judge.judge([frozenset(letter.split()) for letter in trace]) == {"rule": status}
+    checker = TraceChecker({"rule": Formula(formula)}, Compiler())
+    assert checker.statuses([frozenset(letter.split()) for letter in trace]) == {"rule": status}
 
 
 @settings(max_examples=25)
 @given(formulas(), traces)
 def test_violated_means_that_nothing_can_mend_it(formula: Formula, trace: list[frozenset[str]]) -> None:
-    status = TraceJudge({"rule": formula}, Compiler()).judge(trace)["rule"]
+    status = TraceChecker({"rule": formula}, Compiler()).statuses(trace)["rule"]
     assert (status is VIOLATED) == is_bad_prefix(formula, trace)
 
 
 def test_liveness_is_pending_where_a_plain_reading_would_call_it_violated(driving: Domain) -> None:
     rules = {rule.id: rule.formula for rule in driving.rulebook().rules}
     trace = [frozenset({"green_traffic_light", "go_straight"}), frozenset({"pedestrian_at_left", "go_straight"})]
-    statuses = TraceJudge(rules, Compiler()).judge(trace)
+    statuses = TraceChecker(rules, Compiler()).statuses(trace)
     assert {name for name, status in statuses.items() if status is PENDING} == {"phi1", "phi8"}
     assert {name for name, status in statuses.items() if status is VIOLATED} == {"phi3"}
 
 
 def test_an_empty_trace_is_an_error() -> None:
     with pytest.raises(ValueError, match="got an empty trace"):
-        TraceJudge({}, Compiler()).judge([])
+        TraceChecker({}, Compiler()).statuses([])

@@ -7,7 +7,7 @@ import pytest
 from verilora.specs.domain import Domain
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
-from verilora.verify.checking.check import Paths
+from verilora.verify.checking.check import Runs
 from verilora.verify.checking.synthesis import Game
 from verilora.verify.records.verdict import Status
 from verilora.verify.rulebooks.lint import Linter, Reach, WorldLint, problems
@@ -32,21 +32,21 @@ def book_of(**formulas: str) -> Rulebook:
     return Rulebook(name="made-up", description="", rules=rules)
 
 
-def reach(world: WorldLint, paths: Paths, goal: str | None = None) -> Reach:
-    return next(reach for reach in world.reaches if (reach.paths, reach.goal) == (paths, goal))
+def reach(world: WorldLint, runs: Runs, goal: str | None = None) -> Reach:
+    return next(reach for reach in world.reaches if (reach.runs, reach.goal) == (runs, goal))
 
 
 def test_the_most_rules_that_any_controller_can_keep(linted: dict[str, dict[str, WorldLint]]) -> None:
     for book in ("default", "author-smv"):
         worlds = linted[book].values()
-        assert [reach(world, Paths.ALL).best_count for world in worlds] == [13, 13, 13, 14, 15, 15]
-        assert [reach(world, Paths.FAIR).best_count for world in worlds] == [15] * 6
+        assert [reach(world, Runs.ALL).best_count for world in worlds] == [13, 13, 13, 14, 15, 15]
+        assert [reach(world, Runs.FAIR).best_count for world in worlds] == [15] * 6
 
 
 def test_every_combination_of_world_and_manoeuvre_is_realizable(linted: dict[str, dict[str, WorldLint]]) -> None:
     for book in BOOKS:
         for world in WORLDS[1:]:
-            gated = [reach for reach in linted[book][world].reaches if reach.goal and reach.paths is Paths.FAIR]
+            gated = [reach for reach in linted[book][world].reaches if reach.goal and reach.runs is Runs.FAIR]
             assert len(gated) == 3
             assert all(reach.realizable for reach in gated)
 
@@ -69,14 +69,14 @@ def test_the_shipped_books_are_fit_for_use(driving: Domain, linted: dict[str, di
         assert problems(Linter(driving, driving.rulebook(book)).rules(), list(linted[book].values())) == []
 
 
-@pytest.mark.parametrize("paths", [Paths.FAIR, Paths.ALL])
+@pytest.mark.parametrize("runs", [Runs.FAIR, Runs.ALL])
 @pytest.mark.parametrize("world", WORLDS)
 def test_reference_controllers_keep_what_they_claim(
-    driving: Domain, linted: dict[str, dict[str, WorldLint]], world: str, paths: Paths
+    driving: Domain, linted: dict[str, dict[str, WorldLint]], world: str, runs: Runs
 ) -> None:
-    verifier = Verifier(driving, driving.rulebook(), Settings(world=WorldKind.ABSTRACT, paths=paths))
+    verifier = Verifier(driving, driving.rulebook(), Settings(world=WorldKind.ABSTRACT, runs=runs))
     for found in linted["default"][world].reaches:
-        if found.paths is not paths or found.controller is None:
+        if found.runs is not runs or found.controller is None:
             continue
         # It is printed in a form that can be verified as it stands.
         verdict = verifier.verify_text(found.controller, task_in(world, found.goal or "true"))
@@ -89,7 +89,7 @@ def test_reference_controllers_keep_what_they_claim(
 def test_reference_controllers_for_people_are_two_steps(linted: dict[str, dict[str, WorldLint]]) -> None:
     for world in WORLDS[1:]:
         for found in linted["default"][world].reaches:
-            if found.paths is Paths.FAIR:
+            if found.runs is Runs.FAIR:
                 assert len((found.controller or "").splitlines()) == 2
 
 
@@ -114,8 +114,8 @@ def test_rules_that_cannot_be_kept_together_are_named(driving: Domain) -> None:
     book = book_of(never="G !turn_right", often="GF turn_right", harmless="G !turn_left")
     linter = Linter(driving, book)
     lint = linter.world("traffic_light")
-    assert reach(lint, Paths.FAIR).realizable is False
-    assert (reach(lint, Paths.FAIR).best_count, reach(lint, Paths.FAIR).dropped) == (2, ("never",))
+    assert reach(lint, Runs.FAIR).realizable is False
+    assert (reach(lint, Runs.FAIR).best_count, reach(lint, Runs.FAIR).dropped) == (2, ("never",))
     assert "traffic_light: no controller keeps all applicable rules with no gate; without never one does" in problems(
         linter.rules(), [lint]
     )
@@ -126,7 +126,7 @@ def test_rules_that_cannot_be_kept_together_are_named(driving: Domain) -> None:
 
 def test_a_gate_out_of_reach_is_named(driving: Domain) -> None:
     linter = Linter(driving, book_of(harmless="G !turn_left"))
-    found = linter.reach(linter.prepare("traffic_light"), Paths.FAIR, Formula("F green_left_turn_light"))
+    found = linter.reach(linter.prepare("traffic_light"), Runs.FAIR, Formula("F green_left_turn_light"))
     assert (found.realizable, found.best_count) == (False, None)
     lint = WorldLint(world="traffic_light", applicable=(), implied=(), reaches=(found,))
     assert problems([], [lint]) == [
@@ -143,7 +143,7 @@ def test_questions_that_take_too_long_are_left_open(driving: Domain) -> None:
     assert problems([rule], []) == [f"hard: {rule.problem}"]
     # What is left can still be answered: here there is nothing left but the gates.
     lint = linter.world("traffic_light")
-    assert {found.realizable for found in lint.reaches if found.paths is Paths.FAIR} == {True}
+    assert {found.realizable for found in lint.reaches if found.runs is Runs.FAIR} == {True}
 
 
 def test_a_domain_that_has_nothing_to_do_with_driving(greenhouse: Domain) -> None:
@@ -151,11 +151,11 @@ def test_a_domain_that_has_nothing_to_do_with_driving(greenhouse: Domain) -> Non
     lints = [linter.world(world) for world in greenhouse.worlds if world != "universal"]
     assert len(linter.rules()) == 5
     assert problems(linter.rules(), lints) == []
-    settings = Settings(world=WorldKind.ABSTRACT, paths=Paths.FAIR)
+    settings = Settings(world=WorldKind.ABSTRACT, runs=Runs.FAIR)
     verifier = Verifier(greenhouse, greenhouse.rulebook(), settings)
     for lint in lints:
         for found in lint.reaches:
-            if found.paths is Paths.FAIR and found.goal:
+            if found.runs is Runs.FAIR and found.goal:
                 assert found.controller is not None
                 assert len(found.controller.splitlines()) <= 8
                 verdict = verifier.verify_text(found.controller, task_in(lint.world, found.goal))

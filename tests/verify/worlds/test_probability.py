@@ -14,7 +14,7 @@ from verilora.specs.logic import Formula
 from verilora.specs.world_description import Exclusion, WorldDescription
 from verilora.synth.controllers.controller import Controller, Edge, always
 from verilora.verify.checking.compiled import Compiler
-from verilora.verify.checking.trace import TraceJudge, TraceStatus
+from verilora.verify.checking.trace import TraceChecker, TraceStatus
 from verilora.verify.worlds.learning import learn
 from verilora.verify.worlds.probability import WeightedWorld
 
@@ -167,7 +167,7 @@ def places(draw: st.DrawFn) -> tuple[LearnedWorld, WorldDescription]:
 
 @settings(max_examples=60)
 @given(places(), controllers(TINY), formulas((*PROPOSITIONS, *ACTIONS)), st.integers(1, 3))
-def test_as_the_enumeration_of_all_paths(
+def test_as_the_enumeration_of_all_runs(
     place: tuple[LearnedWorld, WorldDescription], controller: Controller, formula: Formula, num_letters: int
 ) -> None:
     learned, description = place
@@ -180,10 +180,10 @@ def test_as_the_enumeration_of_all_paths(
                 full = letter | {edge.action}
                 longer.append(((*path, letter), (*trace, full), edge.target, probability * share))
         paths = longer
-    judge = TraceJudge({"rule": formula}, Compiler())
+    checker = TraceChecker({"rule": formula}, Compiler())
     expected = dict.fromkeys(TraceStatus, 0.0)
     for _, trace, _, probability in paths:
-        expected[judge.judge(trace)["rule"]] += probability
+        expected[checker.statuses(trace)["rule"]] += probability
     world = WeightedWorld(learned, description, controller.vocabulary, Compiler())
     found = world.status_probabilities(controller, formula, num_letters)
     assert found == pytest.approx(expected, abs=1e-9)
