@@ -98,9 +98,9 @@ def test_a_stale_check_is_violated_and_the_simulator_shows_it(driving: Domain) -
     violated = {rule.rule_id for rule in verdict.judged if rule.status is Status.VIOLATED}
     assert {"phi5", "phi9", "phi14"} <= violated
     rules = {rule.id: rule.formula for rule in driving.rulebook().rules}
-    judge_trace = TraceChecker(rules, Compiler()).judge
+    check = TraceChecker(rules, Compiler()).statuses
     episodes = run_controller(BEFORE, task.world, range(FIRST_SEED, FIRST_SEED + 60), driving.vocabulary, reading)
-    seen = {name for e in episodes for name, status in judge_trace(e.letters).items() if status is TraceStatus.VIOLATED}
+    seen = {name for e in episodes for name, status in check(e.letters).items() if status is TraceStatus.VIOLATED}
     assert {"phi5", "phi9", "phi14"} <= seen <= violated
 
 
