@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
-from .finetune.commands.train_options import weighted
+from .finetune.commands.train_options import DEFAULTS, TrainOptions, parse_losses, resolve
 from .finetune.run.config import Algorithm, Budget
 from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.files.errors import InputError
 from .specs.processes.forked import check_time_limit
+from .specs.vocabulary import Vocabulary
 from .synth.controllers.controller import Ending, Otherwise, Reading
+from .synth.models.generates import Generates
 from .verify.checking.check import Runs
 from .verify.records.verdict import Mode
 from .verify.worlds.world import WorldError, WorldKind
@@ -41,13 +43,6 @@ app.add_typer(world_app, name="world")
 def _time_limit(seconds: float) -> float:
     try:
         return check_time_limit(seconds)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _losses(losses: list[str] | None) -> list[str] | None:
-    try:
-        return weighted(losses) if losses else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -83,12 +78,11 @@ def verify(
     from .verify.commands.verify_command import verify_files
     from .verify.verdicts.verifier import Settings
 
-    is_paper = mode is Mode.PAPER
     try:
-        settings = Settings(
-            world=world or (WorldKind.UNIVERSAL if is_paper else WorldKind.SIMULATED),
-            mode=mode,
-            runs=Runs.ALL if no_fairness or is_paper else Runs.CHAIN,
+        settings = Settings.of(
+            mode,
+            world=world,
+            runs=Runs.ALL if no_fairness else None,
             reading=Reading(ending=ending, otherwise=otherwise),
             time_limit=time_limit,
         )
@@ -197,7 +191,7 @@ def synthesize(
     as_json: Json = False,
 ) -> None:
     """Let a language model write controllers: 0 the best keeps all, 1 it does not or is not judged, 2 unusable."""
-    from .synth.models.generator import Sampling
+    from .synth.models.generates import Sampling
     from .verify.commands.synthesize_command import SynthesisRequest
     from .verify.commands.synthesize_command import synthesize as run
     from .verify.verdicts.verifier import Settings
@@ -219,7 +213,9 @@ def synthesize(
     )
     settings = Settings(world=world, reading=Reading(ending=ending, otherwise=otherwise))
     domain = load_domain(task, specs)
-    raise typer.Exit(run(domain, domain.rulebook(rulebook), settings, request, as_json=as_json, strict=strict))
+    raise typer.Exit(
+        run(domain, domain.rulebook(rulebook), settings, request, load_generator, as_json=as_json, strict=strict)
+    )
 
 
 @world_app.command("learn")
@@ -297,72 +293,159 @@ def certify(
         num_processes=processes,
         only_check=check,
     )
-    raise typer.Exit(certify(request))
+    raise typer.Exit(certify(request, load_generator))
 
 
 @app.command()
 def train(
-    context: typer.Context,
-    task: DomainName = "driving",
-    specs: Specs = SHIPPED,
-    rulebook: Book = DEFAULT_RULEBOOK,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="DOMAIN", help="The task domain, a folder under --specs.", show_default="driving"),
+    ] = None,
+    specs: Annotated[
+        Path | None, typer.Option(help="The folder of task domains.", show_default="the one that ships")
+    ] = None,
+    rulebook: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The rulebook.", show_default=DEFAULT_RULEBOOK)
+    ] = None,
     model: Model = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the run goes.", show_default="a new one under runs/")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="How many answers to each train prompt, a round (DPO).")] = 32,
-    rounds: Annotated[int, typer.Option(min=1, help="At most so many; the best by validation is kept.")] = 2,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many answers to each train prompt, a round (DPO).",
+            show_default=str(DEFAULTS.samples),
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many; the best by validation is kept.", show_default=str(DEFAULTS.rounds)),
+    ] = None,
     world: WorldOption = None,
-    mode: ModeOption = Mode.GATED,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(help="Gates and applicable rules, or the paper's raw count.", show_default=DEFAULTS.mode.value),
+    ] = None,
     algorithm: Annotated[
-        Algorithm, typer.Option(help="On preference pairs, or on the verifier's reward.")
-    ] = Algorithm.DPO,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
-    device: Annotated[str, typer.Option(help="`cpu` or `cuda`; with several GPUs all of them train (DPO).")] = "cpu",
-    temperature: Annotated[float, typer.Option(help="Of sampling, everywhere.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens that hold this share.")] = 0.99,
+        Algorithm | None,
+        typer.Option(help="On preference pairs, or on the verifier's reward.", show_default=DEFAULTS.algorithm.value),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of everything that is drawn.", show_default=str(DEFAULTS.seed))
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="`cpu` or `cuda`; with several GPUs all of them train (DPO).", show_default=DEFAULTS.device),
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of sampling, everywhere.", show_default=str(DEFAULTS.temperature))
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Sample from the likeliest tokens that hold this share.", show_default=str(DEFAULTS.top_p)),
+    ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="How many answers are sampled at once. GPUs do best with a thousand.")
-    ] = 135,
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many answers are sampled at once. GPUs do best with a thousand.",
+            show_default=str(DEFAULTS.batch_size),
+        ),
+    ] = None,
     constrained: Annotated[
         bool, typer.Option("--constrained", help="Sample under the grammar of steps (DPO).")
     ] = False,
     learning_rate: Annotated[
         float | None, typer.Option(help="Of DPO or GRPO.", show_default="by the size of the model")
     ] = None,
-    beta: Annotated[float, typer.Option(help="Of DPO.")] = 0.4,
+    beta: Annotated[float | None, typer.Option(help="Of DPO.", show_default=str(DEFAULTS.optimiser.beta))] = None,
     loss_type: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="LOSS[:WEIGHT]", callback=_losses, help="TRL's DPO losses.", show_default="sigmoid:1 sft:64"
-        ),
+        typer.Option(metavar="LOSS[:WEIGHT]", help="TRL's DPO losses.", show_default="sigmoid:1 sft:64"),
     ] = None,
-    epochs: Annotated[float, typer.Option(help="Of DPO.")] = 2.0,
-    baselines: Annotated[Budget, typer.Option(help="A few tries, or the tokens that training sampled.")] = Budget.SHORT,
+    epochs: Annotated[float | None, typer.Option(help="Of DPO.", show_default=str(DEFAULTS.optimiser.epochs))] = None,
+    baselines: Annotated[
+        Budget | None,
+        typer.Option(help="A few tries, or the tokens that training sampled.", show_default=DEFAULTS.baselines.value),
+    ] = None,
     shuffle_verdicts: Annotated[
         bool, typer.Option("--shuffle-verdicts", help="A control experiment: train on permuted verdicts.")
     ] = False,
-    drive_seconds: Annotated[float, typer.Option(min=0, help="At most, in the simulator; 0 leaves it out.")] = 110.0,
+    drive_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="At most, in the simulator; 0 leaves it out.",
+            show_default=str(DEFAULTS.evaluation.drive_seconds),
+        ),
+    ] = None,
     processes: Processes = None,
     threads: Annotated[
-        int, typer.Option(min=1, help="On a CPU. More than one helps models beyond the embedded one.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="On a CPU. More than one helps models beyond the embedded one.",
+            show_default=str(DEFAULTS.num_threads),
+        ),
+    ] = None,
     key: Annotated[Path | None, typer.Option(metavar="PEM", help="Sign the certificate with this Ed25519 key.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with the run in this directory.")] = None,
 ) -> None:
     """Train an adapter: sample, verify, rank, DPO, evaluate, certify, report. 0 done, 2 unusable input, 130 stopped."""
     from .finetune.commands.train_command import train_new, train_resumed
-    from .finetune.commands.train_options import resolve
 
-    asked = {name: value for name, value in context.params.items() if _was_named(context, name)}
-    if resume is not None:
-        raise typer.Exit(train_resumed(resume, asked, key))
-    domain = load_domain(task, specs)
     try:
-        config = resolve(context.params)
+        options = TrainOptions(
+            task=task,
+            specs=specs,
+            rulebook=rulebook,
+            model=model,
+            out=out,
+            samples=samples,
+            rounds=rounds,
+            world=world,
+            mode=mode,
+            algorithm=algorithm,
+            seed=seed,
+            device=device,
+            temperature=temperature,
+            top_p=top_p,
+            batch_size=batch_size,
+            constrained=constrained or None,
+            learning_rate=learning_rate,
+            beta=beta,
+            losses=parse_losses(loss_type),
+            epochs=epochs,
+            baselines=baselines,
+            shuffle_verdicts=shuffle_verdicts or None,
+            drive_seconds=drive_seconds,
+            processes=processes,
+            threads=threads,
+        )
+        if resume is not None:
+            raise typer.Exit(train_resumed(resume, options, key))
+        config = resolve(options)
+    except InputError:
+        raise
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    raise typer.Exit(train_new(domain, config, out, key))
+    raise typer.Exit(train_new(load_domain(config.task, Path(config.specs)), config, out, key))
+
+
+def load_generator(
+    model: str | Path | None = None,
+    *,
+    adapter: Path | None = None,
+    device: str = "cpu",
+    vocabulary: Vocabulary | None = None,
+) -> Generates:
+    """Return the language model that answers in `synthesize` and `certify`; torch is loaded only now."""
+    from .synth.models.generator import Generator
+
+    return Generator(model, adapter=adapter, device=device, vocabulary=vocabulary)
 
 
 def _was_named(context: typer.Context, name: str) -> bool:

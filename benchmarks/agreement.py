@@ -90,7 +90,7 @@ def compare(domain: Domain, number: int, num_episodes: int) -> list[Row]:
     rows: list[Row] = []
     for kind, steps, task in controllers(domain, number):
         verdict = verifier.verify_text(steps, task)
-        if not verdict.is_valid:
+        if not verdict.valid:
             raise InvalidController(verdict.invalid)
         first = FIRST_SEED + num_episodes * len(rows)
         seeds = range(first, first + num_episodes)

@@ -13,7 +13,8 @@ from pathlib import Path
 from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.specs.task import Task
 from verilora.synth.controllers.behaviour import behaviour_digest, never_moves
-from verilora.synth.models.generator import Generator, Sampling
+from verilora.synth.models.generates import Sampling
+from verilora.synth.models.generator import Generator
 from verilora.synth.models.prompt import Prompter
 from verilora.verify.records.verdict import Verdict
 from verilora.verify.reports.findings import SPLITS
@@ -119,7 +120,7 @@ def summarise(
     num_tokens: int,
     seconds: float,
 ) -> Row:
-    controllers = [verifier.read(text) for text, verdict in zip(texts, verdicts, strict=True) if verdict.is_valid]
+    controllers = [verifier.read(text) for text, verdict in zip(texts, verdicts, strict=True) if verdict.valid]
     return Row(
         split=split,
         temperature=temperature,
@@ -129,7 +130,7 @@ def summarise(
         compliance=mean(verdict.compliance for verdict in verdicts),
         gates=mean(verdict.gates_kept for verdict in verdicts),
         all_kept=mean(verdict.all_kept for verdict in verdicts),
-        unparsable=mean(not verdict.is_valid for verdict in verdicts),
+        unparsable=mean(not verdict.valid for verdict in verdicts),
         always_stop=sum(map(never_moves, controllers)) / len(texts),
         machines=len(set(map(behaviour_digest, controllers))),
         seconds=seconds,

@@ -3,21 +3,23 @@
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 
 from ..specs.files.errors import InputError
+from ..specs.files.record_file import RecordFile
 from ..verify.commands.terminal import progress
+from ..verify.records.evaluation import Mean
+from ..verify.records.run_files import RunFiles
 from ..verify.records.verdict import Mode
 from .answers.responder import Responder
 from .answers.samples import asks_of
 from .answers.score import mean_quality
-from .answers.verdict_cache import Judged
+from .answers.scored_answer import ScoredAnswer
 from .evaluation.splits import Responses, evaluate
 from .run.config import Algorithm, TrainConfig
-from .run.run_files import RunFiles
-from .training.pairs import make_pairs
+from .training.pairs import Pair, make_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class TrainedRound:
     number: int
     num_pairs: int
     responses: Responses
-    validation: dict[str, float]
+    validation: Mean
 
 
 class Rounds:
@@ -50,7 +52,7 @@ class Rounds:
                 break
             adapter = self.run.round_adapter(number)
             responses = evaluate(self.run, self.responder, f"after-{number}", adapter)
-            validation = mean_quality(responses["validation"], self.config.mode)
+            validation = mean_quality(responses["validation"])
             done.append(TrainedRound(number=number, num_pairs=num_pairs, responses=responses, validation=validation))
             if best(done) is not done[-1]:
                 break
@@ -70,24 +72,25 @@ class Rounds:
             self._train_dpo(number, num_pairs)
         return num_pairs
 
-    def _sample(self, number: int) -> list[Judged]:
+    def _sample(self, number: int) -> list[ScoredAnswer]:
         config = self.config
         asks = asks_of(self.responder.domain, "train", config.samples, self.responder.models.prompter())
         adapter = self.run.round_adapter(number - 1) if number > 1 else None
         return self.responder.answer(self.run.samples, f"round {number}", asks, adapter, first=(number - 1) * len(asks))
 
-    def _pair(self, number: int, samples: Sequence[Judged]) -> int:
+    def _pair(self, number: int, samples: Sequence[ScoredAnswer]) -> int:
         """Write the pairs of a round if they are not there, and return how many there are."""
         config = self.config
-        known = self.run.pairs.read()
-        of_round = [record for record in known if record["round"] == number]
+        file = RecordFile(self.run.pairs, Pair)
+        known = file.read()
+        of_round = [pair for pair in known if pair.round == number]
         if of_round:
             return len(of_round)
-        pairs = make_pairs(samples, config.mode, config.pairs, config.seed + number)
+        pairs = make_pairs(samples, config.mode, config.pairs, config.seed + number, number)
         if not pairs and number == 1:
             message = f"no pair: of {len(samples)} answers no two to one task are {_apart(samples, config)}"
             raise InputError(self.run.samples, f"{message}; no adapter was made")
-        self.run.pairs.write([*known, *({"round": number, **asdict(pair)} for pair in pairs)])
+        file.write([*known, *pairs])
         return len(pairs)
 
     def _train_dpo(self, number: int, num_pairs: int) -> None:
@@ -100,7 +103,7 @@ class Rounds:
             return
         out, steps = self.responder.out, num_steps(num_pairs, self.config)
         with self.responder.times.stage(f"DPO, round {number}"), progress(out, "  steps", steps) as report:
-            train_dpo(self.run, self.config, number, report)
+            train_dpo(self.run, self.config, self.responder.domain, number, report)
 
     def _launch(self, number: int, num_devices: int) -> None:
         """Train on several GPUs, one process each."""
@@ -119,19 +122,19 @@ class Rounds:
         self.responder.models.release()
         out, steps = self.responder.out, self.config.grpo.num_steps
         with self.responder.times.stage(f"GRPO, round {number}"), progress(out, "  steps", steps) as report:
-            train_grpo(self.run, self.config, number, self.responder.judge, report)
+            train_grpo(self.run, self.config, number, self.responder.verdicts, report)
 
 
-def _apart(samples: Sequence[Judged], config: TrainConfig) -> str:
+def _apart(samples: Sequence[ScoredAnswer], config: TrainConfig) -> str:
     """Return what two responses of a pair must be, and how good the best one is."""
     if config.mode is Mode.PAPER:
-        most_kept = max(answer.judgement.raw_kept for answer in samples)
+        most_kept = max(answer.verdict.raw_kept for answer in samples)
         return f"{config.pairs.margin:g} rules apart with a better one that parses (the best keeps {most_kept})"
-    most = max(answer.judgement.compliance for answer in samples)
+    most = max(answer.verdict.compliance for answer in samples)
     least = config.pairs.min_chosen
     return f"{config.pairs.margin:g} apart with the better one at {least:g} or more (the best has {most:.2f})"
 
 
 def best(rounds: Sequence[TrainedRound]) -> TrainedRound:
     """Return the best round by validation, the first of equals."""
-    return max(rounds, key=lambda entry: entry.validation["mean"])
+    return max(rounds, key=lambda entry: entry.validation.mean)

@@ -1,13 +1,13 @@
 """A task domain: one folder of data under `specs/`, which the commands call `--task`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .files.errors import InputError, expected_one_of
 from .learned_world import LearnedWorld, learned_world_path, read_learned_world
 from .rulebook import Rulebook, read_rulebook, rulebook_names
-from .task import Task, read_tasks
+from .task import Split, Task, read_tasks
 from .vocabulary import Vocabulary, read_vocabulary
 from .world_description import WorldDescription, read_worlds
 
@@ -46,6 +46,12 @@ class Domain:
         if task_id not in self.tasks:
             raise InputError(self.folder / "tasks.yaml", f"no such task: {expected_one_of(task_id, self.tasks)}")
         return self.tasks[task_id]
+
+    def prompts(self, splits: Sequence[Split], per_prompt: int = 1) -> list[tuple[Task, str]]:
+        """Return the tasks and wordings of some splits in the order of the file, each so many times in a row."""
+        asked = ((task, split) for split in splits for task in self.tasks.values())
+        prompts = [(task, wording) for task, split in asked for wording in task.wordings.get(split, ())]
+        return [prompt for prompt in prompts for _ in range(per_prompt)]
 
     def learned_world(self, task: Task) -> LearnedWorld | None:
         """Return the learned world over what a task turns on, None if none ships; raises InputError."""

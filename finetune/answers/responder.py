@@ -1,4 +1,4 @@
-"""Asks a model, judges its answers, and keeps both in the run directory."""
+"""Asks a model, verifies its answers, and keeps both in the run directory."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,19 +12,26 @@ from ..run.config import TrainConfig
 from ..run.models import Models
 from ..run.stage_times import StageTimes
 from .samples import Ask, SampleFile
-from .verdict_cache import Judge, Judged
+from .scored_answer import ScoredAnswer, scored
+from .verdict_cache import VerdictCache
 
 
 class Responder:
-    """The model, the judge and the console of a run."""
+    """The model, the verdicts and the console of a run."""
 
     def __init__(
-        self, config: TrainConfig, domain: Domain, models: Models, judge: Judge, out: Console, times: StageTimes
+        self,
+        config: TrainConfig,
+        domain: Domain,
+        models: Models,
+        verdicts: VerdictCache,
+        out: Console,
+        times: StageTimes,
     ) -> None:
         self.config = config
         self.domain = domain
         self.models = models
-        self.judge = judge
+        self.verdicts = verdicts
         self.out = out
         self.times = times
 
@@ -37,8 +44,8 @@ class Responder:
         *,
         first: int = 0,
         constrained: bool | None = None,
-    ) -> list[Judged]:
-        """Return judged answers to asks; what the file holds already is not sampled again.
+    ) -> list[ScoredAnswer]:
+        """Return answers to asks with their verdicts; what the file holds already is not sampled again.
 
         `name` decides the seeds. With `first`, the answers stand behind so many others in the file. `constrained` is
         as the run's settings have it if it is not given.
@@ -54,5 +61,4 @@ class Responder:
         ):
             samples = file.fill(lambda: self.models.generator(adapter), sampling, report)
         with self.times.stage(f"verify {name}, {who}"):
-            judgements = self.judge.judge([(sample.text, self.domain.task(sample.task_id)) for sample in samples])
-        return [Judged(sample, judgement) for sample, judgement in zip(samples, judgements, strict=True)]
+            return scored(samples, self.domain, self.verdicts)

@@ -1,133 +1,70 @@
-"""Judging many responses: each behaviour once, in a file that later stages and resumed runs read."""
+"""Verdicts on many responses: each behaviour is checked once, in a file that later stages and resumed runs read."""
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+
+from pydantic import ConfigDict
 
 from ...specs.domain import Domain
-from ...specs.files.errors import InputError
-from ...specs.files.record_file import Record, RecordFile
+from ...specs.files.record import Record
+from ...specs.files.record_file import RecordFile
 from ...specs.task import Task
 from ...synth.controllers.behaviour import behaviour_digest, never_moves
 from ...synth.controllers.steps import InvalidController
-from ...verify.records.verdict import Mode, Status, Verdict
-from ...verify.verdicts.batch import Response, verify_batch
-from ...verify.verdicts.verifier import Verifier
+from ...verify.records.verdict import Verdict
+from ...verify.verdicts.batch import verify_batch
+from ...verify.verdicts.verifier import Parsed, Verifier
 from ...verify.worlds.world import WorldKind
-from .samples import Sample
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """A verdict in brief. `rules` are the statuses of all rules, `judged` those that decide, `vacuous` kept idly.
+class BehaviourVerdict(Record):
+    """The verdict on all responses that behave alike, in one world under one rulebook, which `key` stands for.
 
-    `behaviour` names what the controller does: equivalent ones share it.
+    `behaviour` names what the controller does, `never_moves` says that it stands still for ever.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
+    key: str
     behaviour: str
     never_moves: bool
-    num_steps: int
-    invalid: str
-    gates_kept: bool
-    all_kept: bool
-    compliance: float
-    raw_kept: int
-    rank: tuple[float, ...]
-    rules: dict[str, str]
-    judged: tuple[str, ...]
-    vacuous: tuple[str, ...]
-
-    @classmethod
-    def of(cls, verdict: Verdict, behaviour: str, *, is_still: bool) -> Self:
-        """Return a verdict in brief."""
-        return cls(
-            behaviour=behaviour,
-            never_moves=is_still,
-            num_steps=verdict.num_steps,
-            invalid=verdict.invalid,
-            gates_kept=verdict.gates_kept,
-            all_kept=verdict.all_kept,
-            compliance=verdict.compliance,
-            raw_kept=verdict.raw_kept,
-            rank=tuple(float(part) for part in verdict.rank),
-            rules={rule.rule_id: rule.status.name.lower() for rule in verdict.rules},
-            judged=tuple(rule.rule_id for rule in verdict.judged),
-            vacuous=tuple(rule.rule_id for rule in verdict.judged if rule.vacuous and rule.status.is_kept),
-        )
-
-    @property
-    def raw_share(self) -> float:
-        """The share of all rules that are kept, whether they apply or not."""
-        return self.raw_kept / len(self.rules)
-
-    def quality(self, mode: Mode) -> float:
-        """Return what answers are trained for: compliance, in paper mode the raw share."""
-        return self.raw_share if mode is Mode.PAPER else self.compliance
-
-    @property
-    def observed_only(self) -> bool:
-        """Whether all is kept, but something only on what was seen."""
-        return self.all_kept and any(self.rules[name] == Status.OBSERVED.name.lower() for name in self.judged)
+    verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A response and what was found about it."""
-
-    sample: Sample
-    judgement: Judgement
-
-    @property
-    def prompt(self) -> tuple[str, str]:
-        """The task and the wording that were asked."""
-        return self.sample.task_id, self.sample.wording
-
-
-def is_kept(status: str) -> bool:
-    """Return whether a rule with this status, in lower case, is kept."""
-    return Status[status.upper()].is_kept
-
-
-class Judge:
-    """Judges responses and remembers: a behaviour is checked once in each world under each rulebook.
+class VerdictCache:
+    """Verifies responses and remembers: a behaviour is checked once in each world under each rulebook.
 
     Raises InputError if the file that remembers holds something else.
     """
 
-    def __init__(self, verifier: Verifier, cache: Path, num_processes: int) -> None:
+    def __init__(self, verifier: Verifier, path: Path, num_processes: int) -> None:
         self.verifier = verifier
         self.num_processes = num_processes
-        self._file = RecordFile(cache)
-        self._known = dict(_entry(record, cache, number) for number, record in enumerate(self._file.read(), start=1))
+        self._file = RecordFile(path, BehaviourVerdict)
+        self._known = {entry.key: entry for entry in self._file.read()}
         self._contexts: dict[str, str] = {}
 
-    def judge(self, responses: Sequence[Response]) -> list[Judgement]:
-        """Return the judgements on responses, in their order."""
-        named = [(*self._name(text), text, task) for text, task in responses]
-        keys = [self._key(behaviour, num_steps, task) for behaviour, _, num_steps, _, task in named]
-        new = {key: entry for key, entry in zip(keys, named, strict=True) if key not in self._known}
+    def verify(self, responses: Sequence[tuple[str, Task]]) -> list[BehaviourVerdict]:
+        """Return the verdicts on texts as answers to tasks, in their order; a text is parsed once."""
+        parsed = {text: self.verifier.parse(text) for text in dict.fromkeys(text for text, _ in responses)}
+        named = {text: _name(found) for text, found in parsed.items()}
+        keys = [self._key(*named[text], task) for text, task in responses]
+        new = {key: response for key, response in zip(keys, responses, strict=True) if key not in self._known}
         if new:
-            verdicts = verify_batch(
-                self.verifier, [(text, task) for *_, text, task in new.values()], min(self.num_processes, len(new))
-            )
+            questions = [(parsed[text], task) for text, task in new.values()]
+            verdicts = verify_batch(self.verifier, questions, min(self.num_processes, len(new)))
             found = {
-                key: Judgement.of(verdict, behaviour, is_still=is_still)
-                for (key, (behaviour, is_still, *_)), verdict in zip(new.items(), verdicts, strict=True)
+                key: BehaviourVerdict(
+                    key=key, behaviour=named[text][0], never_moves=_never_moves(parsed[text]), verdict=verdict
+                )
+                for (key, (text, _)), verdict in zip(new.items(), verdicts, strict=True)
             }
-            self._file.append({"key": key, **asdict(judgement)} for key, judgement in found.items())
+            self._file.append(found.values())
             self._known |= found
         return [self._known[key] for key in keys]
-
-    def _name(self, text: str) -> tuple[str, bool, int]:
-        """Return the behaviour of a response, whether it stands still for ever, and its number of steps."""
-        try:
-            controller = self.verifier.read(text)
-        except InvalidController as error:
-            return f"invalid: {error}", False, 0
-        return behaviour_digest(controller), never_moves(controller), controller.num_steps
 
     def _key(self, behaviour: str, num_steps: int, task: Task) -> str:
         if task.id not in self._contexts:
@@ -154,13 +91,12 @@ def world_digest(domain: Domain, task: Task, kind: WorldKind) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _entry(record: Record, path: Path, number: int) -> tuple[str, Judgement]:
-    """Return the key and the judgement of a record; raises InputError."""
-    expected = {"key", *(entry.name for entry in fields(Judgement))}
-    if record.keys() != expected:
-        odd = sorted(record.keys() ^ expected)[0]
-        raise InputError(path, f"not a verdict of this version: {odd!r} is unknown or missing", line=number)
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
-    }
-    return values.pop("key"), Judgement(**values)
+def _name(parsed: Parsed) -> tuple[str, int]:
+    """Return what names a behaviour, and its number of steps."""
+    if isinstance(parsed, InvalidController):
+        return f"invalid: {parsed}", 0
+    return behaviour_digest(parsed), parsed.num_steps
+
+
+def _never_moves(parsed: Parsed) -> bool:
+    return not isinstance(parsed, InvalidController) and never_moves(parsed)

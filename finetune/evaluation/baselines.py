@@ -5,16 +5,18 @@ a prompt costs to read is left out, as it is for DPO.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
+from ...specs.files.record_file import RecordFile
+from ...verify.records.evaluation import Baseline
+from ...verify.records.run import TrainingRow
+from ...verify.records.run_files import RunFiles
 from ...verify.verdicts.feedback import feedback_of
 from ...verify.verdicts.verifier import Verifier
 from ..answers.responder import Responder
 from ..answers.samples import Ask, read_samples
-from ..answers.score import Share, mean_of
-from ..answers.verdict_cache import Judged
+from ..answers.score import mean_of, num_tokens, share_of
+from ..answers.scored_answer import ScoredAnswer
 from ..run.config import Budget
-from ..run.run_files import RunFiles
 
 
 class Baselines:
@@ -26,8 +28,8 @@ class Baselines:
         self.verifier = verifier
         self.prompter = responder.models.prompter()
 
-    def compare(self, before: Sequence[Judged], after: Sequence[Judged]) -> dict[str, Any]:
-        """Return what the base model, the best of n, repair and DPO reach, as `eval.json` holds it.
+    def compare(self, before: Sequence[ScoredAnswer], after: Sequence[ScoredAnswer]) -> dict[str, Baseline]:
+        """Return what the base model, the best of n, repair and DPO reach.
 
         Short: n tries, of which the first ones stand in `before` already. Full: as many as the tokens that were
         sampled for training pay for.
@@ -41,26 +43,26 @@ class Baselines:
         one, several = first_tries(tries, 1), first_tries(tries, num_tries)
         repaired, repair_tokens = self._repair(one, num_tries)
         return {
-            "base": baseline_score(one, 1, num_tokens(one)),
-            "best_of_n": baseline_score(best_of(several), num_tries, num_tokens(several)),
-            "repair": baseline_score(repaired, num_tries, repair_tokens),
-            "dpo": baseline_score(first_tries(after, 1), 1, num_tokens(first_tries(after, 1))),
+            "base": baseline(one, 1, num_tokens(one)),
+            "best_of_n": baseline(best_of(several), num_tries, num_tokens(several)),
+            "repair": baseline(repaired, num_tries, repair_tokens),
+            "dpo": baseline(first_tries(after, 1), 1, num_tokens(first_tries(after, 1))),
         }
 
-    def _affordable(self, before: Sequence[Judged]) -> int:
+    def _affordable(self, before: Sequence[ScoredAnswer]) -> int:
         """Return how many tries for each prompt cost what sampling for training did."""
         per_try = num_tokens(before) / len(before)
         num_prompts = len(_by_prompt(before))
         return int(training_tokens(self.run) / (per_try * num_prompts))
 
-    def _more(self, before: Sequence[Judged], num_tries: int) -> list[Judged]:
+    def _more(self, before: Sequence[ScoredAnswer], num_tries: int) -> list[ScoredAnswer]:
         """Return the further tries that the full budget pays for."""
         first = first_tries(before, 1)
         num_more = num_tries - len(before) // len(first)
         asks = [self._ask(response) for response in first] * max(0, num_more)
         return self.responder.answer(self.run.evaluated("best-of-n"), "more tries", asks)
 
-    def _repair(self, first: Sequence[Judged], num_tries: int) -> tuple[list[Judged], int]:
+    def _repair(self, first: Sequence[ScoredAnswer], num_tries: int) -> tuple[list[ScoredAnswer], int]:
         """Return the best response to each prompt after up to so many tries, and how many tokens were sampled.
 
         Each further try is told the last response and what it breaks; a response that keeps all is kept.
@@ -69,23 +71,23 @@ class Baselines:
         last = dict(best)
         tokens = num_tokens(first)
         for number in range(2, num_tries + 1):
-            asks = [self._ask_again(response) for response in last.values() if not response.judgement.all_kept]
+            asks = [self._ask_again(response) for response in last.values() if not response.verdict.all_kept]
             if not asks:
                 break
             answers = self.responder.answer(self.run.evaluated(f"repair-{number}"), f"repair, try {number}", asks)
             for response in answers:
                 key = response.prompt
                 last[key] = response
-                best[key] = max(best[key], response, key=lambda known: known.judgement.rank)
+                best[key] = max(best[key], response, key=lambda known: known.verdict.rank)
             tokens += num_tokens(answers)
         return list(best.values()), tokens
 
-    def _ask(self, response: Judged) -> Ask:
+    def _ask(self, response: ScoredAnswer) -> Ask:
         sample = response.sample
         task = self.responder.domain.task(sample.task_id)
         return Ask(task, sample.wording, self.prompter.ask(sample.wording))
 
-    def _ask_again(self, response: Judged) -> Ask:
+    def _ask_again(self, response: ScoredAnswer) -> Ask:
         """Return the question that tells a response and what it breaks; without anything to tell, the first one."""
         ask = self._ask(response)
         verdict = self.verifier.verify_text(response.sample.text, ask.task)
@@ -98,42 +100,35 @@ class Baselines:
 def training_tokens(run: RunFiles) -> int:
     """Return how many tokens were sampled for training, in all rounds: before it, and by GRPO as it goes."""
     before = sum(sample.num_tokens for sample in read_samples(run.samples))
-    return before + sum(int(record.get("num_tokens", 0)) for record in run.training.read())
+    return before + sum(row.num_tokens or 0 for row in RecordFile(run.training, TrainingRow).read())
 
 
-def best_of(tries: Sequence[Judged]) -> list[Judged]:
+def best_of(tries: Sequence[ScoredAnswer]) -> list[ScoredAnswer]:
     """Return the response to each prompt that ranks highest, the first of equals."""
-    return [max(answers, key=lambda answer: answer.judgement.rank) for answers in _by_prompt(tries).values()]
+    return [max(answers, key=lambda answer: answer.verdict.rank) for answers in _by_prompt(tries).values()]
 
 
-def baseline_score(responses: Sequence[Judged], num_tries: int, num_tokens: int) -> dict[str, Any]:
-    """Return what one way to answer reaches, and its price, as `eval.json` holds it."""
-    judgements = [response.judgement for response in responses]
-    prompts = [response.prompt for response in responses]
-    return {
-        "split": "validation",
-        "n": num_tries,
-        "num_responses": len(responses),
-        "num_tokens": num_tokens,
-        "compliance": mean_of([judgement.compliance for judgement in judgements], prompts),
-        "raw_share": mean_of([judgement.raw_share for judgement in judgements], prompts),
-        "all_kept": Share(sum(judgement.all_kept for judgement in judgements), len(judgements)).to_json(),
-        "gate_rate": Share(sum(judgement.gates_kept for judgement in judgements), len(judgements)).to_json(),
-    }
+def baseline(answers: Sequence[ScoredAnswer], num_tries: int, num_tokens: int) -> Baseline:
+    """Return what one way to answer the validation prompts reaches, and its price."""
+    return Baseline(
+        split="validation",
+        n=num_tries,
+        num_responses=len(answers),
+        num_tokens=num_tokens,
+        compliance=mean_of(answers, lambda verdict: verdict.compliance),
+        raw_share=mean_of(answers, lambda verdict: verdict.raw_share),
+        all_kept=share_of(answers, lambda verdict: verdict.all_kept),
+        gate_rate=share_of(answers, lambda verdict: verdict.gates_kept),
+    )
 
 
-def num_tokens(responses: Sequence[Judged]) -> int:
-    """Return how many tokens were sampled for responses."""
-    return sum(response.sample.num_tokens for response in responses)
-
-
-def first_tries(tries: Sequence[Judged], num_tries: int) -> list[Judged]:
+def first_tries(tries: Sequence[ScoredAnswer], num_tries: int) -> list[ScoredAnswer]:
     """Return the first tries of each prompt."""
     return [response for responses in _by_prompt(tries).values() for response in responses[:num_tries]]
 
 
-def _by_prompt(tries: Sequence[Judged]) -> dict[tuple[str, str], list[Judged]]:
-    by_prompt: dict[tuple[str, str], list[Judged]] = {}
+def _by_prompt(tries: Sequence[ScoredAnswer]) -> dict[tuple[str, str], list[ScoredAnswer]]:
+    by_prompt: dict[tuple[str, str], list[ScoredAnswer]] = {}
     for response in tries:
         by_prompt.setdefault(response.prompt, []).append(response)
     return by_prompt

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ...envs.episode import Episode
 from ...envs.scenario import SCENARIOS
@@ -19,17 +18,17 @@ from ...verify.audits.audit import FIRST_SEED, run_controller
 from ...verify.checking.compiled import Compiler
 from ...verify.checking.trace import TraceChecker, TraceStatus
 from ...verify.commands.terminal import progress
+from ...verify.records.evaluation import Drive, DrivenRule, Drives, Share
+from ...verify.records.run_files import RunFiles
 from ..answers.responder import Responder
-from ..answers.score import Share
-from ..answers.verdict_cache import Judged
-from ..run.run_files import RunFiles
+from ..answers.scored_answer import ScoredAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class Driven:
     """A response, driven, with its episodes."""
 
-    response: Judged
+    response: ScoredAnswer
     episodes: list[Episode]
 
 
@@ -41,8 +40,8 @@ class DriveComparison:
         self.responder = responder
         self.rulebook = rulebook
 
-    def compare(self, before: Sequence[Judged], after: Sequence[Judged]) -> dict[str, Any] | None:
-        """Return how the episodes went before and after, as `eval.json` holds it; None without a simulated world."""
+    def compare(self, before: Sequence[ScoredAnswer], after: Sequence[ScoredAnswer]) -> Drives | None:
+        """Return how the episodes went before and after; None without a simulated world."""
         config, domain = self.responder.config, self.responder.domain
         pairs = drivers(before, after, domain)
         if not pairs or not config.evaluation.drive_seconds:
@@ -57,20 +56,19 @@ class DriveComparison:
                 config.num_processes,
                 report,
             )
-        limit = {"seconds_limit": config.evaluation.drive_seconds}
-        scores = {
-            when: {**drive_score(side, self.rulebook), **limit}
-            for when, side in zip(("before", "after"), driven, strict=True)
-        }
-        return {**scores, "num_left_out": len(pairs) - len(driven[0])}
+        limit = config.evaluation.drive_seconds
+        first, second = (drive_score(side, self.rulebook, limit) for side in driven)
+        return Drives(before=first, after=second, num_left_out=len(pairs) - len(driven[0]))
 
 
-def drivers(before: Sequence[Judged], after: Sequence[Judged], domain: Domain) -> list[tuple[Judged, Judged]]:
+def drivers(
+    before: Sequence[ScoredAnswer], after: Sequence[ScoredAnswer], domain: Domain
+) -> list[tuple[ScoredAnswer, ScoredAnswer]]:
     """Return one response before and one after for each task whose world can be simulated: the first that parse."""
     chosen = []
     for task in domain.tasks.values():
         first, second = (
-            next((entry for entry in entries if entry.sample.task_id == task.id and not entry.judgement.invalid), None)
+            next((entry for entry in entries if entry.sample.task_id == task.id and entry.verdict.valid), None)
             for entries in (before, after)
         )
         if task.world in SCENARIOS and first and second:
@@ -79,7 +77,7 @@ def drivers(before: Sequence[Judged], after: Sequence[Judged], domain: Domain) -
 
 
 def drive(
-    pairs: Sequence[tuple[Judged, Judged]],
+    pairs: Sequence[tuple[ScoredAnswer, ScoredAnswer]],
     domain: Domain,
     reading: Reading,
     num_episodes: int,
@@ -106,40 +104,45 @@ def drive(
     return before, after
 
 
-def drive_score(driven: Sequence[Driven], rulebook: Rulebook) -> dict[str, Any]:
-    """Return how the episodes ended and how the rules that decide fared in them, as `eval.json` holds it."""
+def drive_score(driven: Sequence[Driven], rulebook: Rulebook, seconds_limit: float | None = None) -> Drive:
+    """Return how the episodes ended and how the rules that decide fared in them."""
     episodes = [episode for entry in driven for episode in entry.episodes]
 
-    def share(name: str) -> dict[str, float]:
-        return Share(sum(getattr(episode, name) for episode in episodes), len(episodes)).to_json()
+    def share(holds: Callable[[Episode], bool]) -> Share:
+        return Share.counted(sum(map(holds, episodes)), len(episodes))
 
-    return {
-        "num_controllers": len(driven),
-        "num_episodes": len(episodes),
-        **{name: share(name) for name in ("arrived", "crashed", "at_fault")},
-        "rules": _rules(driven, rulebook),
-    }
+    return Drive(
+        num_controllers=len(driven),
+        num_episodes=len(episodes),
+        seconds_limit=seconds_limit,
+        arrived=share(lambda episode: episode.arrived),
+        crashed=share(lambda episode: episode.crashed),
+        at_fault=share(lambda episode: episode.at_fault),
+        rules=_rules(driven, rulebook),
+    )
 
 
-def _rules(driven: Sequence[Driven], rulebook: Rulebook) -> dict[str, dict[str, Any]]:
+def _rules(driven: Sequence[Driven], rulebook: Rulebook) -> dict[str, DrivenRule]:
     checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
     counts = {rule.id: Counter[TraceStatus]() for rule in rulebook.rules}
     for entry in driven:
         for episode in entry.episodes:
             statuses = checker.statuses(episode.letters)
-            for rule_id in entry.response.judgement.judged:
-                counts[rule_id][statuses[rule_id]] += 1
-    return {
-        rule_id: {
-            **{str(status): found[status] for status in TraceStatus},
-            "share_violated": Share(found[TraceStatus.VIOLATED], found.total()).to_json(),
-        }
-        for rule_id, found in counts.items()
-        if found
-    }
+            for rule in entry.response.verdict.deciding:
+                counts[rule.rule_id][statuses[rule.rule_id]] += 1
+    return {rule_id: _driven_rule(found) for rule_id, found in counts.items() if found}
 
 
-def _jobs(pair: tuple[Judged, Judged], domain: Domain) -> list[tuple[str, str]]:
+def _driven_rule(found: Counter[TraceStatus]) -> DrivenRule:
+    return DrivenRule(
+        kept=found[TraceStatus.KEPT],
+        pending=found[TraceStatus.PENDING],
+        violated=found[TraceStatus.VIOLATED],
+        share_violated=Share.counted(found[TraceStatus.VIOLATED], found.total()),
+    )
+
+
+def _jobs(pair: tuple[ScoredAnswer, ScoredAnswer], domain: Domain) -> list[tuple[str, str]]:
     """Return the text of both responses and the world to drive them in."""
     return [(entry.sample.text, domain.task(entry.sample.task_id).world) for entry in pair]
 

@@ -1,20 +1,20 @@
 """What a report shows beside its figures: answers before and after, and violations that are left, with replays."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ...envs.scenario import SCENARIOS
 from ...specs.processes.forked import Unanswered
 from ...verify.audits.replay_search import ReplaySearch
+from ...verify.records.evaluation import AnswerRecord, Example, Replay, Violation
+from ...verify.records.run_files import RunFiles
 from ...verify.records.verdict import Status
 from ...verify.verdicts.verifier import Verifier
-from ..answers.verdict_cache import Judged
-from ..run.run_files import RunFiles
+from ..answers.scored_answer import ScoredAnswer
 
 NUM_EXAMPLES = 4
 
 
-def examples(before: Sequence[Judged], after: Sequence[Judged], verifier: Verifier) -> list[dict[str, Any]]:
+def examples(before: Sequence[ScoredAnswer], after: Sequence[ScoredAnswer], verifier: Verifier) -> tuple[Example, ...]:
     """Return answers to the same prompts before and after, the first of each, where compliance changed most.
 
     One for each world, and at least one where it fell, if it did anywhere. `verifier` tells witnesses.
@@ -25,64 +25,67 @@ def examples(before: Sequence[Judged], after: Sequence[Judged], verifier: Verifi
     chosen = sorted(by_world.values(), key=_rise, reverse=True)[:NUM_EXAMPLES]
     if pairs and _rise(pairs[-1]) < 0 and pairs[-1] not in chosen:
         chosen[-1:] = [pairs[-1]]
-    return [
-        {
-            "task": first.sample.task_id,
-            "wording": first.sample.wording,
-            "before": _told(first, verifier),
-            "after": _told(second, verifier),
-        }
+    return tuple(
+        Example(
+            task=first.sample.task_id,
+            wording=first.sample.wording,
+            before=_told(first, verifier),
+            after=_told(second, verifier),
+        )
         for first, second in chosen
-    ]
+    )
 
 
-def violations(after: Sequence[Judged], verifier: Verifier, most: int) -> list[dict[str, Any]]:
+def violations(after: Sequence[ScoredAnswer], verifier: Verifier, most: int) -> list[Violation]:
     """Return answers that still violate a rule, one for each rule, those with the most violations first."""
-    counts: dict[str, list[Judged]] = {}
+    counts: dict[str, list[ScoredAnswer]] = {}
     for answer in after:
-        for rule_id in answer.judgement.judged:
-            if answer.judgement.rules[rule_id] == Status.VIOLATED.name.lower():
-                counts.setdefault(rule_id, []).append(answer)
+        for rule in answer.verdict.deciding:
+            if rule.status is Status.VIOLATED:
+                counts.setdefault(rule.rule_id, []).append(answer)
     by_count = sorted(counts.items(), key=lambda item: len(item[1]), reverse=True)
     return [
-        {
-            "when": "after",
-            "task": answers[0].sample.task_id,
-            "wording": answers[0].sample.wording,
-            "rule": rule_id,
-            "num_answers": len(answers),
-            **_told(answers[0], verifier),
-        }
+        Violation(
+            when="after",
+            task=answers[0].sample.task_id,
+            wording=answers[0].sample.wording,
+            rule=rule_id,
+            num_answers=len(answers),
+            **dict(_told(answers[0], verifier)),
+        )
         for rule_id, answers in by_count[:most]
     ]
 
 
-def add_replays(left: list[dict[str, Any]], search: ReplaySearch, run: RunFiles) -> None:
-    """Give each violation in a simulated world an episode that shows it, as a GIF, or how many were tried in vain.
+def with_replay(violation: Violation, search: ReplaySearch, run: RunFiles) -> Violation:
+    """Return a violation in a simulated world with an episode that shows it, as a GIF, or how many were tried in vain.
 
-    Neither where the rule takes too long to translate.
+    As it is where its world cannot be simulated or the rule takes too long to translate.
     """
-    for violation in left:
-        task = search.domain.task(violation["task"])
-        if task.world not in SCENARIOS:
-            continue
-        try:
-            found = search.find(violation["text"], task, violation["rule"])
-        except Unanswered:
-            continue
-        violation["replay"] = {"seed": found.seed, "searched": found.num_tried, "pending": found.is_pending}
-        if found.seed is not None:
-            path = run.path / "replays" / f"{violation['rule']}.gif"
-            search.save(path, violation["text"], task, found.seed)
-            violation["replay"]["gif"] = str(path.relative_to(run.path))
+    task = search.domain.task(violation.task)
+    if task.world not in SCENARIOS:
+        return violation
+    try:
+        found = search.find(violation.text, task, violation.rule)
+    except Unanswered:
+        return violation
+    gif = None
+    if found.seed is not None:
+        path = run.replay(violation.rule)
+        search.save(path, violation.text, task, found.seed)
+        gif = str(path.relative_to(run.path))
+    replay = Replay(seed=found.seed, gif=gif, pending=found.is_pending, searched=found.num_tried)
+    return violation.model_copy(update={"replay": replay})
 
 
-def _told(answer: Judged, verifier: Verifier) -> dict[str, Any]:
+def _told(answer: ScoredAnswer, verifier: Verifier) -> AnswerRecord:
     verdict = verifier.verify_text(answer.sample.text, verifier.domain.task(answer.sample.task_id))
-    return {"text": answer.sample.text, "verdict": verdict.to_json()}
+    return AnswerRecord(text=answer.sample.text, verdict=verdict)
 
 
-def _first_answers(before: Sequence[Judged], after: Sequence[Judged]) -> Iterator[tuple[Judged, Judged]]:
+def _first_answers(
+    before: Sequence[ScoredAnswer], after: Sequence[ScoredAnswer]
+) -> Iterator[tuple[ScoredAnswer, ScoredAnswer]]:
     """Yield the first answers to each prompt."""
     seen = set()
     for first, second in zip(before, after, strict=True):
@@ -91,5 +94,5 @@ def _first_answers(before: Sequence[Judged], after: Sequence[Judged]) -> Iterato
             yield first, second
 
 
-def _rise(pair: tuple[Judged, Judged]) -> float:
-    return pair[1].judgement.compliance - pair[0].judgement.compliance
+def _rise(pair: tuple[ScoredAnswer, ScoredAnswer]) -> float:
+    return pair[1].verdict.compliance - pair[0].verdict.compliance

@@ -3,29 +3,28 @@
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from ...specs.task import Split
-from ...verify.certificates.issue import certified_prompts
+from ...verify.records.evaluation import BeforeAfter, Constrained, Splits
+from ...verify.records.run_files import RunFiles
 from ...verify.reports.findings import SPLITS
 from ..answers.responder import Responder
 from ..answers.samples import Ask, asks_of
-from ..answers.score import Share, score
-from ..answers.verdict_cache import Judged
-from ..run.run_files import RunFiles
+from ..answers.score import score, share_of
+from ..answers.scored_answer import ScoredAnswer
 
 HELD_OUT: tuple[Split, ...] = ("validation", "test")
-Responses = dict[Split, list[Judged]]
+Responses = dict[Split, list[ScoredAnswer]]
 
 
 def evaluate(run: RunFiles, responder: Responder, name: str, adapter: Path | None) -> Responses:
-    """Return the judged answers to the prompts of all splits, from the base model or with an adapter.
+    """Return the answers to the prompts of all splits, from the base model or with an adapter.
 
     The same seeds serve every model, and the held-out prompts come in the order of a certificate, which counts them.
     """
     domain, config = responder.domain, responder.config
     prompter = responder.models.prompter()
-    prompts = {split: certified_prompts(domain, (split,), config.evaluation.held_out) for split in HELD_OUT}
+    prompts = {split: domain.prompts((split,), config.evaluation.held_out) for split in HELD_OUT}
     held_out = [Ask(task, wording, prompter.ask(wording)) for split in HELD_OUT for task, wording in prompts[split]]
     train = asks_of(domain, "train", config.evaluation.train, prompter)
     answers = responder.answer(run.evaluated(name), "held-out prompts", held_out, adapter)
@@ -33,20 +32,20 @@ def evaluate(run: RunFiles, responder: Responder, name: str, adapter: Path | Non
     return _by_split(answers, {**{split: len(prompts[split]) for split in HELD_OUT}, "train": len(train)})
 
 
-def constrained_rates(run: RunFiles, responder: Responder, constrained: Sequence[Judged]) -> dict[str, Any] | None:
+def constrained_rates(run: RunFiles, responder: Responder, constrained: Sequence[ScoredAnswer]) -> Constrained | None:
     """Return which share of answers can be read, sampled freely and under the grammar; None in a run without it."""
     if not responder.config.constrained:
         return None
     prompter = responder.models.prompter()
     asks = asks_of(responder.domain, "validation", 1, prompter)
     free = responder.answer(run.evaluated("free"), "free answers", asks, constrained=False)
-    return {
-        name: Share(sum(not answer.judgement.invalid for answer in answers), len(answers)).to_json()
-        for name, answers in (("free", free), ("constrained", constrained))
-    }
+    return Constrained(
+        free=share_of(free, lambda verdict: verdict.valid),
+        constrained=share_of(constrained, lambda verdict: verdict.valid),
+    )
 
 
-def _by_split(responses: Sequence[Judged], nums: dict[Split, int]) -> Responses:
+def _by_split(responses: Sequence[ScoredAnswer], nums: dict[Split, int]) -> Responses:
     """Return responses that stand split by split, so many of each; a split without any is left out.
 
     Their wordings do not tell: tasks may share one.
@@ -55,8 +54,10 @@ def _by_split(responses: Sequence[Judged], nums: dict[Split, int]) -> Responses:
     return {split: list(islice(rest, num)) for split, num in nums.items() if num}
 
 
-def split_scores(before: Responses, after: Responses) -> dict[str, dict[str, Any]]:
+def split_scores(before: Responses, after: Responses) -> Splits:
     """Return the scores before and after of each split that has prompts."""
     return {
-        split: {"before": score(before[split]), "after": score(after[split])} for split in SPLITS if split in before
+        split: BeforeAfter(before=score(before[split]), after=score(after[split]))
+        for split in SPLITS
+        if split in before
     }

@@ -7,8 +7,11 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from ...specs.files.atomic import write_json
+from ...specs.files.errors import InputError
 from ...synth.controllers.controller import Ending, Otherwise, Reading
-from ...verify.checking.check import Runs
+from ...verify.records.run import Provenance, RunConfig, read_config
+from ...verify.records.run_files import RunFiles
 from ...verify.records.verdict import Mode
 from ...verify.verdicts.verifier import Settings
 from ...verify.worlds.world import WorldKind
@@ -191,14 +194,8 @@ class TrainConfig:
     @property
     def settings(self) -> Settings:
         """What decides verdicts; witnesses are left out where only the outcome counts."""
-        is_paper = self.mode is Mode.PAPER
-        return Settings(
-            world=self.world,
-            mode=self.mode,
-            runs=Runs.ALL if is_paper else Runs.CHAIN,
-            reading=Reading(ending=self.ending, otherwise=self.otherwise),
-            witnesses=False,
-        )
+        reading = Reading(ending=self.ending, otherwise=self.otherwise)
+        return Settings.of(self.mode, world=self.world, reading=reading, witnesses=False)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -216,3 +213,20 @@ class TrainConfig:
             first = error.errors()[0]
             parts = (".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, "))
             raise ValueError(": ".join(filter(None, parts))) from None
+
+
+def write_config(files: RunFiles, config: TrainConfig, provenance: Provenance) -> None:
+    """Make the directory of a run and its config.json, in the form in which reports read it."""
+    files.evaluated("").parent.mkdir(parents=True, exist_ok=True)
+    content = RunConfig.model_validate({**config.to_json(), **provenance.model_dump()})
+    write_json(files.config, content.model_dump(mode="json"))
+
+
+def read_settings(files: RunFiles) -> TrainConfig:
+    """Return the settings in a run's config.json; raises InputError."""
+    try:
+        return TrainConfig.from_json(read_config(files).model_dump(mode="json"))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(files.config, f"not the configuration of a run: {error}") from None

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from ...specs.domain import Domain
-from ...synth.models.generator import Generator, Sampling
+from ...synth.models.generates import Sampling
+from ...synth.models.generator import Generator
 from ...synth.models.prompt import Prompter
 from .config import TrainConfig
 

@@ -4,54 +4,52 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from platform import python_version
-from typing import Any
 
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
-from ...verify.certificates.issue import versions
 from ...verify.records.digests import domain_digests
+from ...verify.records.run import Provenance
+from ...verify.records.versions import PACKAGES, versions
 from .models import Models
 
-PACKAGES = ("verilora", "torch", "transformers", "trl", "peft", "spottl", "highway-env")
 # What a resumed run must find as it was.
 DIGESTS = (
     "rulebook_digest", "sentences_digest", "tasks_digest", "worlds", "model_digest", "tokenizer_digest",
 )  # fmt: skip
 
 
-def provenance(domain: Domain, rulebook: Rulebook, models: Models) -> dict[str, Any]:
+def provenance(domain: Domain, rulebook: Rulebook, models: Models) -> Provenance:
     """Return the digests, versions and time that `config.json` holds beside the settings."""
     digests = domain_digests(domain, rulebook)
     generator = models.generator()
-    return {
-        "rulebook_digest": digests.rulebook,
-        "sentences_digest": rulebook.sentences_digest,
-        "tasks_digest": digests.tasks,
-        "worlds": digests.worlds,
-        "model_digest": generator.digest,
-        "tokenizer_digest": generator.tokenizer_digest,
-        "versions": {"python": python_version(), "commit": _commit(), **versions(PACKAGES)},
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return Provenance(
+        rulebook_digest=digests.rulebook,
+        sentences_digest=rulebook.sentences_digest,
+        tasks_digest=digests.tasks,
+        worlds=digests.worlds,
+        model_digest=generator.digest,
+        tokenizer_digest=generator.tokenizer_digest,
+        versions={"commit": _commit(), **versions((*PACKAGES, "highway-env"))},
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
-def check_unchanged(path: Path, then: dict[str, Any], now: dict[str, Any], say: Callable[[str], None]) -> None:
+def check_same_origin(path: Path, then: Provenance, now: Provenance, say: Callable[[str], None]) -> None:
     """Raise InputError that says what a run depends on and has changed since it began; say which versions have."""
-    changed = [name for name in DIGESTS if then.get(name) != now[name]]
+    changed = [name for name in DIGESTS if getattr(then, name) != getattr(now, name)]
     if changed:
-        parts = [_difference(name, then.get(name), now[name]) for name in changed]
+        parts = [_difference(name, getattr(then, name), getattr(now, name)) for name in changed]
         raise InputError(
             path, f"the run cannot go on, because what it depends on has changed since it began: {'; '.join(parts)}"
         )
-    for name, found in now["versions"].items():
-        began = then.get("versions", {}).get(name)
+    for name, found in now.versions.items():
+        began = then.versions.get(name)
         if began != found:
             say(f"the run began with {name} {began}, it goes on with {found}")
 
 
-def _difference(name: str, then: Any, now: Any) -> str:
+def _difference(name: str, then: str | dict[str, str], now: str | dict[str, str]) -> str:
     if isinstance(now, dict) and isinstance(then, dict):
         files = sorted(file for file in {*then, *now} if then.get(file) != now.get(file))
         return f"{name}: {', '.join(files)}"

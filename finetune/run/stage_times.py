@@ -7,14 +7,22 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ...specs.files.record import Record
 from ...specs.files.record_file import RecordFile
+
+
+class StageTime(Record):
+    """What one stage took."""
+
+    stage: str
+    seconds: float
 
 
 class StageTimes:
     """Announces stages and writes what they took, in seconds, to `stages.jsonl`; stages done earlier take none."""
 
     def __init__(self, path: Path, out: Console) -> None:
-        self._file = RecordFile(path)
+        self._file = RecordFile(path, StageTime)
         self._out = out
 
     @contextmanager
@@ -24,4 +32,4 @@ class StageTimes:
         self._out.print(f"stage: {name}", style="bold")
         yield
         self._file.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file.append([{"stage": name, "seconds": round(time.perf_counter() - begin, 3)}])
+        self._file.append([StageTime(stage=name, seconds=round(time.perf_counter() - begin, 3))])

@@ -8,7 +8,6 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,25 @@ from torch import distributed
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from ...specs.domain import load_domain
-from ...specs.files.record_file import Record
+from ...specs.domain import Domain, load_domain
+from ...specs.files.record_file import RecordFile
 from ...synth.models.generator import Generator
 from ...synth.models.prompt import Prompter
-from ..answers.samples import derived_seed
-from ..run.config import TrainConfig
-from ..run.run_files import RunFiles
+from ...verify.records.run import TrainingRow
+from ...verify.records.run_files import RunFiles
+from ..run.config import TrainConfig, read_settings
+from ..run.seeds import derived_seed
 from .checkpoints import CompleteCheckpoints
-from .trainer import StepReport, first_model, learning_rate, save_adapter, shared_arguments, train_on
+from .pairs import Pair
+from .trainer import (
+    StepReport,
+    first_model,
+    learning_rate,
+    save_adapter,
+    shared_arguments,
+    train_on,
+    write_history,
+)
 
 
 class _Trainer(CompleteCheckpoints, DPOTrainer):
@@ -33,7 +42,7 @@ class _Trainer(CompleteCheckpoints, DPOTrainer):
 
 
 def train_dpo(
-    run: RunFiles, config: TrainConfig, number: int, progress: Callable[[int], None] = lambda step: None
+    run: RunFiles, config: TrainConfig, domain: Domain, number: int, progress: Callable[[int], None] = lambda step: None
 ) -> None:
     """Train the adapter of a round on its pairs, from the last complete checkpoint on, and write it whole.
 
@@ -42,9 +51,8 @@ def train_dpo(
     disable_progress_bars()
     # TRL draws a bar of its own, on any stream, while it computes what the reference says.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    pairs = [record for record in run.pairs.read() if record["round"] == number]
+    pairs = [pair for pair in RecordFile(run.pairs, Pair).read() if pair.round == number]
     generator = Generator(config.model, device=config.device)
-    domain = load_domain(config.task, Path(config.specs))
     rate = learning_rate(config, generator.model)
     model, peft_config = first_model(generator.model, run, config, number)
     trainer = _Trainer(
@@ -57,8 +65,7 @@ def train_dpo(
     )
     train_on(trainer, run.round(number))
     if trainer.is_world_process_zero():
-        history = [_curve(number, row) for row in trainer.state.log_history if "loss" in row]
-        run.training.write([*(row for row in run.training.read() if row["round"] < number), *history])
+        write_history(run, number, [_row(number, row) for row in trainer.state.log_history if "loss" in row])
         save_adapter(trainer.model, run.round_adapter(number))
 
 
@@ -88,36 +95,37 @@ def _arguments(config: TrainConfig, folder: Path, rate: float) -> DPOConfig:
     )
 
 
-def _dataset(pairs: list[Record], prompter: Prompter) -> Dataset:
+def _dataset(pairs: list[Pair], prompter: Prompter) -> Dataset:
     """Return pairs as conversations; the chat template ends an answer with the end-of-sequence token."""
     return Dataset.from_list(
         [
             {
-                "prompt": list(prompter.ask(pair["wording"])),
-                "chosen": [{"role": "assistant", "content": pair["chosen"]}],
-                "rejected": [{"role": "assistant", "content": pair["rejected"]}],
+                "prompt": list(prompter.ask(pair.wording)),
+                "chosen": [{"role": "assistant", "content": pair.chosen}],
+                "rejected": [{"role": "assistant", "content": pair.rejected}],
             }
             for pair in pairs
         ]
     )
 
 
-def _curve(number: int, row: dict[str, Any]) -> Record:
-    return {
-        "round": number,
-        "step": row["step"],
-        "epoch": row["epoch"],
-        "loss": row["loss"],
-        "accuracy": row["rewards/accuracies"],
-        "margin": row["rewards/margins"],
-        "learning_rate": row["learning_rate"],
-    }
+def _row(number: int, logged: dict[str, Any]) -> TrainingRow:
+    return TrainingRow(
+        round=number,
+        step=logged["step"],
+        epoch=logged["epoch"],
+        loss=logged["loss"],
+        accuracy=logged["rewards/accuracies"],
+        margin=logged["rewards/margins"],
+        learning_rate=logged["learning_rate"],
+    )
 
 
 def main() -> None:
     """Train one round of a run, as a process of its own."""
     run, number, specs = RunFiles(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
-    train_dpo(run, replace(run.read_settings(), specs=specs), number)
+    config = read_settings(run)
+    train_dpo(run, config, load_domain(config.task, specs), number)
     # Together, when the adapter is written: one that leaves early can abort, and its end is that of the others.
     if distributed.is_initialized():
         distributed.barrier()

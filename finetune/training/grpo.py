@@ -15,15 +15,24 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from ...specs.domain import Domain
-from ...specs.files.record_file import Record
 from ...synth.models.generator import Generator
 from ...synth.models.prompt import Prompter
-from ..answers.samples import asks_of, derived_seed
-from ..answers.verdict_cache import Judge
+from ...verify.records.run import TrainingRow
+from ...verify.records.run_files import RunFiles
+from ..answers.samples import asks_of
+from ..answers.verdict_cache import VerdictCache
 from ..run.config import TrainConfig
-from ..run.run_files import RunFiles
+from ..run.seeds import derived_seed
 from .checkpoints import CompleteCheckpoints
-from .trainer import StepReport, first_model, learning_rate, save_adapter, shared_arguments, train_on
+from .trainer import (
+    StepReport,
+    first_model,
+    learning_rate,
+    save_adapter,
+    shared_arguments,
+    train_on,
+    write_history,
+)
 
 
 class _Sampler(RepeatSampler):
@@ -49,17 +58,19 @@ class _Trainer(CompleteCheckpoints, GRPOTrainer):
         )
 
 
-def train_grpo(run: RunFiles, config: TrainConfig, number: int, judge: Judge, progress: Callable[[int], None]) -> None:
+def train_grpo(
+    run: RunFiles, config: TrainConfig, number: int, verdicts: VerdictCache, progress: Callable[[int], None]
+) -> None:
     """Train the adapter of a round on the verifier's reward, from the last complete checkpoint on."""
     disable_progress_bars()
-    domain = judge.verifier.domain
+    domain = verdicts.verifier.domain
     generator = Generator(config.model, device=config.device)
     rate = learning_rate(config, generator.model)
     model, peft_config = first_model(generator.model, run, config, number)
     prompter = Prompter(domain, generator.prompt_style, config.settings.reading)
     trainer = _Trainer(
         model=model,
-        reward_funcs=_reward(judge, domain, config),
+        reward_funcs=_reward(verdicts, domain),
         args=_arguments(config, run.round(number), rate),
         train_dataset=_dataset(domain, prompter, config),
         processing_class=generator.tokenizer,
@@ -67,16 +78,15 @@ def train_grpo(run: RunFiles, config: TrainConfig, number: int, judge: Judge, pr
         callbacks=[StepReport(progress)],
     )
     train_on(trainer, run.round(number))
-    history = [_curve(number, row, config) for row in trainer.state.log_history if "reward" in row]
-    run.training.write([*(row for row in run.training.read() if row["round"] < number), *history])
+    write_history(run, number, [_row(number, row, config) for row in trainer.state.log_history if "reward" in row])
     save_adapter(trainer.model, run.round_adapter(number))
 
 
-def _reward(judge: Judge, domain: Domain, config: TrainConfig) -> Callable[..., list[float | None]]:
+def _reward(verdicts: VerdictCache, domain: Domain) -> Callable[..., list[float | None]]:
     def reward(completions: list[Any], task_id: list[str], **_: Any) -> list[float | None]:
         texts = [messages[0]["content"] for messages in completions]
-        judgements = judge.judge([(text, domain.task(name)) for text, name in zip(texts, task_id, strict=True)])
-        return [judgement.quality(config.mode) for judgement in judgements]
+        found = verdicts.verify([(text, domain.task(name)) for text, name in zip(texts, task_id, strict=True)])
+        return [entry.verdict.quality for entry in found]
 
     return reward
 
@@ -102,14 +112,14 @@ def _arguments(config: TrainConfig, folder: Path, rate: float) -> GRPOConfig:
     )
 
 
-def _curve(number: int, row: dict[str, Any], config: TrainConfig) -> Record:
+def _row(number: int, logged: dict[str, Any], config: TrainConfig) -> TrainingRow:
     """Return a step's figures: the mean reward instead of DPO's accuracy and margin, and the tokens it sampled."""
-    return {
-        "round": number,
-        "step": row["step"],
-        "epoch": row["epoch"],
-        "loss": row["loss"],
-        "reward": row["reward"],
-        "num_tokens": round(row["completions/mean_length"] * config.grpo.batch_size),
-        "learning_rate": row["learning_rate"],
-    }
+    return TrainingRow(
+        round=number,
+        step=logged["step"],
+        epoch=logged["epoch"],
+        loss=logged["loss"],
+        reward=logged["reward"],
+        num_tokens=round(logged["completions/mean_length"] * config.grpo.batch_size),
+        learning_rate=logged["learning_rate"],
+    )

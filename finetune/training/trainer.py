@@ -8,9 +8,12 @@ import torch
 from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 
+from ...specs.files.atomic import replacing
 from ...specs.files.errors import InputError
+from ...specs.files.record_file import RecordFile
+from ...verify.records.run import TrainingRow
+from ...verify.records.run_files import RunFiles
 from ..run.config import TrainConfig
-from ..run.run_files import RunFiles
 from .checkpoints import last_checkpoint, writing
 
 SMALL = 20_000_000
@@ -91,13 +94,17 @@ def train_on(trainer: Any, folder: Path) -> None:
 
 def save_adapter(model: Any, folder: Path) -> None:
     """Write an adapter in PEFT's format; the folder is complete or does not exist."""
-    unfinished = folder.with_name(folder.name + ".unfinished")
     config = model.peft_config["default"]
     if isinstance(config.target_modules, set):
         # PEFT writes a set in the order of its hashes, which is another one in every process.
         config.target_modules = sorted(config.target_modules)
-    with writing(unfinished):
+    with writing(folder), replacing(folder) as unfinished:
         model.save_pretrained(str(unfinished), selected_adapters=["default"], save_embedding_layers=False)
         # PEFT's model card is a form that nobody has filled in.
         (unfinished / "README.md").unlink(missing_ok=True)
-    unfinished.rename(folder)
+
+
+def write_history(run: RunFiles, number: int, rows: list[TrainingRow]) -> None:
+    """Write what a round logged behind the rounds before it, in place of what stood there of it."""
+    file = RecordFile(run.training, TrainingRow)
+    file.write([*(row for row in file.read() if row.round < number), *rows])

@@ -1,4 +1,4 @@
-"""Records: what the files of a run directory hold, as far as reports read it."""
+"""Records: JSON objects that one stage writes and another reads, each with one type for both."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ MAX_BYTES = 2**28
 
 
 class Record(BaseModel):
-    """A JSON object that another stage wrote. It may hold more than is declared: the stages of a run grow apart."""
+    """A JSON object in a file. What it holds beyond the fields is ignored: files of newer versions stay readable."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -26,15 +26,18 @@ def read_record(path: Path, model: type[RecordT]) -> RecordT:
     return parse_record(read_json(path), model, path)
 
 
-def read_records(path: Path, model: type[RecordT]) -> tuple[RecordT, ...]:
-    """Return the objects of a file that holds one in each line; raises InputError that names the line."""
-    lines = enumerate(read_text(path, MAX_BYTES).splitlines(), start=1)
-    return tuple(parse_record(_decode(text, path, line), model, path, line) for line, text in lines if text.strip())
-
-
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; raises InputError."""
-    return _decode(read_text(path, MAX_BYTES), path)
+    return decode_json(read_text(path, MAX_BYTES), path)
+
+
+def decode_json(text: str, path: Path, line: int | None = None) -> Any:
+    """Return the JSON value in a text, which stands in a file, perhaps in one of its lines; raises InputError."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        at = f"{error.msg} at column {error.colno}"
+        raise InputError(path, f"not JSON: {at}", line=line or error.lineno) from None
 
 
 def parse_record(content: Any, model: type[RecordT], path: Path, line: int | None = None) -> RecordT:
@@ -45,11 +48,3 @@ def parse_record(content: Any, model: type[RecordT], path: Path, line: int | Non
         first = error.errors()[0]
         message = "is missing" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
         raise InputError(path, message, line=line, field=".".join(map(str, first["loc"]))) from None
-
-
-def _decode(text: str, path: Path, line: int | None = None) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        at = f"{error.msg} at column {error.colno}"
-        raise InputError(path, f"not JSON: {at}", line=line or error.lineno) from None

@@ -4,25 +4,24 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Generic
 
+from .atomic import write_text
 from .errors import InputError
-
-Record = dict[str, Any]
-UNFINISHED = ".unfinished"
+from .record import RecordT, decode_json, parse_record
 
 
-class RecordFile:
-    """A JSON Lines file whose records have at least the `fields`.
+class RecordFile(Generic[RecordT]):
+    """A JSON Lines file of records of one type; a field that is None is left out.
 
     What a kill cut off in its last line is dropped when it is read, and by the next append.
     """
 
-    def __init__(self, path: Path, fields: Iterable[str] = ()) -> None:
+    def __init__(self, path: Path, model: type[RecordT]) -> None:
         self.path = path
-        self.fields = tuple(fields)
+        self.model = model
 
-    def read(self) -> list[Record]:
+    def read(self) -> list[RecordT]:
         """Return the complete records, none if there is no file. Raises InputError for a line that is no such record.
 
         Only the end of a file can have been cut off: a broken line before it means that somebody changed the file.
@@ -33,18 +32,17 @@ class RecordFile:
         *lines, _cut_off = self.path.read_bytes().split(b"\n")
         return [self._record(number, line) for number, line in enumerate(lines, start=1)]
 
-    def append(self, records: Iterable[Record]) -> None:
+    def append(self, records: Iterable[RecordT]) -> None:
         """Write records behind the complete ones and wait until they are on the disk."""
-        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         with self.path.open("ab+") as file:
             file.truncate(self._complete_len())
-            file.write(text.encode())
+            file.write(_lines(records).encode())
             file.flush()
             os.fsync(file.fileno())
 
-    def write(self, records: Iterable[Record]) -> None:
+    def write(self, records: Iterable[RecordT]) -> None:
         """Replace the file; it is complete or as it was before."""
-        write_atomically(self.path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+        write_text(self.path, _lines(records))
 
     def keep(self, num_records: int) -> None:
         """Drop all records but the first ones."""
@@ -56,31 +54,14 @@ class RecordFile:
         content = self.path.read_bytes() if self.path.is_file() else b""
         return content.rfind(b"\n") + 1
 
-    def _record(self, number: int, line: bytes) -> Record:
+    def _record(self, number: int, line: bytes) -> RecordT:
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(self.path, f"not JSON: {error.msg} at column {error.colno}", line=number) from None
+            text = line.decode()
         except UnicodeDecodeError as error:
             raise InputError(self.path, f"not UTF-8: {error.reason} at byte {error.start}", line=number) from None
-        if not isinstance(record, dict):
-            raise InputError(self.path, f"expected a JSON object, got {line[:40].decode()!r}", line=number)
-        missing = [field for field in self.fields if field not in record]
-        if missing:
-            raise InputError(self.path, f"expected the field {missing[0]!r}, got {', '.join(record)}", line=number)
-        return record
+        return parse_record(decode_json(text, self.path, number), self.model, self.path, number)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that is complete or does not change."""
-    unfinished = path.with_name(path.name + UNFINISHED)
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write an object as indented JSON; the file is complete or does not change."""
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+def _lines(records: Iterable[RecordT]) -> str:
+    fields = (record.model_dump(mode="json", exclude_none=True) for record in records)
+    return "".join(json.dumps(content, ensure_ascii=False) + "\n" for content in fields)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .generator import Completion, Generator, Sampling
+from .generates import Completion, Generates, Sampling
 from .prompt import Prompter
 
 
 def sample_aligned(
-    generator: Generator, prompter: Prompter, wordings: Sequence[str], sampling: Sampling, seed: int
+    generator: Generates, prompter: Prompter, wordings: Sequence[str], sampling: Sampling, seed: int
 ) -> list[Completion]:
     """Return one response to each wording, asked for freely and then aligned; tokens of both queries are counted.
 

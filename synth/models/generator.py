@@ -1,7 +1,6 @@
 """Sampling responses from a language model on transformers, with or without a LoRA adapter (PEFT)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,39 +10,13 @@ from torch import nn
 from ...specs.files.errors import InputError
 from ...specs.vocabulary import Vocabulary
 from .decoding import Constraint, Decoding, decode
+from .generates import Completion, Sampling
 from .language_model import load_adapter, load_model, load_tokenizer
 from .model_files import model_digest, model_folder, tokenizer_digest
 from .prompt import Conversation, PromptStyle
 
 if TYPE_CHECKING:
     from .constrained import StepCompiler
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How responses are sampled. `constrained` lets only what the grammar of steps allows be written."""
-
-    temperature: float = 0.8
-    top_p: float = 1.0
-    max_new_tokens: int = 160
-    constrained: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature: expected a number from 0 up, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p: expected a number over 0 up to 1, got {self.top_p}")
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens: expected at least 1, got {self.max_new_tokens}")
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A response. `num_tokens` counts what was sampled, the token that ends it included."""
-
-    text: str
-    num_prompt_tokens: int
-    num_tokens: int
 
 
 class Generator:

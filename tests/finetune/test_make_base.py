@@ -14,7 +14,8 @@ from verilora.specs.files.errors import InputError
 from verilora.synth.corpus.corpus import CorpusGenerator
 from verilora.synth.corpus.token_corpus import TokenCorpus
 from verilora.synth.corpus.tokenizer_training import conversation_text, train_tokenizer
-from verilora.synth.models.generator import Generator, Sampling
+from verilora.synth.models.generates import Sampling
+from verilora.synth.models.generator import Generator
 from verilora.synth.models.prompt import Prompter, PromptStyle
 
 DATA = Path(__file__).parents[1] / "data"

@@ -19,14 +19,12 @@ from verilora.specs.rulebook import Rulebook
 from verilora.specs.task import Split, Task
 from verilora.verify.audits.audit import FIRST_SEED, audit_episodes, run_controller
 from verilora.verify.certificates.issue import PACKAGES, versions
-from verilora.verify.checking.check import Runs
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.trace import TraceChecker
 from verilora.verify.records.digests import domain_digests
 from verilora.verify.records.interval import clopper_pearson
 from verilora.verify.records.verdict import Mode, Status, Verdict
 from verilora.verify.verdicts.verifier import Settings, Verifier
-from verilora.verify.worlds.world import WorldKind
 
 KINDS = ("good", "forgetful", "hasty", "inverted", "other", "idle", "vague")
 BEFORE = (14, 22, 18, 12, 12, 12, 10)
@@ -118,7 +116,7 @@ def write_run(
 
 def paper_settings() -> Settings:
     """Return the settings of paper mode."""
-    return Settings(mode=Mode.PAPER, world=WorldKind.UNIVERSAL, runs=Runs.ALL)
+    return Settings.of(Mode.PAPER)
 
 
 def share(outcomes: Sequence[bool]) -> Json:
@@ -145,7 +143,7 @@ def score(answers: Sequence[Sampled], verifier: Verifier) -> Json:
     verdicts = [found.verdict for found in answers]
     rules = {}
     for rule in verifier.rulebook.rules:
-        statuses = [found.status for verdict in verdicts for found in verdict.judged if found.rule_id == rule.id]
+        statuses = [found.status for verdict in verdicts for found in verdict.deciding if found.rule_id == rule.id]
         kept = [status.is_kept for status in statuses]
         rules[rule.id] = {
             "applicable": len(kept),
@@ -162,13 +160,13 @@ def score(answers: Sequence[Sampled], verifier: Verifier) -> Json:
         "raw_share": mean(answers, lambda verdict: verdict.raw_kept / len(verdict.rules)),
         "gate_rate": share([verdict.gates_kept for verdict in verdicts]),
         "all_kept": share([verdict.all_kept for verdict in verdicts]),
-        "invalid": share([not verdict.is_valid for verdict in verdicts]),
-        "vacuous": share([any(rule.vacuous for rule in verdict.judged) for verdict in verdicts]),
+        "invalid": share([not verdict.valid for verdict in verdicts]),
+        "vacuous": share([any(rule.vacuous for rule in verdict.deciding) for verdict in verdicts]),
         "always_stop": share([found.kind == "idle" for found in answers]),
         "observed_only": share([verdict.all_kept and verdict.exit_code(strict=True) == 1 for verdict in verdicts]),
-        "distinct_machines": len({(found.task.id, found.text) for found in answers if found.verdict.is_valid}),
+        "distinct_machines": len({(found.task.id, found.text) for found in answers if found.verdict.valid}),
         "effective_machines": 3.5,
-        "mean_steps": _average([verdict.num_steps for verdict in verdicts if verdict.is_valid]),
+        "mean_steps": _average([verdict.num_steps for verdict in verdicts if verdict.valid]),
         "rules": rules,
         "tasks": {},
     }
@@ -221,7 +219,7 @@ def _examples(before: Sequence[Sampled], after: Sequence[Sampled]) -> list[Json]
 def _violations(folder: Path, answers: Sequence[Sampled], verifier: Verifier, num_episodes: int) -> Any:
     shown: dict[str, list[Sampled]] = {}
     for found in answers:
-        for rule in found.verdict.judged:
+        for rule in found.verdict.deciding:
             if rule.status is Status.VIOLATED:
                 shown.setdefault(rule.rule_id, []).append(found)
     for rule_id, broken in list(shown.items())[:3]:
@@ -263,7 +261,7 @@ def _drive(before: Sequence[Sampled], after: Sequence[Sampled], verifier: Verifi
 
 
 def _driven(answers: Sequence[Sampled], verifier: Verifier, num_episodes: int) -> Json:
-    chosen = list({found.task.world: found for found in answers if found.verdict.is_valid}.values())
+    chosen = list({found.task.world: found for found in answers if found.verdict.valid}.values())
     audits = [_audit(found, verifier, num_episodes) for found in chosen]
     total = sum(audit.num_episodes for audit in audits)
 

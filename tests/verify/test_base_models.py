@@ -10,7 +10,8 @@ from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.behaviour import never_moves
 from verilora.synth.models.base_model import EMBEDDED_FOLDER
-from verilora.synth.models.generator import Generator, Sampling
+from verilora.synth.models.generates import Sampling
+from verilora.synth.models.generator import Generator
 from verilora.synth.models.prompt import Prompter, PromptStyle
 from verilora.verify.records.verdict import Verdict
 from verilora.verify.verdicts.verifier import Settings, Verifier
@@ -63,9 +64,9 @@ def test_the_embedded_model_answers_with_mixed_success(driving: Domain, split: s
     verdicts = [verdict for _, verdict in answers]
     assert 0.5 <= mean(verdict.compliance for verdict in verdicts) <= 0.7
     assert 0.68 <= mean(verdict.gates_kept for verdict in verdicts) <= 0.88
-    assert mean(not verdict.is_valid for verdict in verdicts) <= 0.08
+    assert mean(not verdict.valid for verdict in verdicts) <= 0.08
     assert mean(verdict.all_kept for verdict in verdicts) >= 0.1
-    parked = [never_moves(verifier.read(text)) for text, verdict in answers if verdict.is_valid]
+    parked = [never_moves(verifier.read(text)) for text, verdict in answers if verdict.valid]
     assert mean(parked) <= 0.15
 
 
@@ -73,7 +74,7 @@ def test_the_greenhouse_model_answers_with_mixed_success(greenhouse: Domain) -> 
     _, answers = judge(greenhouse, GREENHOUSE, "train", 40)
     verdicts = [verdict for _, verdict in answers]
     assert 0.4 <= mean(verdict.compliance for verdict in verdicts) <= 0.8
-    assert mean(not verdict.is_valid for verdict in verdicts) <= 0.15
+    assert mean(not verdict.valid for verdict in verdicts) <= 0.15
     assert 0.1 <= mean(verdict.all_kept for verdict in verdicts) <= 0.6
 
 
@@ -90,6 +91,6 @@ def test_repair_turns_are_answered_with_steps(driving: Domain) -> None:
     task = driving.tasks["right-at-traffic-light"]
     texts = [completion.text for completion in generator.sample([prompt] * 60, Sampling(temperature=1.0), seed=1)]
     verdicts = [verifier.verify_text(text, task) for text in texts]
-    assert mean(verdict.is_valid for verdict in verdicts) >= 0.85
+    assert mean(verdict.valid for verdict in verdicts) >= 0.85
     assert mean(verdict.compliance for verdict in verdicts) > 0.6
     assert len(set(texts)) > 20

@@ -48,11 +48,11 @@ def test_answers_are_of_mixed_quality(judged: Sequence[tuple[Draw, Task, Verdict
     verdicts = [verdict for _, _, verdict in judged]
     assert 0.57 <= mean(verdict.compliance for verdict in verdicts) <= 0.65
     assert 0.74 <= mean(verdict.gates_kept for verdict in verdicts) <= 0.82
-    assert mean(not verdict.is_valid for verdict in verdicts) <= 0.05
+    assert mean(not verdict.valid for verdict in verdicts) <= 0.05
 
 
 def test_few_answers_never_move(judged: Sequence[tuple[Draw, Task, Verdict]], verifier: Verifier) -> None:
-    parsed = [draw.answer for draw, _, verdict in judged if verdict.is_valid]
+    parsed = [draw.answer for draw, _, verdict in judged if verdict.valid]
     assert 0.01 <= sum(never_moves(verifier.read(text)) for text in parsed) / len(judged) <= 0.15
 
 
@@ -65,7 +65,7 @@ def test_some_answers_to_every_task_keep_all_and_most_differ(
     assert set(by_task) == set(driving.tasks)
     for task_id, rows in by_task.items():
         assert mean(verdict.all_kept for _, verdict in rows) >= 0.1, task_id
-        machines = {behaviour_digest(verifier.read(draw.answer)) for draw, verdict in rows if verdict.is_valid}
+        machines = {behaviour_digest(verifier.read(draw.answer)) for draw, verdict in rows if verdict.valid}
         assert len(machines) >= len(rows) / 3, task_id
 
 
@@ -95,5 +95,5 @@ def test_the_greenhouse_is_of_mixed_quality_too(greenhouse: Domain) -> None:
     draws = CorpusGenerator(read_corpus(greenhouse.folder / "corpus.yaml", greenhouse), greenhouse).chunk(0, 0, 600)
     verdicts = [verifier.verify_text(draw.answer, greenhouse.tasks[draw.task_id]) for draw in draws]
     assert 0.5 <= mean(verdict.compliance for verdict in verdicts) <= 0.8
-    assert mean(not verdict.is_valid for verdict in verdicts) <= 0.06
+    assert mean(not verdict.valid for verdict in verdicts) <= 0.06
     assert all(verdict.all_kept for draw, verdict in zip(draws, verdicts, strict=True) if draw.quality == "high")

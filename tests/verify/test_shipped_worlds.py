@@ -61,7 +61,7 @@ class TestEveryWorld:
         action = manoeuvre(task, driving)
         verdict = judge(verifier, f"1. {action}\n2. go to step 1", task)
         assert verdict.gates_kept
-        assert any(rule.status is Status.VIOLATED and rule.witness for rule in verdict.judged)
+        assert any(rule.status is Status.VIOLATED and rule.witness for rule in verdict.deciding)
 
     def test_a_guarded_controller_is_kept_in_what_was_seen_and_in_what_is_possible(
         self, driving: Domain, verifier: Verifier, task: Task
@@ -70,7 +70,7 @@ class TestEveryWorld:
         guarded = linter.reach(linter.prepare(task.world), Runs.FAIR, task.goal).controller
         assert guarded is not None
         verdict = judge(verifier, guarded, task)
-        assert {rule.status for rule in verdict.judged} == {Status.SATISFIED}
+        assert {rule.status for rule in verdict.deciding} == {Status.SATISFIED}
         assert {gate.status for gate in verdict.gates} == {Status.SATISFIED}
 
 
@@ -95,7 +95,7 @@ def test_a_stale_check_is_violated_and_the_simulator_shows_it(driving: Domain) -
     reading = Reading(ending=Ending.ONE_SHOT)
     task = driving.task("right-at-traffic-light")
     verdict = Verifier(driving, driving.rulebook(), Settings(reading=reading)).verify_text(BEFORE, task)
-    violated = {rule.rule_id for rule in verdict.judged if rule.status is Status.VIOLATED}
+    violated = {rule.rule_id for rule in verdict.deciding if rule.status is Status.VIOLATED}
     assert {"phi5", "phi9", "phi14"} <= violated
     rules = {rule.id: rule.formula for rule in driving.rulebook().rules}
     check = TraceChecker(rules, Compiler()).statuses

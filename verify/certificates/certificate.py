@@ -7,6 +7,7 @@ from typing import Annotated
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field
 
+from ...specs.files.atomic import UNFINISHED, replacing
 from ...specs.files.errors import InputError
 from ...specs.files.record import parse_record, read_json
 from ...specs.files.yaml_file import Row
@@ -127,16 +128,16 @@ def signed(certificate: Certificate, key: Ed25519PrivateKey) -> Certificate:
 def write_certificate(adapter: Path, certificate: Certificate) -> None:
     """Write a certificate beside its adapter; the file is complete or does not appear."""
     path = adapter / CERTIFICATE
-    unfinished = adapter.parent / f"{adapter.name}.{CERTIFICATE}.unfinished"
+    content = json.dumps(certificate.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     try:
-        content = json.dumps(certificate.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(path)
+        # Not within the folder: a kill would leave a file there that is not certified.
+        with replacing(path, adapter.parent / f"{adapter.name}.{CERTIFICATE}{UNFINISHED}") as unfinished:
+            unfinished.write_text(content, encoding="utf-8")
     except OSError as error:
         raise InputError(path, f"cannot be written: {error.strerror}") from None
 
 
-def check_adapter(adapter: Path, certificate: Certificate) -> None:
+def check_certified(adapter: Path, certificate: Certificate) -> None:
     """Raise InputError that names the first file of an adapter that is not the certified one."""
     found = adapter_digests(adapter)
     for name in sorted({*found, *certificate.adapter}):

@@ -1,18 +1,17 @@
 """Issuing certificates: digests of what is there, counts of what was judged."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from platform import python_version
 
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
-from ...specs.task import Split, Task
 from ..records.digests import DomainDigests, adapter_digests, domain_digests
 from ..records.interval import clopper_pearson
 from ..records.verdict import Status, Verdict
+from ..records.versions import versions
 from ..verdicts.verifier import Settings
 from .certificate import (
     FORMAT,
@@ -28,84 +27,58 @@ from .certificate import (
 )
 from .signature import read_private_key
 
-PACKAGES = ("verilora", "torch", "transformers", "peft", "trl", "spottl")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What a certificate is about: the verdicts on sampled answers, and all that they depend on.
+
+    `verdicts` are in the order of `Domain.prompts`; `digests` are those of the domain when they were made, None if that
+    is now.
+    """
+
+    domain: Domain
+    rulebook: Rulebook
+    settings: Settings
+    base: BaseDigests
+    sampling: CertifiedSampling
+    verdicts: Sequence[Verdict]
+    digests: DomainDigests | None = None
 
 
-def issue_certificate(
-    adapter: Path,
-    *,
-    domain: Domain,
-    rulebook: Rulebook,
-    settings: Settings,
-    base: BaseDigests,
-    sampling: CertifiedSampling,
-    verdicts: Sequence[Verdict],
-    key: Path | None = None,
-    digests: DomainDigests | None = None,
-) -> Certificate:
+def issue_certificate(adapter: Path, measured: Measurement, key: Path | None = None) -> Certificate:
     """Write the certificate of an adapter beside it, signed if a private key is given, and return it.
 
-    `verdicts` are those on the answers to `certified_prompts`, `digests` those of the domain when they were made.
-    Raises InputError if a file cannot be used, or has changed since then.
+    Raises InputError if a file cannot be used, or has changed since the verdicts were made.
     """
     private = read_private_key(key) if key is not None else None
-    certificate = new_certificate(
-        adapter,
-        domain=domain,
-        rulebook=rulebook,
-        settings=settings,
-        base=base,
-        sampling=sampling,
-        verdicts=verdicts,
-        digests=digests,
-    )
+    certificate = new_certificate(adapter, measured)
     certificate = signed(certificate, private) if private else certificate
     write_certificate(adapter, certificate)
     return certificate
 
 
-def new_certificate(
-    adapter: Path,
-    *,
-    domain: Domain,
-    rulebook: Rulebook,
-    settings: Settings,
-    base: BaseDigests,
-    sampling: CertifiedSampling,
-    verdicts: Sequence[Verdict],
-    digests: DomainDigests | None = None,
-) -> Certificate:
+def new_certificate(adapter: Path, measured: Measurement) -> Certificate:
     """Return a certificate that nobody has signed and that stands in no file; raises InputError."""
+    domain, rulebook = measured.domain, measured.rulebook
     now = domain_digests(domain, rulebook)
-    if digests is not None and now != digests:
-        changed = ", ".join(now.changed_from(digests))
+    if measured.digests is not None and now != measured.digests:
+        changed = ", ".join(now.changed_from(measured.digests))
         raise InputError(domain.folder, f"changed after answers were judged, so nothing was certified: {changed}")
     return Certificate(
         format=FORMAT,
         issued=datetime.now(UTC).isoformat(timespec="seconds"),
         adapter=adapter_digests(adapter),
-        base=base,
+        base=measured.base,
         task=domain.name,
         rulebook=rulebook.name,
         rulebook_digest=now.rulebook,
         tasks_digest=now.tasks,
         worlds=now.worlds,
-        settings=certified_settings(settings),
-        sampling=sampling,
-        counts=counts_of(verdicts),
-        versions={"python": python_version(), **versions(PACKAGES)},
+        settings=certified_settings(measured.settings),
+        sampling=measured.sampling,
+        counts=counts_of(measured.verdicts),
+        versions=versions(),
     )
-
-
-def certified_prompts(domain: Domain, splits: Sequence[Split], samples_per_prompt: int) -> list[tuple[Task, str]]:
-    """Return the tasks and wordings that a certificate samples: file order, each repeated."""
-    asked = [
-        (task, wording)
-        for split in splits
-        for task in domain.tasks.values()
-        for wording in task.wordings.get(split, ())
-    ]
-    return [prompt for prompt in asked for _ in range(samples_per_prompt)]
 
 
 def certified_settings(settings: Settings) -> CertifiedSettings:
@@ -127,12 +100,12 @@ def counts_of(verdicts: Sequence[Verdict]) -> Counts:
     strict = [verdict.exit_code(strict=True) == 0 for verdict in verdicts]
     statuses: dict[str, list[Status]] = {}
     for verdict in verdicts:
-        for rule in verdict.judged:
+        for rule in verdict.deciding:
             statuses.setdefault(rule.rule_id, []).append(rule.status)
     return Counts(
         num_samples=len(verdicts),
-        invalid=_count(not verdict.is_valid for verdict in verdicts),
-        gates=_count(verdict.is_valid and kept for verdict, kept in zip(verdicts, gates, strict=True)),
+        invalid=_count(not verdict.valid for verdict in verdicts),
+        gates=_count(verdict.valid and kept for verdict, kept in zip(verdicts, gates, strict=True)),
         all_kept=_count(strict),
         rules={rule_id: _rule_count(found) for rule_id, found in statuses.items()},
     )
@@ -147,15 +120,3 @@ def _count(outcomes: Iterable[bool]) -> Count:
     found = list(outcomes)
     low, high = clopper_pearson(sum(found), len(found))
     return Count(count=sum(found), of=len(found), low=low, high=high)
-
-
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the installed versions of some packages."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            # From a bare checkout nothing is installed under our own name.
-            found[package] = "not installed"
-    return found

@@ -6,7 +6,7 @@ from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ...synth.controllers.controller import Ending, Otherwise, Reading
-from ...synth.models.generator import Generator, Sampling
+from ...synth.models.generates import Generates, Sampling
 from ...synth.models.prompt import Prompter, PromptStyle
 from ..checking.check import Runs
 from ..records.digests import CERTIFICATE
@@ -15,7 +15,6 @@ from ..verdicts.batch import verify_batch
 from ..verdicts.verifier import Settings, Verifier
 from ..worlds.world import WorldKind
 from .certificate import CertifiedSampling, CertifiedSettings
-from .issue import certified_prompts
 
 
 def settings_of(certified: CertifiedSettings) -> Settings:
@@ -35,7 +34,7 @@ def settings_of(certified: CertifiedSettings) -> Settings:
 
 
 def verify_again(
-    generator: Generator,
+    generator: Generates,
     domain: Domain,
     rulebook: Rulebook,
     settings: Settings,
@@ -44,16 +43,17 @@ def verify_again(
     progress: Callable[[int], None],
 ) -> list[Verdict]:
     """Return the verdicts on answers sampled as a certificate says, in the order of its prompts; raises InputError."""
-    prompts = certified_prompts(domain, sampling.splits, sampling.samples_per_prompt)
+    prompts = domain.prompts(sampling.splits, sampling.samples_per_prompt)
     if not prompts:
         raise InputError(domain.folder / "tasks.yaml", f"has no {' or '.join(sampling.splits)} wordings to sample")
     texts = _sample(generator, domain, settings.reading, [wording for _, wording in prompts], sampling, progress)
-    responses = [(text, task) for text, (task, _) in zip(texts, prompts, strict=True)]
-    return verify_batch(Verifier(domain, rulebook, settings), responses, min(num_processes, len(responses)))
+    verifier = Verifier(domain, rulebook, settings)
+    questions = [(verifier.parse(text), task) for text, (task, _) in zip(texts, prompts, strict=True)]
+    return verify_batch(verifier, questions, min(num_processes, len(questions)))
 
 
 def _sample(
-    generator: Generator,
+    generator: Generates,
     domain: Domain,
     reading: Reading,
     wordings: Sequence[str],

@@ -11,20 +11,22 @@ from ...specs.domain import Domain, load_domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ...synth.models.base_model import EMBEDDED
+from ...synth.models.generates import LoadsGenerator
 from ...synth.models.model_files import model_digest, model_folder, tokenizer_digest
 from ..certificates.certificate import (
     BaseDigests,
     Certificate,
     CertifiedSampling,
     Count,
-    check_adapter,
+    check_certified,
     check_signer,
     read_certificate,
     signed,
     write_certificate,
 )
 from ..certificates.changes import changes, fallen
-from ..certificates.issue import certified_prompts, new_certificate
+from ..certificates.issue import Measurement, new_certificate
+from ..certificates.recertify import settings_of, verify_again
 from ..certificates.signature import read_private_key, read_public_key
 from ..records.digests import CERTIFICATE, DomainDigests, domain_digests
 from .terminal import console, progress
@@ -51,7 +53,7 @@ class CertificationRequest:
         return inner if inner.is_dir() and not (self.folder / CERTIFICATE).exists() else self.folder
 
 
-def certify(request: CertificationRequest) -> int:
+def certify(request: CertificationRequest, load_generator: LoadsGenerator) -> int:
     """Verify an adapter again, renew its certificate and return 0, or 1 if it no longer holds what was certified.
 
     Raises InputError, before anything is sampled, if a file of the adapter is not the one that was certified, or the
@@ -66,7 +68,7 @@ def certify(request: CertificationRequest) -> int:
     sampling = _sampling(request, then.sampling)
     if changed := changes(then, digests, base, sampling):
         out.print(f"changed since then: {', '.join(changed)}", style="yellow")
-    now = _measure(request, then, domain, rulebook, base, digests, sampling)
+    now = _measure(request, then, domain, rulebook, base, digests, sampling, load_generator)
     out.print(_table(then, now))
     if not request.only_check:
         renewed = signed(now, read_private_key(request.key)) if request.key else now
@@ -89,7 +91,7 @@ def _checked(request: CertificationRequest) -> Certificate:
     elif certificate.signature and not request.only_check:
         message = "the certificate is signed: expected --key to sign the renewed one, or --check to leave it as it is"
         raise InputError(request.adapter / CERTIFICATE, message, field="signature")
-    check_adapter(request.adapter, certificate)
+    check_certified(request.adapter, certificate)
     return certificate
 
 
@@ -114,27 +116,23 @@ def _measure(
     base: BaseDigests,
     digests: DomainDigests,
     sampling: CertifiedSampling,
+    load_generator: LoadsGenerator,
 ) -> Certificate:
     """Return the certificate that holds now, unsigned."""
-    # Only now, because these load torch.
-    from ...synth.models.generator import Generator
-    from ..certificates.recertify import settings_of, verify_again
-
     settings = settings_of(then.settings)
-    generator = Generator(
+    generator = load_generator(
         None if base.name == EMBEDDED else base.name,
         adapter=request.adapter,
         device=sampling.device,
         vocabulary=domain.vocabulary,
     )
-    total = len(certified_prompts(domain, sampling.splits, sampling.samples_per_prompt))
+    total = len(domain.prompts(sampling.splits, sampling.samples_per_prompt))
     processes = request.num_processes or os.cpu_count() or 1
     with progress(console(), "sampling", total) as report:
         verdicts = verify_again(generator, domain, rulebook, settings, sampling, processes, report)
     # Once more: what is certified now must be what answered.
-    check_adapter(request.adapter, then)
-    return new_certificate(
-        request.adapter,
+    check_certified(request.adapter, then)
+    measured = Measurement(
         domain=domain,
         rulebook=rulebook,
         settings=settings,
@@ -143,6 +141,7 @@ def _measure(
         verdicts=verdicts,
         digests=digests,
     )
+    return new_certificate(request.adapter, measured)
 
 
 def _table(then: Certificate, now: Certificate) -> Table:

@@ -40,7 +40,7 @@ def render_verdict(name: str, verdict: Verdict, response: str, domain: Domain, r
         (_learned(verdict, domain), "dim"),
         *((f"\n{note}", "yellow") for note in verdict.notes),
     )
-    if not verdict.is_valid:
+    if not verdict.valid:
         return Group(head, Text(f"INVALID: {verdict.invalid}", style="bold red"), Text())
     rules = {rule.id: rule for rule in rulebook.rules}
     parts: list[RenderableType] = [head, _rule_table(verdict, rules), _summary(verdict)]
@@ -67,7 +67,7 @@ def _learned(verdict: Verdict, domain: Domain) -> str:
 def _by_witness(verdict: Verdict) -> dict[Witness, list[RuleVerdict | GateVerdict]]:
     """Return what is violated by its witness: one course of events often breaks several rules."""
     found: dict[Witness, list[RuleVerdict | GateVerdict]] = {}
-    parts: list[RuleVerdict | GateVerdict] = [*verdict.gates, *verdict.judged]
+    parts: list[RuleVerdict | GateVerdict] = [*verdict.gates, *verdict.deciding]
     for part in parts:
         if part.witness is not None:
             found.setdefault(part.witness, []).append(part)
@@ -84,7 +84,7 @@ def _rule_table(verdict: Verdict, rules: Mapping[str, Rule]) -> Table:
         table.add_column(column)
     for gate in verdict.gates:
         table.add_row(_title(gate), _status(gate), "", gate.reason or gate.formula)
-    for found in verdict.judged:
+    for found in verdict.deciding:
         rule = rules[found.rule_id]
         remark = " (vacuous: never triggered)" if found.vacuous else ""
         is_implied = rule.weight and not found.weight and verdict.mode is Mode.GATED

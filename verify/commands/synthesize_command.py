@@ -17,10 +17,10 @@ from ...specs.phrase import tokenize
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...synth.models.aligned_sampling import sample_aligned
-from ...synth.models.generator import Completion, Generator, Sampling
+from ...synth.models.generates import Completion, Generates, LoadsGenerator, Sampling
 from ...synth.models.model_files import ADAPTER_CONFIG
 from ...synth.models.prompt import Prompter, PromptStyle
-from ..certificates.certificate import check_adapter, read_certificate
+from ..certificates.certificate import check_certified, read_certificate
 from ..records.digests import CERTIFICATE
 from ..verdicts.ranked_answer import RankedAnswer, rank_answers
 from ..verdicts.verifier import Settings, Verifier
@@ -44,11 +44,18 @@ class SynthesisRequest:
 
 
 def synthesize(
-    domain: Domain, rulebook: Rulebook, settings: Settings, request: SynthesisRequest, *, as_json: bool, strict: bool
+    domain: Domain,
+    rulebook: Rulebook,
+    settings: Settings,
+    request: SynthesisRequest,
+    load_generator: LoadsGenerator,
+    *,
+    as_json: bool,
+    strict: bool,
 ) -> int:
     """Print answers with their verdicts, the best first, and return the exit code of the best; raises InputError."""
     task, wording = asked(domain, request.task_id, request.text)
-    generator = _generator(request, domain)
+    generator = _generator(request, domain, load_generator)
     prompter = Prompter(domain, generator.prompt_style, settings.reading)
     completions = _sample(generator, prompter, wording, request)
     verifier = Verifier(domain, rulebook, settings)
@@ -85,21 +92,21 @@ def _words(text: str) -> list[str]:
     return [token for token in tokenize(text) if token.isalnum()]
 
 
-def _generator(request: SynthesisRequest, domain: Domain) -> Generator:
+def _generator(request: SynthesisRequest, domain: Domain, load_generator: LoadsGenerator) -> Generates:
     """Return the language model; an adapter with a certificate must be the one that was certified."""
     adapter = request.adapter
     if adapter is not None and not (adapter / ADAPTER_CONFIG).is_file() and (adapter / "adapter").is_dir():
         adapter = adapter / "adapter"
     certificate = read_certificate(adapter) if adapter and (adapter / CERTIFICATE).is_file() else None
     if adapter and certificate:
-        check_adapter(adapter, certificate)
-    generator = Generator(request.model, adapter=adapter, device=request.device, vocabulary=domain.vocabulary)
+        check_certified(adapter, certificate)
+    generator = load_generator(request.model, adapter=adapter, device=request.device, vocabulary=domain.vocabulary)
     if certificate and certificate.base.digest != generator.digest:
         print(f"warning: {adapter} was certified on another base model, {certificate.base.name}", file=sys.stderr)
     return generator
 
 
-def _sample(generator: Generator, prompter: Prompter, wording: str, request: SynthesisRequest) -> list[Completion]:
+def _sample(generator: Generates, prompter: Prompter, wording: str, request: SynthesisRequest) -> list[Completion]:
     if request.align and prompter.style is PromptStyle.PLAIN:
         message = "was trained to answer in the vocabulary: --align asks a general model (--model) twice"
         raise InputError(generator.folder, message)
@@ -113,7 +120,7 @@ def _sample(generator: Generator, prompter: Prompter, wording: str, request: Syn
 
 
 def _to_json(
-    wording: str, task: Task | None, generator: Generator, request: SynthesisRequest, answers: Sequence[RankedAnswer]
+    wording: str, task: Task | None, generator: Generates, request: SynthesisRequest, answers: Sequence[RankedAnswer]
 ) -> dict[str, Any]:
     return {
         "wording": wording,

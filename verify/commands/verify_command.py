@@ -47,7 +47,7 @@ def verify_files(
         if not as_json:
             console().print(render_verdict(name, verdict, response.text, domain, rulebook))
         scored: dict[str, object] = {}
-        if scorer and verdict.is_valid:
+        if scorer and verdict.valid:
             scores = scorer.score(verifier.read(response.text), task, verdict)
             scored = {"within": scores}
             if not as_json:

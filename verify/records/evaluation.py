@@ -1,12 +1,13 @@
 """Evaluations of a run (`eval.json`): what was counted before and after training, with intervals of 95 %."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
 from ...specs.files.record import Record
 from ...specs.task import Split
-from .judged import Judgement
+from .interval import clopper_pearson
+from .verdict import Verdict
 
 When = Literal["before", "after"]
 
@@ -16,9 +17,23 @@ class Share(Record):
 
     count: int = Field(ge=0)
     of: int = Field(ge=0)
-    share: float | None
+    share: float
     low: float
     high: float
+
+    @classmethod
+    def counted(cls, count: int, of: int) -> Self:
+        """Return the share of a count; of nothing it is 0, from 0 to 1."""
+        low, high = clopper_pearson(count, of) if of else (0.0, 1.0)
+        return cls(count=count, of=of, share=count / of if of else 0.0, low=low, high=high)
+
+    @property
+    def value(self) -> float:
+        return self.share
+
+    @property
+    def num_counted(self) -> int:
+        return self.of
 
 
 class Mean(Record):
@@ -28,6 +43,14 @@ class Mean(Record):
     low: float
     high: float
     n: int
+
+    @property
+    def value(self) -> float:
+        return self.mean
+
+    @property
+    def num_counted(self) -> int:
+        return self.n
 
 
 class RuleScore(Record):
@@ -69,6 +92,9 @@ class BeforeAfter(Record):
 
     before: Score
     after: Score
+
+
+Splits = dict[Split, BeforeAfter]
 
 
 class Baseline(Record):
@@ -132,17 +158,17 @@ class Violation(Record):
     task: str
     wording: str
     text: str
-    verdict: Judgement
+    verdict: Verdict
     rule: str
     num_answers: int | None = None
     replay: Replay | None = None
 
 
-class Answer(Record):
+class AnswerRecord(Record):
     """A response and its verdict."""
 
     text: str
-    verdict: Judgement
+    verdict: Verdict
 
 
 class Example(Record):
@@ -150,8 +176,8 @@ class Example(Record):
 
     task: str
     wording: str
-    before: Answer
-    after: Answer
+    before: AnswerRecord
+    after: AnswerRecord
 
 
 class Alarm(Record):
@@ -181,8 +207,9 @@ class Constrained(Record):
 class Evaluation(Record):
     """All that was measured in a run."""
 
-    splits: dict[Split, BeforeAfter] = Field(min_length=1)
+    splits: Splits = Field(min_length=1)
     baselines: dict[str, Baseline] = Field(default_factory=dict)
+    training_tokens: int | None = None
     drive: Drives | None = None
     violations: tuple[Violation, ...] = ()
     examples: tuple[Example, ...] = ()

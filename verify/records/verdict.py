@@ -1,8 +1,14 @@
-"""Verdicts: what was found about one controller, and the numbers that rank it."""
+"""Verdicts: what was found about one controller, and the numbers that rank it (docs/verdict.schema.json)."""
 
-from dataclasses import asdict, dataclass
 from enum import IntEnum, StrEnum
-from typing import Any
+from functools import cached_property
+from typing import Annotated, Any, Protocol, TypeVar
+
+from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
+
+from ...specs.files.record import Record
+
+Quality_co = TypeVar("Quality_co", covariant=True)
 
 
 class Status(IntEnum):
@@ -18,6 +24,38 @@ class Status(IntEnum):
     def is_kept(self) -> bool:
         return self >= Status.OBSERVED
 
+    @property
+    def word(self) -> str:
+        """The status as files have it."""
+        return self.name.lower()
+
+
+_BY_WORD = {status.word: status for status in Status}
+
+
+def _status(word: object) -> object:
+    if isinstance(word, str) and word not in _BY_WORD:
+        raise ValueError(f"got {word!r}, expected one of {', '.join(_BY_WORD)}")
+    return _BY_WORD[word] if isinstance(word, str) else word
+
+
+FiledStatus = Annotated[
+    Status, BeforeValidator(_status), PlainSerializer(lambda status: status.word, return_type=str, when_used="json")
+]
+"""A status that is a word in files."""
+
+
+class HasQualities(Protocol[Quality_co]):
+    """What can be measured in both modes: an answer, or a set of them."""
+
+    @property
+    def compliance(self) -> Quality_co: ...
+    @property
+    def raw_share(self) -> Quality_co: ...
+
+
+Quality = TypeVar("Quality")
+
 
 class Mode(StrEnum):
     """How controllers are scored: by gates and applicable rules, or by the paper's raw count of all rules."""
@@ -25,9 +63,12 @@ class Mode(StrEnum):
     GATED = "gated"
     PAPER = "paper"
 
+    def quality(self, measured: HasQualities[Quality]) -> Quality:
+        """Return what answers are trained for: compliance, in paper mode the raw share of all rules."""
+        return measured.raw_share if self is Mode.PAPER else measured.compliance
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+
+class Moment(Record):
     """One instant: what is the case, where the controller is, the steps it goes through and the action it gives."""
 
     propositions: tuple[str, ...]
@@ -41,23 +82,21 @@ class Moment:
         return frozenset((*self.propositions, self.action))
 
 
-@dataclass(frozen=True, slots=True)
-class Witness:
+class Witness(Record):
     """A finite path (`cycle` is empty): whatever follows, the rule is broken. Or a path and a cycle taken for ever."""
 
     prefix: tuple[Moment, ...]
     cycle: tuple[Moment, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleVerdict:
+class RuleVerdict(Record):
     """One rule. `weight` is what it counts in compliance here: 0 if not applicable or implied by an applicable rule.
 
     `vacuous` says that the controller keeps it because what would trigger it never happens (None: it has no trigger).
     """
 
     rule_id: str
-    status: Status
+    status: FiledStatus
     applicable: bool
     weight: float
     vacuous: bool | None = None
@@ -65,19 +104,21 @@ class RuleVerdict:
     witness: Witness | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateVerdict:
+class GateVerdict(Record):
     """One gate: the task's goal, or progress."""
 
     name: str
     formula: str
-    status: Status
+    status: FiledStatus
     reason: str = ""
     witness: Witness | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+SUMMARY = ("valid", "gates_kept", "all_kept", "compliance", "raw_kept", "raw_total")
+"""What follows from the rest of a verdict, and stands in files for those who read nothing else."""
+
+
+class Verdict(Record):
     """All that was found about a controller. `invalid` is the reason why a response is no controller, else empty."""
 
     task_id: str
@@ -97,13 +138,15 @@ class Verdict:
     rules: tuple[RuleVerdict, ...]
     gates: tuple[GateVerdict, ...]
 
-    @property
-    def is_valid(self) -> bool:
+    @cached_property
+    def valid(self) -> bool:
+        """Whether it is a controller at all."""
         return not self.invalid
 
-    @property
+    @cached_property
     def gates_kept(self) -> bool:
-        return self.is_valid and all(gate.status.is_kept for gate in self.gates)
+        """Whether it is a controller that keeps all gates."""
+        return self.valid and all(gate.status.is_kept for gate in self.gates)
 
     @property
     def kept_weight(self) -> float:
@@ -113,56 +156,73 @@ class Verdict:
     def total_weight(self) -> float:
         return sum(rule.weight for rule in self.rules)
 
-    @property
+    @cached_property
     def compliance(self) -> float:
         """Weighted share of the applicable rules that are kept; 0 for an invalid controller or a failed gate."""
         if not self.gates_kept:
             return 0.0
         return self.kept_weight / self.total_weight if self.total_weight else float(self.all_kept)
 
-    @property
+    @cached_property
     def raw_kept(self) -> int:
         """How many of all rules are kept, applicable or not."""
         return sum(rule.status.is_kept for rule in self.rules)
 
+    @cached_property
+    def raw_total(self) -> int:
+        """How many rules there are."""
+        return len(self.rules)
+
     @property
-    def judged(self) -> tuple[RuleVerdict, ...]:
+    def raw_share(self) -> float:
+        """The share of all rules that are kept, whether they apply or not."""
+        return self.raw_kept / self.raw_total
+
+    @property
+    def quality(self) -> float:
+        """What answers are trained for in this verdict's mode."""
+        return self.mode.quality(self)
+
+    @cached_property
+    def deciding(self) -> tuple[RuleVerdict, ...]:
         """The rules that decide: the applicable ones, in paper mode all."""
         return self.rules if self.mode is Mode.PAPER else tuple(rule for rule in self.rules if rule.applicable)
 
-    @property
+    @cached_property
     def all_kept(self) -> bool:
         """Whether all rules that decide and all gates are kept."""
-        return self.gates_kept and all(rule.status.is_kept for rule in self.judged)
+        return self.gates_kept and all(rule.status.is_kept for rule in self.deciding)
 
-    @property
+    @cached_property
     def rank(self) -> tuple[float, ...]:
         """Sort key, better is greater: valid, gates, weighted rules kept, fewer steps; in paper mode the raw count."""
         if self.mode is Mode.PAPER:
-            return (self.is_valid, self.raw_kept)
-        return (self.is_valid, self.gates_kept, self.kept_weight, -self.num_steps)
+            return (float(self.valid), float(self.raw_kept))
+        return (float(self.valid), float(self.gates_kept), float(self.kept_weight), float(-self.num_steps))
+
+    @property
+    def observed_only(self) -> bool:
+        """Whether all is kept, but some rule that decides only on what was seen."""
+        return self.all_kept and any(rule.status is Status.OBSERVED for rule in self.deciding)
+
+    @property
+    def vacuous(self) -> tuple[str, ...]:
+        """The rules that decide and are kept because nothing triggers them."""
+        return tuple(rule.rule_id for rule in self.deciding if rule.vacuous and rule.status.is_kept)
 
     def exit_code(self, *, strict: bool = False) -> int:
         """Return 0 if all is kept, 1 if not, 2 if invalid; with `strict`, kept by observation only is not kept."""
-        if not self.is_valid:
+        if not self.valid:
             return 2
-        statuses = [rule.status for rule in self.judged] + [gate.status for gate in self.gates]
+        statuses = [rule.status for rule in self.deciding] + [gate.status for gate in self.gates]
         least = Status.SATISFIED if strict else Status.OBSERVED
         return int(any(status < least for status in statuses))
 
+    @model_serializer(mode="wrap")
+    def _with_summary(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        summary = {name: getattr(self, name) for name in SUMMARY}
+        return {**summary, "rank": list(self.rank), **fields(self)}
+
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as the JSON object that docs/verdict.schema.json describes."""
-        summary = {
-            "valid": self.is_valid,
-            "gates_kept": self.gates_kept,
-            "all_kept": self.all_kept,
-            "compliance": self.compliance,
-            "raw_kept": self.raw_kept,
-            "raw_total": len(self.rules),
-            "rank": [float(part) for part in self.rank],
-        }
-        return {**summary, **asdict(self, dict_factory=_json_object)}
-
-
-def _json_object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value.name.lower() if isinstance(value, Status) else value for name, value in fields}
+        return self.model_dump(mode="json")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from ...specs.rulebook import Rulebook
 from ...specs.task import Split
 from ..records.evaluation import Baseline, BeforeAfter, Drives, Evaluation, Mean, Score, Share
-from .findings import SPLITS, Change, change, quality, quality_name, rule_change
+from ..records.verdict import Mode
+from .findings import SPLITS, Change, change, quality_name, rule_change
 from .strip import strip
 
 
@@ -99,7 +100,7 @@ def undisturbed_rules(drives: Drives, rulebook: Rulebook) -> list[str]:
     return [name for name in driven if not any(rules[name].violated for rules in judged)]
 
 
-def baselines(found: dict[str, Baseline], mode: str) -> list[tuple[str, Baseline, Mean, str]]:
+def baselines(found: dict[str, Baseline], mode: Mode) -> list[tuple[str, Baseline, Mean, str]]:
     """Return the baselines: what they are called, their quality, and a strip of it."""
     names = {
         "base": "The base model, one answer",
@@ -111,8 +112,8 @@ def baselines(found: dict[str, Baseline], mode: str) -> list[tuple[str, Baseline
         (
             names.get(key, key),
             baseline,
-            quality(baseline, mode),
-            strip(None, quality(baseline, mode), f"{quality_name(mode)} of {key}"),
+            mode.quality(baseline),
+            strip(None, mode.quality(baseline), f"{quality_name(mode)} of {key}"),
         )
         for key, baseline in found.items()
     ]
@@ -123,9 +124,9 @@ def _measure(measure: Measure, before: Score, after: Score) -> Cell:
 
 
 def _cell(name: str, before: Share | Mean, after: Share | Mean, direction: int) -> Cell:
-    if not (_counted(before) or _counted(after)):
+    if not (before.num_counted or after.num_counted):
         return Cell(note="nothing to count")
-    both = _counted(before) and _counted(after)
+    both = before.num_counted and after.num_counted
     moved = change(before, after) if both and direction else Change.NONE
     if direction < 0:
         moved = _REVERSED[moved]
@@ -144,10 +145,6 @@ def _rule(rule_id: str, scores: BeforeAfter) -> Cell:
         strip=strip(before.share, after.share, rule_id),
         note=observed,
     )
-
-
-def _counted(share: Share | Mean) -> int:
-    return share.n if isinstance(share, Mean) else share.of
 
 
 _REVERSED = {

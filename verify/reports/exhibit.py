@@ -8,20 +8,20 @@ from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rule, Rulebook
 from ...synth.controllers.alignment import Alignment
-from ...synth.controllers.build import parse_controller
-from ...synth.controllers.controller import Controller, Ending, Otherwise, Reading
+from ...synth.controllers.controller import Reading
 from ...synth.controllers.drawing import draw_controller
-from ...synth.controllers.hoa import from_hoa
 from ...synth.controllers.steps import InvalidController
-from ..records.evaluation import Answer, Violation
-from ..records.judged import JudgedMoment, JudgedRun, Judgement
-from ..records.run_directory import EVALUATION, RunDirectory
+from ..records.evaluation import AnswerRecord, Violation
+from ..records.run import Run
+from ..records.verdict import Moment, Status, Verdict, Witness
+from ..verdicts.response import read_controller
 from ..verdicts.witness import SHOWN_MOMENTS
 
 GATES = {
     "goal": "The first movement is the one that the task asks for.",
     "progress": "The controller never comes to rest for good.",
 }
+BROKEN = (Status.VIOLATED, Status.UNKNOWN)
 MAX_WIDTH = 560
 """How wide a drawing, in pixels, may stand beside its text."""
 
@@ -51,7 +51,7 @@ class Exhibit:
     """An answer. `drawing` is its automaton as SVG, empty if it is no controller."""
 
     text: str
-    verdict: Judgement
+    verdict: Verdict
     drawing: str
     broken: tuple[tuple[str, str], ...]
 
@@ -65,27 +65,27 @@ class Exhibit:
 class Exhibitor:
     """Shows the answers of a run in the words of its domain."""
 
-    def __init__(self, run: RunDirectory, domain: Domain, rulebook: Rulebook) -> None:
+    def __init__(self, run: Run, domain: Domain, rulebook: Rulebook) -> None:
         self.run = run
         self.english = domain.vocabulary.english
         self.vocabulary = domain.vocabulary
         self.alignment = Alignment(domain.vocabulary)
-        self.reading = Reading(ending=Ending(run.config.ending), otherwise=Otherwise(run.config.otherwise))
+        self.reading = Reading(ending=run.config.ending, otherwise=run.config.otherwise)
         self.rules: Mapping[str, Rule] = {rule.id: rule for rule in rulebook.rules}
 
-    def show(self, answer: Answer) -> Exhibit:
+    def show(self, answer: AnswerRecord) -> Exhibit:
         """Return an answer with its drawing and all that it breaks."""
         try:
-            drawing = draw_controller(self._read(answer.text))
+            drawing = draw_controller(read_controller(answer.text, self.alignment, self.reading))
         except InvalidController:
             drawing = ""
         verdict = answer.verdict
         gates = [
             (f"gate {gate.name}", self.meaning(gate.name, gate.formula))
             for gate in verdict.gates
-            if gate.status in ("violated", "unknown")
+            if gate.status in BROKEN
         ]
-        rules = [rule.rule_id for rule in verdict.judged if rule.status in ("violated", "unknown")]
+        rules = [rule.rule_id for rule in verdict.deciding if rule.status in BROKEN]
         broken = (*gates, *((name, self.meaning(name)) for name in rules)) if verdict.valid else ()
         return Exhibit(text=answer.text, verdict=verdict, drawing=drawing, broken=tuple(broken))
 
@@ -102,11 +102,11 @@ class Exhibitor:
         witnesses |= {gate.name: gate.witness for gate in verdict.gates}
         if violation.rule not in witnesses:
             message = f"{violation.rule!r} is no rule or gate of the verdict beside it"
-            raise InputError(self.run.path / EVALUATION, message, field="violations")
+            raise InputError(self.run.files.evaluation, message, field="violations")
         witness = witnesses[violation.rule]
         return self._tell(witness, violation.text) if witness else None
 
-    def _tell(self, witness: JudgedRun, text: str) -> WitnessView:
+    def _tell(self, witness: Witness, text: str) -> WitnessView:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         prefix, cycle = witness.prefix, witness.cycle
         left_out = max(0, len(prefix) - SHOWN_MOMENTS) + max(0, len(cycle) - SHOWN_MOMENTS)
@@ -116,7 +116,7 @@ class Exhibitor:
             left_out=left_out,
         )
 
-    def _instants(self, moments: Sequence[JudgedMoment], first: int, lines: Sequence[str]) -> tuple[InstantView, ...]:
+    def _instants(self, moments: Sequence[Moment], first: int, lines: Sequence[str]) -> tuple[InstantView, ...]:
         return tuple(
             InstantView(
                 time=time,
@@ -127,8 +127,3 @@ class Exhibitor:
             )
             for time, moment in enumerate(moments, start=first)
         )
-
-    def _read(self, text: str) -> Controller:
-        if text.lstrip().startswith("HOA:"):
-            return from_hoa(text, self.vocabulary)
-        return parse_controller(text, self.alignment, self.reading)

@@ -4,8 +4,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from ...specs.task import Split
-from ..records.evaluation import Baseline, BeforeAfter, Mean, RuleScore, Score, Share
-from ..records.run_directory import RunDirectory
+from ..records.evaluation import BeforeAfter, Mean, RuleScore, Share
+from ..records.run import Run
 from ..records.verdict import Mode
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -48,17 +48,12 @@ def rule_change(before: RuleScore, after: RuleScore) -> Change:
     return change(before.share, after.share)
 
 
-def quality(score: Score | Baseline, mode: str) -> Mean:
-    """Return what answers are trained for: compliance, in paper mode the raw share of all rules."""
-    return score.raw_share if mode == Mode.PAPER else score.compliance
+def quality_name(mode: Mode) -> str:
+    """Return what `Mode.quality` is called."""
+    return "raw share of rules kept" if mode is Mode.PAPER else "compliance"
 
 
-def quality_name(mode: str) -> str:
-    """Return what `quality` is called."""
-    return "raw share of rules kept" if mode == Mode.PAPER else "compliance"
-
-
-def hardest_split(run: RunDirectory) -> Split:
+def hardest_split(run: Run) -> Split:
     """Return the split that asks most of what was learned."""
     return next(split for split in reversed(SPLITS) if split in run.evaluation.splits)
 
@@ -70,7 +65,7 @@ def broken_rules(scores: BeforeAfter) -> list[str]:
     return sorted(broken, key=lambda name: rules[name].violated / rules[name].applicable, reverse=True)
 
 
-def worse_rules(run: RunDirectory) -> list[str]:
+def worse_rules(run: Run) -> list[str]:
     """Return the rules that are kept less often after training than before, on any split, by more than intervals."""
     splits = run.evaluation.splits.values()
     pairs = (
@@ -80,11 +75,11 @@ def worse_rules(run: RunDirectory) -> list[str]:
     return list(dict.fromkeys(worse))
 
 
-def sentence(run: RunDirectory) -> str:
+def sentence(run: Run) -> str:
     """Return the verdict on a run in one sentence."""
     split, mode = hardest_split(run), run.config.mode
     scores = run.evaluation.splits[split]
-    before, after = quality(scores.before, mode), quality(scores.after, mode)
+    before, after = mode.quality(scores.before), mode.quality(scores.after)
     name = quality_name(mode)
     moved = {
         Change.BETTER: f"Training raised {name}",
@@ -92,7 +87,7 @@ def sentence(run: RunDirectory) -> str:
         Change.SAME: f"Training did not change {name} by more than its intervals,",
     }[change(before, after)]
     kept = scores.after.all_kept
-    whole = "every rule" if mode == Mode.PAPER else "every applicable rule and gate"
+    whole = "every rule" if mode is Mode.PAPER else "every applicable rule and gate"
     return (
         f"{moved} {MEANT[split]} from {before.mean:.0%} to {after.mean:.0%} "
         f"(95% interval {after.low:.0%} to {after.high:.0%}); {kept.count} of {kept.of} answers keep {whole}, "
@@ -100,10 +95,10 @@ def sentence(run: RunDirectory) -> str:
     )
 
 
-def caveats(run: RunDirectory) -> list[str]:
+def caveats(run: Run) -> list[str]:
     """Return what stands against the verdict: raised alarms (a rule got worse, for one), what was only observed."""
     found = [f"Alarm {alarm.name}: {alarm.message}." for alarm in run.evaluation.alarms if alarm.raised]
-    if run.settings.get("pairs", {}).get("shuffle"):
+    if run.config.pairs.shuffle:
         found.append(
             "A control experiment: verdicts were shuffled among answers, so nothing could be learned from them."
         )
@@ -116,10 +111,9 @@ def caveats(run: RunDirectory) -> list[str]:
 
 def percent(share: Share | Mean) -> str:
     """Return a share with its interval, for people; where nothing was counted, that."""
-    value = share.mean if isinstance(share, Mean) else share.share
-    if value is None or (isinstance(share, Share) and not share.of):
+    if not share.num_counted:
         return "nothing to count"
-    return f"{value:.1%} ({share.low:.1%} to {share.high:.1%})"
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
 
 
 def _remaining(broken: list[str], worse: list[str], num_invalid: int) -> str:

@@ -38,7 +38,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "coverage": [_plain(asdict(world)) for world in report.coverage],
         "ceiling": _plain(asdict(report.ceiling)) if report.ceiling else None,
         "certificate": certificate.model_dump(mode="json") if certificate else None,
-        "config": run.settings,
+        "config": run.config.model_dump(mode="json"),
     }
 
 

@@ -12,7 +12,7 @@ from ...specs.task import Split
 from ...synth.controllers.controller import Ending, Otherwise
 from ...synth.models.base_model import EMBEDDED
 from ..records.evaluation import Mean, Violation
-from ..records.run_directory import TrainingRow
+from ..records.run import TrainingRow
 from ..worlds.world import WorldKind
 from . import comparison, findings
 from .curve import Series, curve
@@ -77,7 +77,7 @@ def _verdict(report: Report) -> dict[str, Any]:
     run, mode = report.run, report.run.config.mode
     split = findings.hardest_split(run)
     scores = run.evaluation.splits[split]
-    moved = findings.change(findings.quality(scores.before, mode), findings.quality(scores.after, mode))
+    moved = findings.change(mode.quality(scores.before), mode.quality(scores.after))
     words = {findings.Change.BETTER: "▲ improved", findings.Change.WORSE: "▼ got worse"}
     classes = {findings.Change.BETTER: "better", findings.Change.WORSE: "worse"}
     return {
@@ -95,7 +95,7 @@ def _verdict(report: Report) -> dict[str, Any]:
 def _tiles(report: Report) -> Iterator[dict[str, Any]]:
     mode = report.run.config.mode
     for split, scores in comparison.measured(report.run.evaluation):
-        before, after = findings.quality(scores.before, mode), findings.quality(scores.after, mode)
+        before, after = mode.quality(scores.before), mode.quality(scores.after)
         drawn = strip(before, after, f"{findings.quality_name(mode)} on the {split} split")
         cell = comparison.Cell(before=before, after=after, strip=drawn)
         yield {"split": split, "meant": findings.MEANT[split], "cell": cell}
@@ -124,9 +124,9 @@ def _asked(report: Report) -> dict[str, Any]:
         "is_embedded": is_embedded,
         "model": "the embedded base model" if is_embedded else config.model,
         "world_words": WORLDS[WorldKind(config.world)],
-        "ending_words": ENDINGS[Ending(config.ending)],
-        "otherwise_words": OTHERWISE[Otherwise(config.otherwise)],
-        "settings": list(_flat(run.settings)),
+        "ending_words": ENDINGS[config.ending],
+        "otherwise_words": OTHERWISE[config.otherwise],
+        "settings": list(_flat(config.model_dump(mode="json"))),
         "coverage": report.coverage,
         "observed": {
             split: [name for name, rule in scores.after.rules.items() if rule.observed] for split, scores in splits

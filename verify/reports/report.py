@@ -6,13 +6,12 @@ from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ..certificates.certificate import Certificate, read_certificate
-from ..records.digests import CERTIFICATE, DomainDigests, domain_digests
-from ..records.run_directory import CONFIG, RunDirectory
+from ..records.digests import CERTIFICATE, domain_digests
+from ..records.run import Run
 from ..records.verdict import Mode
 from ..rulebooks.ceiling import Ceiling, find_ceiling
 from ..worlds.coverage import Coverage, coverages
 
-HTML, JSON, JUNIT = "report.html", "report.json", "junit.xml"
 MAX_NAMED = 4
 
 
@@ -20,7 +19,7 @@ MAX_NAMED = 4
 class Report:
     """All that the forms of a report are made from. `ceiling` is there in paper mode only."""
 
-    run: RunDirectory
+    run: Run
     domain: Domain
     rulebook: Rulebook
     coverage: tuple[Coverage, ...]
@@ -28,25 +27,23 @@ class Report:
     ceiling: Ceiling | None
 
 
-def make_report(run: RunDirectory, domain: Domain, rulebook: Rulebook) -> Report:
+def make_report(run: Run, domain: Domain, rulebook: Rulebook) -> Report:
     """Return the report of a run; raises InputError if the domain is no longer what the run was made with."""
-    check_unchanged(run, domain, rulebook, " (--specs)")
+    check_domain(run, domain, rulebook, " (--specs)")
     return Report(
         run=run,
         domain=domain,
         rulebook=rulebook,
         coverage=coverages(domain, run.config.world),
-        certificate=read_certificate(run.adapter) if (run.adapter / CERTIFICATE).is_file() else None,
-        ceiling=find_ceiling(domain, rulebook) if run.config.mode == Mode.PAPER else None,
+        certificate=read_certificate(run.files.adapter) if (run.files.adapter / CERTIFICATE).is_file() else None,
+        ceiling=find_ceiling(domain, rulebook) if run.config.mode is Mode.PAPER else None,
     )
 
 
-def check_unchanged(run: RunDirectory, domain: Domain, rulebook: Rulebook, hint: str = "") -> None:
+def check_domain(run: Run, domain: Domain, rulebook: Rulebook, hint: str = "") -> None:
     """Raise InputError that names what changed since the run: what is said of it would be of other rules or worlds."""
-    config = run.config
-    then = DomainDigests(rulebook=config.rulebook_digest, tasks=config.tasks_digest, worlds=config.worlds)
-    if changed := domain_digests(domain, rulebook).changed_from(then):
+    if changed := domain_digests(domain, rulebook).changed_from(run.config.domain):
         more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
         names = f"{', '.join(changed[:MAX_NAMED])}{more}"
         where = f"in {domain.folder}: {names}; expected what the run was made with{hint}"
-        raise InputError(run.path / CONFIG, f"changed since the run, {where}")
+        raise InputError(run.files.config, f"changed since the run, {where}")

@@ -41,9 +41,7 @@ def _x(share: float) -> float:
 
 
 def _value(share: Share | Mean | None) -> float | None:
-    if share is None or (isinstance(share, Share) and not share.of):
-        return None
-    return share.mean if isinstance(share, Mean) else share.share
+    return share.value if share is not None and share.num_counted else None
 
 
 def _words(share: Share | Mean | None) -> str:

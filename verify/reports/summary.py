@@ -9,7 +9,7 @@ from ..records.evaluation import Mean, Share
 from . import comparison, findings
 from .comparison import Cell
 from .findings import Change
-from .report import HTML, Report
+from .report import Report
 
 _MARKS = {Change.BETTER: ("▲ better", "green"), Change.WORSE: ("▼ worse", "bold red"), Change.SAME: ("=", "dim")}
 MAX_BROKEN = 6
@@ -31,7 +31,7 @@ def render_summary(report: Report) -> RenderableType:
         parts.append(broken)
     if run.evaluation.baselines:
         parts.append(_baselines(report))
-    return Group(*parts, Text(f"report: {run.path / HTML}"))
+    return Group(*parts, Text(f"report: {run.files.report_html}"))
 
 
 def _measures(report: Report) -> Table:
@@ -78,8 +78,7 @@ def _cell(cell: Cell) -> Text:
 
 
 def _value(share: Share | Mean) -> str:
-    value = share.mean if isinstance(share, Mean) else share.share
-    return f"{value:.1%}" if value is not None and (isinstance(share, Mean) or share.of) else "none"
+    return f"{share.value:.1%}" if share.num_counted else "none"
 
 
 def _table(first: str) -> Table:

@@ -6,10 +6,8 @@ from ...specs.domain import Domain
 from ...specs.rulebook import Rulebook
 from ...specs.world_description import UNIVERSAL
 from ...synth.controllers.controller import always
-from ..checking.check import Runs
 from ..records.verdict import Mode
 from ..verdicts.verifier import Settings, Verifier
-from ..worlds.world import WorldKind
 from .lint import Linter
 
 
@@ -25,10 +23,10 @@ class Ceiling:
 
 def find_ceiling(domain: Domain, rulebook: Rulebook) -> Ceiling:
     """Return the ceiling of a rulebook in the universal world on all runs."""
-    settings = Settings(world=WorldKind.UNIVERSAL, mode=Mode.PAPER, runs=Runs.ALL, witnesses=False)
+    settings = Settings.of(Mode.PAPER, witnesses=False)
     vocabulary = domain.vocabulary
     task = next(iter(domain.tasks.values()))
     idle = Verifier(domain, rulebook, settings).verify(always(vocabulary.idle, vocabulary), task)
-    linter = Linter(domain, rulebook, kind=WorldKind.UNIVERSAL)
-    reach = linter.reach(linter.prepare(UNIVERSAL), Runs.ALL, None)
+    linter = Linter(domain, rulebook, kind=settings.world)
+    reach = linter.reach(linter.prepare(UNIVERSAL), settings.runs, None)
     return Ceiling(num_rules=len(rulebook.rules), idle=idle.raw_kept, best=reach.best_count, dropped=reach.dropped)

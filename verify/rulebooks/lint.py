@@ -81,8 +81,8 @@ class Linter:
             is_its_task = task.world == world and task.goal.text == reach.goal
             if is_its_task and reach.controller and self.domain.learned_world(task):
                 verdict = self._verifier.verify_text(reach.controller, task)
-                statuses += [rule.status for rule in verdict.judged] + [gate.status for gate in verdict.gates]
-        return min(statuses).name.lower() if statuses else None
+                statuses += [rule.status for rule in verdict.deciding] + [gate.status for gate in verdict.gates]
+        return min(statuses).word if statuses else None
 
 
 def problems(rules: Sequence[RuleLint], worlds: Sequence[WorldLint]) -> list[str]:
@@ -98,7 +98,7 @@ def problems(rules: Sequence[RuleLint], worlds: Sequence[WorldLint]) -> list[str
                 found.append(f"{world.world}, {reach.runs} runs, {gates}: {reach.problem}")
             elif reach.runs is Runs.FAIR and reach.best_count is None:
                 found.append(f"{world.world}: no controller can pass {gates}, whatever the rules")
-            elif reach.simulated == Status.VIOLATED.name.lower():
+            elif reach.simulated == Status.VIOLATED.word:
                 found.append(f"{world.world}: the reference controller for {gates} fails in a learned world")
             elif reach.runs is Runs.FAIR and not reach.realizable:
                 dropped = ", ".join(reach.dropped)

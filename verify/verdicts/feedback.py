@@ -20,7 +20,7 @@ from ..records.verdict import Moment, Status, Verdict, Witness
 def feedback_of(verdict: Verdict, domain: Domain, rulebook: Rulebook) -> str | None:
     """Return what to tell a model about its steps, None if nothing is violated; a failed gate comes before rules."""
     vocabulary = domain.vocabulary
-    if not verdict.is_valid:
+    if not verdict.valid:
         return feedback_text(unreadable(verdict.invalid))
     for gate in verdict.gates:
         if gate.status is Status.VIOLATED and gate.name == "goal":
@@ -28,7 +28,7 @@ def feedback_of(verdict: Verdict, domain: Domain, rulebook: Rulebook) -> str | N
         if gate.status is Status.VIOLATED:
             return feedback_text(PROGRESS_MISSED, _told(_essence(gate.witness), vocabulary))
     english = {rule.id: rule.english for rule in rulebook.rules}
-    for rule in verdict.judged:
+    for rule in verdict.deciding:
         if rule.status is Status.VIOLATED:
             return feedback_text(rule_broken(english[rule.rule_id]), _told(_essence(rule.witness), vocabulary))
     return None

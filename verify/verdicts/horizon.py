@@ -35,5 +35,5 @@ class HorizonScorer:
         formulas = {rule.id: rule.formula for rule in self.rulebook.rules}
         return {
             rule.rule_id: self._worlds[key].status_probabilities(controller, formulas[rule.rule_id], self.num_letters)
-            for rule in verdict.judged
+            for rule in verdict.deciding
         }

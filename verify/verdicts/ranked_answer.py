@@ -40,14 +40,7 @@ def rank_answers(texts: Iterable[str], task: Task | None, verifier: Verifier) ->
     """Return the different answers, best first, judged as a task or, without one, only read."""
     answers = []
     for text, count in Counter(texts).items():
-        verdict = verifier.verify_text(text, task) if task else None
-        answers.append(RankedAnswer(text, count, verdict.invalid if verdict else _why_invalid(text, verifier), verdict))
+        parsed = verifier.parse(text)
+        invalid = str(parsed) if isinstance(parsed, InvalidController) else ""
+        answers.append(RankedAnswer(text, count, invalid, verifier.verify(parsed, task) if task else None))
     return sorted(answers, key=lambda answer: answer.rank, reverse=True)
-
-
-def _why_invalid(text: str, verifier: Verifier) -> str:
-    try:
-        verifier.read(text)
-    except InvalidController as error:
-        return str(error)
-    return ""

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from ...specs.domain import Domain
 from ...specs.logic import Formula
@@ -42,6 +44,19 @@ class Settings:
             )
         check_time_limit(self.time_limit)
 
+    @classmethod
+    def of(cls, mode: Mode, *, world: WorldKind | None = None, runs: Runs | None = None, **others: Any) -> Self:
+        """Return the settings of a mode, its own world and runs where none are asked for.
+
+        Paper mode judges all runs of the universal world and ranks by raw counts (`Mode.quality`).
+        """
+        own = (WorldKind.UNIVERSAL, Runs.ALL) if mode is Mode.PAPER else (WorldKind.SIMULATED, Runs.CHAIN)
+        return cls(mode=mode, world=world or own[0], runs=runs or own[1], **others)
+
+
+Parsed = Controller | InvalidController
+"""What a response holds: a controller, or why it is none."""
+
 
 class Verifier:
     """Verifies controllers. Made once and used many times: it keeps the automata of its rulebook and worlds."""
@@ -51,7 +66,7 @@ class Verifier:
         self.rulebook = rulebook
         self.settings = settings or Settings()
         self.alignment = Alignment(domain.vocabulary)
-        self._compiler = Compiler(self.settings.time_limit)
+        self.compiler = Compiler(self.settings.time_limit)
         self._prepared: dict[tuple[str, frozenset[str]], PreparedWorld] = {}
 
     def prepare(self, tasks: Iterable[Task]) -> None:
@@ -60,33 +75,43 @@ class Verifier:
             self._prepare(task)
             for _, gate in self._gates(task):
                 with suppress(Unanswered):
-                    self._compiler.compile(gate)
+                    self.compiler.compile(gate)
+
+    def with_witnesses(self) -> "Verifier":
+        """Return a verifier that also tells witnesses; the two share all that is translated and prepared."""
+        telling = copy(self)
+        telling.settings = replace(self.settings, witnesses=True)
+        return telling
 
     def read(self, text: str) -> Controller:
         """Return the controller in a response, numbered steps or HOA; raises InvalidController."""
         return read_controller(text, self.alignment, self.settings.reading, self.settings.max_steps)
 
+    def parse(self, text: str) -> Parsed:
+        """Return the controller in a response, or the error that says why it holds none."""
+        try:
+            return self.read(text)
+        except InvalidController as error:
+            return error
+
     def verify_text(self, text: str, task: Task) -> Verdict:
         """Return the verdict on a response; one that is no controller gets an INVALID verdict with the reason."""
-        try:
-            controller = self.read(text)
-        except InvalidController as error:
-            prepared = self._prepare(task)
+        return self.verify(self.parse(text), task)
+
+    def verify(self, parsed: Parsed, task: Task) -> Verdict:
+        """Return the verdict on a controller, or on a response that holds none."""
+        prepared = self._prepare(task)
+        if isinstance(parsed, InvalidController):
             rules = tuple(_rule_verdict(rule, Status.INVALID) for rule in prepared.rules)
             gates = tuple(
                 GateVerdict(name=name, formula=formula.text, status=Status.INVALID)
                 for name, formula in self._gates(task)
             )
-            return self._verdict(task, prepared, 0, rules, gates, invalid=str(error))
-        return self.verify(controller, task)
-
-    def verify(self, controller: Controller, task: Task) -> Verdict:
-        """Return the verdict on a controller."""
-        prepared = self._prepare(task)
-        product = prepared.product(controller, self.settings.runs)
-        rules = tuple(self._verify_rule(rule, product, controller) for rule in prepared.rules)
-        gates = tuple(self._verify_gate(name, gate, product, controller) for name, gate in self._gates(task))
-        return self._verdict(task, prepared, controller.num_steps, rules, gates)
+            return self._verdict(task, prepared, 0, rules, gates, invalid=str(parsed))
+        product = prepared.product(parsed, self.settings.runs)
+        rules = tuple(self._verify_rule(rule, product, parsed) for rule in prepared.rules)
+        gates = tuple(self._verify_gate(name, gate, product, parsed) for name, gate in self._gates(task))
+        return self._verdict(task, prepared, parsed.num_steps, rules, gates)
 
     def _verify_rule(self, rule: PreparedRule, product: Product, controller: Controller) -> RuleVerdict:
         if rule.compiled is None:
@@ -101,7 +126,7 @@ class Verifier:
 
     def _verify_gate(self, name: str, gate: Formula, product: Product, controller: Controller) -> GateVerdict:
         try:
-            status, violation = self._check(self._compiler.compile(gate), product)
+            status, violation = self._check(self.compiler.compile(gate), product)
         except Unanswered as error:
             return GateVerdict(name=name, formula=gate.text, status=Status.UNKNOWN, reason=str(error))
         return GateVerdict(name=name, formula=gate.text, status=status, witness=self._tell(violation, controller))
@@ -165,15 +190,15 @@ class Verifier:
         learned_from = frozenset(task.relevant) if self.settings.world is WorldKind.SIMULATED else frozenset()
         key = (name, learned_from)
         if key not in self._prepared:
-            self._prepared[key] = prepare_world(self._world(name, task), self.rulebook, self.domain, self._compiler)
+            self._prepared[key] = prepare_world(self._world(name, task), self.rulebook, self.domain, self.compiler)
         return self._prepared[key]
 
     def _world(self, name: str, task: Task) -> World:
-        described = world_of(self.domain, name, self._compiler)
+        described = world_of(self.domain, name, self.compiler)
         learned = self.domain.learned_world(task) if self.settings.world is WorldKind.SIMULATED else None
         if learned is None:
             return described
-        return learned_world(learned, self.domain.world(name), self.domain.vocabulary, self._compiler)
+        return learned_world(learned, self.domain.world(name), self.domain.vocabulary, self.compiler)
 
 
 def _rule_verdict(

@@ -16,9 +16,11 @@ def tell(run: Run, controller: Controller) -> Witness:
     for letters in (*run.prefix, *run.cycle):
         propositions, letter = _choose(letters, controller.vocabulary.proposition_ids)
         edge = controller.edge(state, letter)
-        moments.append(Moment(propositions, controller.names[state], edge.steps, edge.action))
+        moments.append(
+            Moment(propositions=propositions, state=controller.names[state], steps=edge.steps, action=edge.action)
+        )
         state = edge.target
-    return Witness(tuple(moments[: len(run.prefix)]), tuple(moments[len(run.prefix) :]))
+    return Witness(prefix=tuple(moments[: len(run.prefix)]), cycle=tuple(moments[len(run.prefix) :]))
 
 
 def _choose(letters: Bdd, names: tuple[str, ...]) -> tuple[tuple[str, ...], Bdd]:

@@ -8,7 +8,7 @@ import pytest
 from verilora.finetune.answers.samples import Ask, Sample, SampleFile, asks_of
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import InputError
-from verilora.synth.models.generator import Completion, Sampling
+from verilora.synth.models.generates import Completion, Sampling
 from verilora.synth.models.prompt import Conversation, Prompter, PromptStyle
 
 

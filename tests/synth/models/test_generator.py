@@ -8,7 +8,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from verilora.specs.files.errors import InputError
-from verilora.synth.models.generator import Completion, Generator, Sampling
+from verilora.synth.models.generates import Completion, Sampling
+from verilora.synth.models.generator import Generator
 from verilora.synth.models.language_model import load_adapter
 from verilora.synth.models.model_files import model_digest, tokenizer_digest
 from verilora.synth.models.prompt import Conversation, PromptStyle

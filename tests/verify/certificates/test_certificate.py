@@ -17,7 +17,7 @@ from verilora.verify.certificates.certificate import (
     BaseDigests,
     Certificate,
     CertifiedSampling,
-    check_adapter,
+    check_certified,
     check_signer,
     read_certificate,
 )
@@ -88,7 +88,7 @@ def change(folder: Path, fields: dict[str, object]) -> None:
 def test_it_holds_the_counts_of_the_verdicts_and_reads_back(adapter: Path, driving: Domain) -> None:
     certificate = issue(adapter, driving)
     assert read_certificate(adapter) == certificate
-    check_adapter(adapter, certificate)
+    check_certified(adapter, certificate)
     assert [path.name for path in adapter.parent.iterdir()] == ["adapter"], "nothing unfinished is left"
     counts = certificate.counts
     assert (counts.num_samples, counts.invalid.count, counts.all_kept.count) == (3, 1, 1)
@@ -173,18 +173,18 @@ def test_a_swapped_file_is_named(adapter: Path, driving: Domain, tmp_path: Path,
     with pytest.raises(
         InputError, match=rf"{name}: is not the file that was certified: its digest is d9298a10d1b07358…"
     ):
-        check_adapter(adapter, certificate)
+        check_certified(adapter, certificate)
 
 
 def test_files_that_came_or_went_are_named(adapter: Path, driving: Domain) -> None:
     certificate = issue(adapter, driving)
     (adapter / "extra.bin").write_bytes(b"")
     with pytest.raises(InputError, match=r"extra\.bin: is not one of the files"):
-        check_adapter(adapter, certificate)
+        check_certified(adapter, certificate)
     (adapter / "extra.bin").unlink()
     (adapter / "adapter_config.json").unlink()
     with pytest.raises(InputError, match=r"adapter_config\.json: no such file"):
-        check_adapter(adapter, certificate)
+        check_certified(adapter, certificate)
 
 
 def test_a_signature_holds_for_its_content_and_its_key(adapter: Path, driving: Domain, tmp_path: Path) -> None:

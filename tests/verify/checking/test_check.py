@@ -118,7 +118,9 @@ def test_a_dead_end_does_not_hide_a_bad_prefix() -> None:
     dead_ending = spot.product(graph, still.automaton())
     find_run = find_violation(dead_ending, compiled(Formula("G !p")), Runs.CHAIN)
     assert find_run is not None
-    assert tell(find_run(), still) == Witness((Moment(("p",), "the only state", (), "rest"),))
+    assert tell(find_run(), still) == Witness(
+        prefix=(Moment(propositions=("p",), state="the only state", steps=(), action="rest"),)
+    )
 
 
 def always_rest() -> Controller:

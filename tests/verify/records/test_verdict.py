@@ -49,7 +49,7 @@ def test_compliance_is_a_weighted_share_and_0_behind_a_failed_gate(verifier: Ver
     careless = verifier.verify_text("1. turn right\n2. stop", TASK)
     # Of the nine rules with weight it breaks 5 and 9; 2 and 11 apply, but count nothing.
     assert careless.compliance == pytest.approx(7 / 9)
-    assert [rule.rule_id for rule in careless.judged if not rule.weight] == ["phi2", "phi11"]
+    assert [rule.rule_id for rule in careless.deciding if not rule.weight] == ["phi2", "phi11"]
     wrong_way = verifier.verify_text("1. turn left\n2. stop", TASK)
     assert (wrong_way.gates_kept, wrong_way.compliance) == (False, 0)
 
@@ -113,7 +113,7 @@ def test_exit_codes(verifier: Verifier, status: Status, code: int, strict_code: 
 
 def test_a_rule_kept_because_nothing_triggers_it_is_called_vacuous_and_ranked_as_kept(verifier: Verifier) -> None:
     verdict = verifier.verify_text(AFTER_LOOPING, TASK)
-    vacuous = {rule.rule_id for rule in verdict.judged if rule.vacuous}
+    vacuous = {rule.rule_id for rule in verdict.deciding if rule.vacuous}
     # It never turns left nor drives on: the rules that speak of that are never triggered.
     assert vacuous == {"phi12", "phi14"}
     assert verdict.compliance == 1

@@ -80,7 +80,7 @@ def test_reference_controllers_keep_what_they_claim(
             continue
         # It is printed in a form that can be verified as it stands.
         verdict = verifier.verify_text(found.controller, task_in(world, found.goal or "true"))
-        assert verdict.is_valid
+        assert verdict.valid
         assert {rule.rule_id for rule in verdict.rules if not rule.status.is_kept} == set(found.dropped)
         if found.goal:
             assert verdict.gates_kept
@@ -160,4 +160,4 @@ def test_a_domain_that_has_nothing_to_do_with_driving(greenhouse: Domain) -> Non
                 assert len(found.controller.splitlines()) <= 8
                 verdict = verifier.verify_text(found.controller, task_in(lint.world, found.goal))
                 assert verdict.gates_kept
-                assert {rule.status for rule in verdict.judged} == {Status.SATISFIED}
+                assert {rule.status for rule in verdict.deciding} == {Status.SATISFIED}
