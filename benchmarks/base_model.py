@@ -72,9 +72,9 @@ def main() -> None:
             sampling = Sampling(temperature=temperature, top_p=options.top_p)
             texts, num_tokens = sample(generator, domain, asked, sampling, options.seed)
             seconds = time.perf_counter() - started
-            answers = [(text, task) for text, (task, _) in zip(texts, asked, strict=True)]
             for verifier in verifiers:
-                verdicts = verify_batch(verifier, answers, options.processes)
+                questions = [(verifier.parse(text), task) for text, (task, _) in zip(texts, asked, strict=True)]
+                verdicts = verify_batch(verifier, questions, options.processes)
                 row = summarise(split, temperature, verifier, texts, verdicts, num_tokens, seconds)
                 rows.append(row)
                 print(

@@ -22,10 +22,11 @@ from typing import Any
 from train import stage_seconds
 
 from verilora.finetune.answers.samples import read_samples
-from verilora.finetune.answers.score import Share
-from verilora.finetune.answers.verdict_cache import Judge, Judged
+from verilora.finetune.answers.score import share_of
+from verilora.finetune.answers.scored_answer import ScoredAnswer, scored
+from verilora.finetune.answers.verdict_cache import VerdictCache
 from verilora.specs.domain import SHIPPED, load_domain
-from verilora.specs.files.record_file import write_json
+from verilora.specs.files.atomic import write_json
 from verilora.verify.reports.findings import SPLITS
 from verilora.verify.verdicts.verifier import Verifier
 
@@ -140,19 +141,17 @@ def _cross(out: Path, jobs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     return found
 
 
-def _judged(run: Path, when: str, verifier: Verifier) -> list[Judged]:
+def _judged(run: Path, when: str, verifier: Verifier) -> list[ScoredAnswer]:
     if not (run / "eval.json").exists():
         return []
     rounds = json.loads((run / "eval.json").read_text())["rounds"]
     kept = next(entry["round"] for entry in rounds if entry["kept"])
     path = run / "evaluation" / ("before.jsonl" if when == "before" else f"after-{kept}.jsonl")
-    samples = read_samples(path)
-    judge = Judge(verifier, run / f"cross-{verifier.rulebook.name}.jsonl", 1)
-    judgements = judge.judge([(sample.text, verifier.domain.task(sample.task_id)) for sample in samples])
-    return [Judged(*pair) for pair in zip(samples, judgements, strict=True)]
+    verdicts = VerdictCache(verifier, run / f"cross-{verifier.rulebook.name}.jsonl", 1)
+    return scored(read_samples(path), verifier.domain, verdicts)
 
 
-def _under(answers: Sequence[Judged]) -> dict[str, Any]:
+def _under(answers: Sequence[ScoredAnswer]) -> dict[str, Any]:
     strict = [
         answer
         for answer in answers
@@ -160,8 +159,8 @@ def _under(answers: Sequence[Judged]) -> dict[str, Any]:
     ]
     return {
         name: {
-            "compliance": mean(answer.judgement.compliance for answer in chosen),
-            "all_kept": Share(sum(answer.judgement.all_kept for answer in chosen), len(chosen)).to_json(),
+            "compliance": mean(answer.verdict.compliance for answer in chosen),
+            "all_kept": share_of(chosen, lambda verdict: verdict.all_kept).model_dump(),
         }
         for name, chosen in (("all tasks", answers), ("right turns at lights", strict))
     }

@@ -25,8 +25,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from verilora.specs.files.record_file import RecordFile, write_json
+from verilora.finetune.answers.samples import read_samples
+from verilora.finetune.run.stage_times import StageTime
+from verilora.specs.files.atomic import write_json
+from verilora.specs.files.record_file import RecordFile
 from verilora.synth.models.generator import Generator
+from verilora.verify.records.run_files import RunFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +97,8 @@ def _matrix_rate(device: str) -> float:
 def stage_seconds(run: Path) -> dict[str, float]:
     """Return how long each stage of a run took: in all rounds, and over all times that it was resumed."""
     found: dict[str, float] = {}
-    for record in RecordFile(run / "stages.jsonl").read():
-        found[record["stage"]] = found.get(record["stage"], 0.0) + record["seconds"]
+    for entry in RecordFile(RunFiles(run).stages, StageTime).read():
+        found[entry.stage] = found.get(entry.stage, 0.0) + entry.seconds
     return found
 
 
@@ -115,12 +119,12 @@ def _tokens(run: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for path in (run / "samples.jsonl", *sorted((run / "evaluation").glob("*.jsonl"))):
         is_after = path.stem.startswith("after")
-        for record in RecordFile(path).read():
+        for sample in read_samples(path):
             # Later rounds sample from the adapter of the round before.
-            of_later_round = record["part"].startswith("round ") and record["part"] != "round 1"
+            of_later_round = sample.part.startswith("round ") and sample.part != "round 1"
             who = "adapter" if is_after or of_later_round else "base model"
-            stage = f"sample {record['part']}, {who}"
-            found[stage] = found.get(stage, 0) + record["num_tokens"]
+            stage = f"sample {sample.part}, {who}"
+            found[stage] = found.get(stage, 0) + sample.num_tokens
     for state in (run / "checkpoints").glob("round-*/checkpoint-*/trainer_state.json"):
         stage = f"DPO, round {state.parts[-3].removeprefix('round-')}"
         history = json.loads(state.read_text())["log_history"]

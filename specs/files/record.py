@@ -42,6 +42,8 @@ def decode_json(text: str, path: Path, line: int | None = None) -> Any:
 
 def parse_record(content: Any, model: type[RecordT], path: Path, line: int | None = None) -> RecordT:
     """Return a JSON value as a model; raises InputError for the first field that is missing or does not fit."""
+    if not isinstance(content, dict):
+        raise InputError(path, f"expected a JSON object, got {type(content).__name__}", line=line)
     try:
         return model.model_validate(content)
     except ValidationError as error:

@@ -1,41 +1,58 @@
-"""What the tests of this room share: judged answers without a model."""
+"""What the tests of this room share: answers with verdicts, without a model."""
 
 from collections.abc import Callable
 
 import pytest
 
 from verilora.finetune.answers.samples import Sample
-from verilora.finetune.answers.verdict_cache import Judged, Judgement
+from verilora.finetune.answers.scored_answer import ScoredAnswer
+from verilora.verify.records.verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict
 
-MakeJudged = Callable[..., Judged]
+MakeScored = Callable[..., ScoredAnswer]
 RULES = ("one", "two")
 
 
 @pytest.fixture(scope="session")
-def judged() -> MakeJudged:
+def scored() -> MakeScored:
     """Return a function that makes an answer to a task with a number of kept rules out of two."""
 
     def make(
-        text: str, kept: int = 2, task_id: str = "task", wording: str = "Do it", gates: bool = True, invalid: str = ""
-    ) -> Judged:
-        rules = {name: "satisfied" if place < kept else "violated" for place, name in enumerate(RULES)}
-        if invalid:
-            rules = dict.fromkeys(RULES, "invalid")
-        compliance = kept / len(RULES) if gates and not invalid else 0.0
-        judgement = Judgement(
-            behaviour=f"invalid: {invalid}" if invalid else f"behaviour of {text}",
-            never_moves=False,
+        text: str,
+        kept: int = 2,
+        task_id: str = "task",
+        wording: str = "Do it",
+        gates: bool = True,
+        invalid: str = "",
+        mode: Mode = Mode.GATED,
+    ) -> ScoredAnswer:
+        def status(holds: bool) -> Status:
+            return Status.INVALID if invalid else Status.SATISFIED if holds else Status.VIOLATED
+
+        verdict = Verdict(
+            task_id=task_id,
+            world="world",
+            world_kind="abstract",
+            learned=(),
+            free=(),
+            notes=(),
+            rulebook="default",
+            rulebook_digest="0" * 64,
+            mode=mode,
+            runs="chain",
+            ending="patrol",
+            otherwise="stay",
             num_steps=3,
             invalid=invalid,
-            gates_kept=gates and not invalid,
-            all_kept=compliance == 1,
-            compliance=compliance,
-            raw_kept=kept,
-            rank=(not invalid, gates, kept, -3.0),
-            rules=rules,
-            judged=RULES,
-            vacuous=(),
+            rules=tuple(
+                RuleVerdict(rule_id=name, status=status(place < kept), applicable=True, weight=1.0)
+                for place, name in enumerate(RULES)
+            ),
+            gates=(GateVerdict(name="goal", formula="F done", status=status(gates)),),
         )
-        return Judged(Sample(task_id, wording, text, 5, 20), judgement)
+        behaviour = f"invalid: {invalid}" if invalid else f"behaviour of {text}"
+        sample = Sample(
+            part="", batch=0, task_id=task_id, wording=wording, text=text, num_prompt_tokens=5, num_tokens=20
+        )
+        return ScoredAnswer(sample=sample, verdict=verdict, behaviour=behaviour, never_moves=False)
 
     return make

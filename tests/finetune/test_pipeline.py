@@ -10,8 +10,8 @@ from rich.console import Console
 
 from verilora.finetune.pipeline import Pipeline
 from verilora.finetune.run.config import Algorithm, Budget, EvaluationConfig, GrpoConfig, PairConfig, TrainConfig
-from verilora.finetune.run.run_files import RunFiles
 from verilora.specs.domain import Domain
+from verilora.verify.records.run_files import RunFiles
 from verilora.verify.records.verdict import Mode
 from verilora.verify.worlds.world import WorldKind
 

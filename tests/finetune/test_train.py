@@ -17,8 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from safetensors.torch import load_file
 
+from verilora.finetune.training.pairs import Pair
 from verilora.specs.files.record_file import RecordFile
 from verilora.synth.models.generator import Generator
+from verilora.verify.records.run import TrainingRow
+from verilora.verify.records.run_files import RunFiles
 
 from command_line import run_main
 
@@ -71,12 +74,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_its_files(finished: Path) -> None:
     assert [name for name in FILES if not (finished / name).is_file()] == []
-    pairs = RecordFile(finished / "pairs.jsonl").read()
+    run = RunFiles(finished)
+    pairs = RecordFile(run.pairs, Pair).read()
     assert len(pairs) > 10
-    assert all(pair["chosen_rank"] > pair["rejected_rank"] for pair in pairs)
-    curve = RecordFile(finished / "training.jsonl").read()
-    assert curve[0]["margin"] == pytest.approx(0, abs=0.05)
-    assert max(row["margin"] for row in curve) > 1
+    assert all(pair.chosen_rank > pair.rejected_rank for pair in pairs)
+    margins = [row.margin for row in RecordFile(run.training, TrainingRow).read()]
+    assert margins[0] == pytest.approx(0, abs=0.05)
+    assert max(margins) > 1
 
 
 def test_training_raises_compliance_on_what_it_saw(finished: Path) -> None:

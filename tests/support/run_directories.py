@@ -18,12 +18,12 @@ from verilora.specs.domain import Domain
 from verilora.specs.rulebook import Rulebook
 from verilora.specs.task import Split, Task
 from verilora.verify.audits.audit import FIRST_SEED, audit_episodes, run_controller
-from verilora.verify.certificates.issue import PACKAGES, versions
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.trace import TraceChecker
 from verilora.verify.records.digests import domain_digests
 from verilora.verify.records.interval import clopper_pearson
 from verilora.verify.records.verdict import Mode, Status, Verdict
+from verilora.verify.records.versions import versions
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
 KINDS = ("good", "forgetful", "hasty", "inverted", "other", "idle", "vague")
@@ -121,8 +121,8 @@ def paper_settings() -> Settings:
 
 def share(outcomes: Sequence[bool]) -> Json:
     """Return a share with its exact interval."""
-    low, high = clopper_pearson(sum(outcomes), len(outcomes))
-    value = sum(outcomes) / len(outcomes) if outcomes else None
+    low, high = clopper_pearson(sum(outcomes), len(outcomes)) if outcomes else (0.0, 1.0)
+    value = sum(outcomes) / len(outcomes) if outcomes else 0.0
     return {"count": sum(outcomes), "of": len(outcomes), "share": value, "low": low, "high": high}
 
 
@@ -324,12 +324,18 @@ def _config(domain: Domain, rulebook: Rulebook, settings: Settings) -> Json:
         "seed": 0,
         "samples": 16,
         "temperature": 0.8,
+        "top_p": 1.0,
+        "constrained": False,
+        "algorithm": "dpo",
+        "pairs": {"shuffle": False},
+        "grpo": {"num_steps": 60, "batch_size": 64},
         "rulebook_digest": digests.rulebook,
+        "sentences_digest": rulebook.sentences_digest,
         "tasks_digest": digests.tasks,
         "worlds": digests.worlds,
         "model_digest": "0" * 64,
         "tokenizer_digest": "0" * 64,
-        "versions": versions(PACKAGES),
+        "versions": versions(),
         "started": "2026-01-01T00:00:00+00:00",
     }
 

@@ -1,7 +1,6 @@
 """Verdicts: what was found about one controller, and the numbers that rank it (docs/verdict.schema.json)."""
 
 from enum import IntEnum, StrEnum
-from functools import cached_property
 from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
@@ -138,12 +137,12 @@ class Verdict(Record):
     rules: tuple[RuleVerdict, ...]
     gates: tuple[GateVerdict, ...]
 
-    @cached_property
+    @property
     def valid(self) -> bool:
         """Whether it is a controller at all."""
         return not self.invalid
 
-    @cached_property
+    @property
     def gates_kept(self) -> bool:
         """Whether it is a controller that keeps all gates."""
         return self.valid and all(gate.status.is_kept for gate in self.gates)
@@ -156,19 +155,19 @@ class Verdict(Record):
     def total_weight(self) -> float:
         return sum(rule.weight for rule in self.rules)
 
-    @cached_property
+    @property
     def compliance(self) -> float:
         """Weighted share of the applicable rules that are kept; 0 for an invalid controller or a failed gate."""
         if not self.gates_kept:
             return 0.0
         return self.kept_weight / self.total_weight if self.total_weight else float(self.all_kept)
 
-    @cached_property
+    @property
     def raw_kept(self) -> int:
         """How many of all rules are kept, applicable or not."""
         return sum(rule.status.is_kept for rule in self.rules)
 
-    @cached_property
+    @property
     def raw_total(self) -> int:
         """How many rules there are."""
         return len(self.rules)
@@ -183,17 +182,17 @@ class Verdict(Record):
         """What answers are trained for in this verdict's mode."""
         return self.mode.quality(self)
 
-    @cached_property
+    @property
     def deciding(self) -> tuple[RuleVerdict, ...]:
         """The rules that decide: the applicable ones, in paper mode all."""
         return self.rules if self.mode is Mode.PAPER else tuple(rule for rule in self.rules if rule.applicable)
 
-    @cached_property
+    @property
     def all_kept(self) -> bool:
         """Whether all rules that decide and all gates are kept."""
         return self.gates_kept and all(rule.status.is_kept for rule in self.deciding)
 
-    @cached_property
+    @property
     def rank(self) -> tuple[float, ...]:
         """Sort key, better is greater: valid, gates, weighted rules kept, fewer steps; in paper mode the raw count."""
         if self.mode is Mode.PAPER:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from verilora.finetune.answers.verdict_cache import Judge
+from verilora.finetune.answers.verdict_cache import BehaviourVerdict, VerdictCache
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile
@@ -22,23 +22,23 @@ def verifier(greenhouse: Domain) -> Verifier:
 
 def test_a_behaviour_is_judged_once_and_remembered(verifier: Verifier, tmp_path: Path) -> None:
     path, task = tmp_path / "verdicts.jsonl", verifier.domain.task(TASK)
-    first, second, unreadable = Judge(verifier, path, 1).judge(
+    first, second, unreadable = VerdictCache(verifier, path, 1).verify(
         [(WAITING, task), (IN_OTHER_WORDS, task), ("1. hope\n2. hold", task)]
     )
     assert first == second != unreadable
-    assert unreadable.invalid
-    assert len(RecordFile(path).read()) == 2
-    again = Judge(verifier, path, 1)
-    assert again.judge([(WAITING, task)]) == [first]
-    assert len(RecordFile(path).read()) == 2
-    again.judge([(WAITING, verifier.domain.task("warm-glasshouse"))])
-    assert len(RecordFile(path).read()) == 3
+    assert unreadable.verdict.invalid
+    assert len(RecordFile(path, BehaviourVerdict).read()) == 2
+    again = VerdictCache(verifier, path, 1)
+    assert again.verify([(WAITING, task)]) == [first]
+    assert len(RecordFile(path, BehaviourVerdict).read()) == 2
+    again.verify([(WAITING, verifier.domain.task("warm-glasshouse"))])
+    assert len(RecordFile(path, BehaviourVerdict).read()) == 3
 
 
 def test_verdicts_of_another_version_are_refused(verifier: Verifier, tmp_path: Path) -> None:
     path = tmp_path / "verdicts.jsonl"
-    Judge(verifier, path, 1).judge([(WAITING, verifier.domain.task(TASK))])
+    VerdictCache(verifier, path, 1).verify([(WAITING, verifier.domain.task(TASK))])
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "mood": 1}) + "\n")
-    with pytest.raises(InputError, match=r"verdicts\.jsonl:1: not a verdict of this version: 'mood' is unknown"):
-        Judge(verifier, path, 1)
+    with pytest.raises(InputError, match=r"verdicts\.jsonl:1: mood: Extra inputs are not permitted"):
+        VerdictCache(verifier, path, 1)

@@ -4,36 +4,41 @@ from typing import Any
 
 import pytest
 
-from verilora.finetune.commands.train_options import named, resolve, weighted
-from verilora.finetune.run.config import LOSS_TYPES, Algorithm, Budget, TrainConfig
+from verilora.finetune.commands.train_options import (
+    DEFAULTS,
+    Loss,
+    TrainOptions,
+    check_same,
+    options_of,
+    parse_losses,
+    resolve,
+)
+from verilora.finetune.run.config import LOSS_TYPES, Algorithm, TrainConfig
 from verilora.verify.records.verdict import Mode
 from verilora.verify.worlds.world import WorldKind
 
-DEFAULTS: dict[str, Any] = {
-    "task": "driving", "specs": Path("specs"), "rulebook": "default", "model": None, "samples": 32, "rounds": 2,
-    "world": None, "mode": Mode.GATED, "algorithm": Algorithm.DPO, "seed": 0, "device": "cpu", "temperature": 1.0,
-    "top_p": 0.99, "batch_size": 135, "constrained": False, "learning_rate": None, "beta": 0.4, "loss_type": None,
-    "epochs": 2.0, "baselines": Budget.SHORT, "shuffle_verdicts": False, "drive_seconds": 110.0, "processes": None,
-    "threads": 1,
-}  # fmt: skip
+
+def test_what_is_not_asked_for_is_as_the_settings_have_it() -> None:
+    config = resolve(TrainOptions(processes=DEFAULTS.num_processes))
+    assert config == DEFAULTS
 
 
 def test_paper_mode_counts_rules_in_the_universal_world() -> None:
-    config = resolve({**DEFAULTS, "mode": Mode.PAPER})
+    config = resolve(TrainOptions(mode=Mode.PAPER))
     assert (config.world, config.pairs.margin) == (WorldKind.UNIVERSAL, 1.0)
-    assert resolve(DEFAULTS).world is WorldKind.SIMULATED
+    assert config.settings.mode is Mode.PAPER
 
 
 def test_losses_go_to_trl_as_they_are() -> None:
-    optimiser = resolve({**DEFAULTS, "loss_type": ["ipo", "sft:2.5"]}).optimiser
+    optimiser = resolve(TrainOptions(losses=parse_losses(["ipo", "sft:2.5"]))).optimiser
     assert (optimiser.loss_type, optimiser.loss_weights) == (("ipo", "sft"), (1.0, 2.5))
     with pytest.raises(ValueError, match="expected LOSS or LOSS:WEIGHT with a number, got 'sft:much'"):
-        resolve({**DEFAULTS, "loss_type": ["sft:much"]})
+        parse_losses(["sft:much"])
     with pytest.raises(ValueError, match=r"loss_type: expected one of sigmoid, .*, got 'sigmoit'"):
-        resolve({**DEFAULTS, "loss_type": ["sigmoit"]})
+        resolve(TrainOptions(losses=parse_losses(["sigmoit"])))
     for weight in ("-3", "0", "nan", "inf"):
         with pytest.raises(ValueError, match="loss_weights: expected more than 0 and finite, got"):
-            resolve({**DEFAULTS, "loss_type": [f"sft:{weight}"]})
+            resolve(TrainOptions(losses=parse_losses([f"sft:{weight}"])))
 
 
 def test_losses_are_those_of_trl() -> None:
@@ -57,14 +62,14 @@ def test_losses_are_those_of_trl() -> None:
         ("learning_rate", float("nan"), "learning_rate: expected more than 0"),
     ],
 )
-def test_values_that_cannot_be_are_named(option: str, value: object, message: str) -> None:
+def test_values_that_cannot_be_are_named(option: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        resolve({**DEFAULTS, option: value})
+        resolve(TrainOptions(**{option: value}))
 
 
 def test_options_that_exclude_each_other_are_refused_before_anything_is_sampled() -> None:
     with pytest.raises(ValueError, match=r"^paper mode judges all runs of the universal world"):
-        resolve({**DEFAULTS, "mode": "paper", "world": "simulated"})
+        resolve(TrainOptions(mode=Mode.PAPER, world=WorldKind.SIMULATED))
 
 
 @pytest.mark.parametrize(
@@ -73,44 +78,45 @@ def test_options_that_exclude_each_other_are_refused_before_anything_is_sampled(
         ("samples", 8),
         ("beta", 0.1),
         ("epochs", 1.0),
-        ("loss_type", ["sigmoid"]),
+        ("beta", DEFAULTS.optimiser.beta),
+        ("samples", DEFAULTS.samples),
+        ("losses", (Loss("sigmoid", 1.0),)),
         ("shuffle_verdicts", True),
         ("constrained", True),
     ],
 )
-def test_options_that_grpo_does_not_have_are_refused(option: str, value: object) -> None:
-    assert resolve({**DEFAULTS, option: value}).algorithm is Algorithm.DPO
+def test_options_that_grpo_does_not_have_are_refused(option: str, value: Any) -> None:
+    """Also where they say what is the default: what counts is that they were asked for."""
+    assert resolve(TrainOptions(**{option: value})).algorithm is Algorithm.DPO
     with pytest.raises(ValueError, match=rf"^{option}: expected dpo as the algorithm, got grpo, for which"):
-        resolve({**DEFAULTS, "algorithm": "grpo", option: value})
+        resolve(TrainOptions(algorithm=Algorithm.GRPO, **{option: value}))
 
 
-def test_a_run_remembers_its_options() -> None:
-    config = TrainConfig.from_json(resolve({**DEFAULTS, "seed": 5, "loss_type": ["ipo"]}).to_json())
-    remembered = named(config)
-    assert (remembered["seed"], remembered["loss_type"]) == (5, ["ipo:1"])
-    assert weighted(["ipo", "sft:64.0"]) == ["ipo:1", "sft:64"]
-    assert {**DEFAULTS, **remembered}.keys() == DEFAULTS.keys()
+def test_a_run_remembers_its_options(tmp_path: Path) -> None:
+    options = TrainOptions(seed=5, losses=(Loss("ipo", 1.0),))
+    config = TrainConfig.from_json(resolve(options).to_json())
+    remembered = options_of(config, tmp_path)
+    assert (remembered.seed, remembered.losses) == (5, (Loss("ipo", 1.0),))
+    check_same(options, config, tmp_path)
+    check_same(TrainOptions(losses=parse_losses(["ipo:1.0"]), processes=99, specs=tmp_path), config, tmp_path)
+    with pytest.raises(ValueError, match=r"own settings: losses is ipo:1, got sigmoid:1 sft:2$"):
+        check_same(TrainOptions(losses=parse_losses(["sigmoid", "sft:2"])), config, tmp_path)
+    with pytest.raises(ValueError, match=r"own settings: out is .*, got elsewhere$"):
+        check_same(TrainOptions(out=Path("elsewhere")), config, tmp_path)
 
 
 def test_folders_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "base").mkdir()
-    config = resolve({**DEFAULTS, "model": "base"})
+    config = resolve(TrainOptions(specs=Path("specs"), model="base"))
     assert (config.specs, config.model) == (str(tmp_path / "specs"), str(tmp_path / "base"))
-    assert resolve({**DEFAULTS, "model": "someone/somewhere"}).model == "someone/somewhere"
+    assert resolve(TrainOptions(model="someone/somewhere")).model == "someone/somewhere"
 
 
 def test_a_configuration_that_is_none_is_named() -> None:
-    content = resolve(DEFAULTS).to_json()
+    content = DEFAULTS.to_json()
     with pytest.raises(ValueError, match=r"optimiser\.epochs: Input should be a valid number"):
         TrainConfig.from_json({**content, "optimiser": {**content["optimiser"], "epochs": "many"}})
     del content["top_p"]
     with pytest.raises(ValueError, match="expected the setting top_p, got none"):
         TrainConfig.from_json(content)
-
-
-def test_words_of_the_command_line_become_what_they_stand_for() -> None:
-    config = resolve({**DEFAULTS, "mode": "paper", "algorithm": "grpo", "baselines": "full", "seed": 3})
-    assert (config.mode, config.algorithm, config.baselines) == (Mode.PAPER, Algorithm.GRPO, Budget.FULL)
-    assert all(type(value) is not str for value in (config.mode, config.algorithm, config.baselines, config.world))
-    assert config.settings.mode is Mode.PAPER

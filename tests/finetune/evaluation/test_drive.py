@@ -1,57 +1,61 @@
 """Drives before and after training, with answers that were not sampled: only the driving is under test here."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from verilora.finetune.answers.samples import Sample
-from verilora.finetune.answers.verdict_cache import Judge, Judged
+from verilora.finetune.answers.scored_answer import ScoredAnswer, scored
+from verilora.finetune.answers.verdict_cache import VerdictCache
 from verilora.finetune.commands.audit_command import audit_run
 from verilora.finetune.evaluation.drive import Driven, drive, drive_score, drivers
-from verilora.finetune.run.config import TrainConfig
-from verilora.finetune.run.run_files import RunFiles
+from verilora.finetune.run.config import TrainConfig, write_config
 from verilora.specs.domain import SHIPPED, Domain
 from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile
 from verilora.synth.controllers.controller import Ending, Reading
+from verilora.verify.records.run import read_config
+from verilora.verify.records.run_files import RunFiles
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from controllers import AFTER, BEFORE
 from run_directories import write_run
 
+Pairs = list[tuple[ScoredAnswer, ScoredAnswer]]
 READING = Reading(ending=Ending.ONE_SHOT)
 TASKS = ("right-at-traffic-light", "right-at-two-way-stop")
 
 
 @pytest.fixture
-def pairs(driving: Domain, tmp_path: Path) -> list[tuple[Judged, Judged]]:
+def pairs(driving: Domain, tmp_path: Path) -> Pairs:
     settings = Settings(reading=READING, witnesses=False)
-    judge = Judge(Verifier(driving, driving.rulebook(), settings), tmp_path / "verdicts.jsonl", 1)
+    verdicts = VerdictCache(Verifier(driving, driving.rulebook(), settings), tmp_path / "verdicts.jsonl", 1)
 
-    def judged(texts: Sequence[str]) -> list[Judged]:
-        samples = [Sample(task_id, "", text, 1, 1) for task_id in TASKS for text in texts]
-        found = judge.judge([(sample.text, driving.task(sample.task_id)) for sample in samples])
-        return [Judged(*pair) for pair in zip(samples, found, strict=True)]
+    def answers(*texts: str) -> list[ScoredAnswer]:
+        return scored([sample(task_id, text) for task_id in TASKS for text in texts], driving, verdicts)
 
-    return drivers(judged(("1. hope", BEFORE)), judged((AFTER, BEFORE)), driving)
+    return drivers(answers("1. hope", BEFORE), answers(AFTER, BEFORE), driving)
+
+
+def sample(task_id: str, text: str) -> Sample:
+    return Sample(part="", batch=0, task_id=task_id, wording="", text=text, num_prompt_tokens=1, num_tokens=1)
 
 
 def drive_all(
-    pairs: list[tuple[Judged, Judged]], domain: Domain, seconds: float = 60, num_processes: int = 1
+    pairs: Pairs, domain: Domain, seconds: float = 60, num_processes: int = 1
 ) -> tuple[list[Driven], list[Driven]]:
     return drive(pairs, domain, READING, 2, seconds, num_processes, lambda num_done: None)
 
 
-def test_the_first_answers_that_parse_drive(pairs: list[tuple[Judged, Judged]], driving: Domain) -> None:
+def test_the_first_answers_that_parse_drive(pairs: Pairs, driving: Domain) -> None:
     assert [(first.sample.text, second.sample.text) for first, second in pairs] == [(BEFORE, AFTER)] * 2
-    unreadable = replace(pairs[0][0], judgement=replace(pairs[0][0].judgement, invalid="what?"))
+    unreadable = replace(pairs[0][0], verdict=pairs[0][0].verdict.model_copy(update={"invalid": "what?"}))
     assert drivers([unreadable], [pairs[0][1]], driving) == []
 
 
-def test_any_number_of_processes_drives_the_same(pairs: list[tuple[Judged, Judged]], driving: Domain) -> None:
+def test_any_number_of_processes_drives_the_same(pairs: Pairs, driving: Domain) -> None:
     alone = drive_all(pairs, driving)
     assert alone == drive_all(pairs, driving, num_processes=2)
     before, after = alone
@@ -60,14 +64,12 @@ def test_any_number_of_processes_drives_the_same(pairs: list[tuple[Judged, Judge
         [episode.seed for episode in entry.episodes] for entry in after
     ]
     scores = drive_score(before, driving.rulebook())
-    assert (scores["num_controllers"], scores["num_episodes"], scores["arrived"]["of"]) == (2, 4, 4)
-    assert all(sum(rule[name] for name in ("kept", "pending", "violated")) <= 4 for rule in scores["rules"].values())
+    assert (scores.num_controllers, scores.num_episodes, scores.arrived.of) == (2, 4, 4)
+    assert all(rule.kept + rule.pending + rule.violated <= 4 for rule in scores.rules.values())
 
 
 @pytest.mark.parametrize("num_processes", [1, 2])
-def test_what_time_does_not_allow_is_left_out(
-    pairs: list[tuple[Judged, Judged]], driving: Domain, num_processes: int
-) -> None:
+def test_what_time_does_not_allow_is_left_out(pairs: Pairs, driving: Domain, num_processes: int) -> None:
     before, after = drive_all(pairs, driving, seconds=1e-9, num_processes=num_processes)
     assert (len(before), len(after)) == (1, 1)
 
@@ -76,11 +78,10 @@ def test_what_time_does_not_allow_is_left_out(
 def audited(driving: Domain, tmp_path: Path) -> RunFiles:
     """Return a finished run of one task, whose answers before and after are the two known ones."""
     run = RunFiles(write_run(tmp_path / "run", driving, driving.rulebook(), task_ids=TASKS[:1], per_prompt=1))
-    settings = TrainConfig(task="driving", specs=str(SHIPPED), rulebook="default").to_json()
-    run.write_config({**settings, **run.read_config(), "specs": str(SHIPPED), "ending": "one-shot"})
+    settings = TrainConfig(task="driving", specs=str(SHIPPED), rulebook="default", ending=Ending.ONE_SHOT)
+    write_config(run, settings, read_config(run))
     for name, text in (("before", BEFORE), ("after-1", AFTER)):
-        sample = {"task_id": TASKS[0], "wording": "", "text": text, "num_prompt_tokens": 1, "num_tokens": 1}
-        RecordFile(run.evaluated(name)).append([sample])
+        RecordFile(run.evaluated(name), Sample).append([sample(TASKS[0], text)])
     return run
 
 
@@ -92,14 +93,17 @@ def test_an_audit_drives_the_answers_of_the_kept_round(audited: RunFiles, capsys
 
 
 def test_an_audit_needs_the_run_as_it_was(audited: RunFiles) -> None:
-    config, evaluation = audited.read_config(), json.loads(audited.evaluation.read_text())
-    audited.write_config({**config, "rulebook_digest": "0" * 64})
+    config, evaluation = (json.loads(path.read_text()) for path in (audited.config, audited.evaluation))
+    audited.config.write_text(json.dumps({**config, "rulebook_digest": "0" * 64}))
     with pytest.raises(InputError, match=r"config\.json: changed since the run, in .*: the rulebook; expected"):
         audit_run(audited.path, None, 2, 1)
-    audited.write_config({**config, "samples": "many"})
-    with pytest.raises(InputError, match=r"config\.json: not the configuration of a run: samples: "):
+    audited.config.write_text(json.dumps({**config, "samples": "many"}))
+    with pytest.raises(InputError, match=r"config\.json: samples: Input should be a valid integer"):
         audit_run(audited.path, None, 2, 1)
-    audited.write_config(config)
+    audited.config.write_text(json.dumps({**config, "rounds": 0}))
+    with pytest.raises(InputError, match=r"config\.json: not the configuration of a run: rounds: "):
+        audit_run(audited.path, None, 2, 1)
+    audited.config.write_text(json.dumps(config))
     evaluation["rounds"][0]["kept"] = False
     audited.evaluation.write_text(json.dumps(evaluation))
     with pytest.raises(InputError, match=r"eval\.json: rounds: expected a round that was kept, got none"):

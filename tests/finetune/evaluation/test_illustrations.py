@@ -1,14 +1,19 @@
 """Replays of violations, with a search that finds what it is told: only what is written of them is under test."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from verilora.finetune.evaluation.illustrations import add_replays
-from verilora.finetune.run.run_files import RunFiles
+from verilora.finetune.answers.scored_answer import ScoredAnswer
+from verilora.finetune.evaluation.illustrations import with_replay
 from verilora.specs.domain import Domain
 from verilora.specs.processes.forked import Unanswered
 from verilora.specs.task import Task
 from verilora.verify.audits.replay_search import ReplaySearch, Reproduction
+from verilora.verify.records.evaluation import Replay, Violation
+from verilora.verify.records.run_files import RunFiles
+
+MakeScored = Callable[..., ScoredAnswer]
 
 
 class Search:
@@ -28,15 +33,17 @@ class Search:
         path.write_bytes(b"GIF89a")
 
 
-def test_replays_say_what_was_found(driving: Domain, tmp_path: Path) -> None:
-    left: list[dict[str, Any]] = [
-        {"rule": rule, "task": "right-at-traffic-light", "text": ""} for rule in ("phi1", "phi2", "phi3")
+def test_replays_say_what_was_found(driving: Domain, scored: MakeScored, tmp_path: Path) -> None:
+    search, run = cast(ReplaySearch, Search(driving)), RunFiles(tmp_path)
+    verdict, task = scored("").verdict, "right-at-traffic-light"
+    left = [
+        Violation(when="after", task=task, wording="", text="", verdict=verdict, rule=rule)
+        for rule in ("phi1", "phi2", "phi3")
     ]
-    add_replays(left, cast(ReplaySearch, Search(driving)), RunFiles(tmp_path))
-    found = {"seed": 7, "searched": 9, "pending": True, "gif": "replays/phi1.gif"}
-    assert [violation.get("replay") for violation in left] == [
-        found,
-        {"seed": None, "searched": 9, "pending": False},
+    found = [with_replay(violation, search, run).replay for violation in left]
+    assert found == [
+        Replay(seed=7, gif="replays/phi1.gif", pending=True, searched=9),
+        Replay(seed=None, pending=False, searched=9),
         None,
     ]
     assert (tmp_path / "replays" / "phi1.gif").is_file()

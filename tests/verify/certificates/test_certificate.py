@@ -21,7 +21,7 @@ from verilora.verify.certificates.certificate import (
     check_signer,
     read_certificate,
 )
-from verilora.verify.certificates.issue import certified_prompts, counts_of, issue_certificate
+from verilora.verify.certificates.issue import Measurement, counts_of, issue_certificate
 from verilora.verify.certificates.signature import read_private_key, read_public_key
 from verilora.verify.records.digests import DomainDigests, domain_digests
 from verilora.verify.records.interval import clopper_pearson
@@ -67,16 +67,18 @@ def adapter(tmp_path: Path) -> Path:
 def issue(adapter: Path, domain: Domain, key: Path | None = None) -> Certificate:
     book = domain.rulebook()
     verifier = Verifier(domain, book, Settings(witnesses=False))
-    responses = [(text, domain.task(TASK)) for text in (AFTER_LOOPING, BEFORE, "1. hope\n2. stop")]
+    questions = [(verifier.parse(text), domain.task(TASK)) for text in (AFTER_LOOPING, BEFORE, "1. hope\n2. stop")]
     return issue_certificate(
         adapter,
-        domain=domain,
-        rulebook=book,
-        settings=verifier.settings,
-        base=BASE,
-        sampling=SAMPLING,
-        verdicts=verify_batch(verifier, responses),
-        key=key,
+        Measurement(
+            domain=domain,
+            rulebook=book,
+            settings=verifier.settings,
+            base=BASE,
+            sampling=SAMPLING,
+            verdicts=verify_batch(verifier, questions),
+        ),
+        key,
     )
 
 
@@ -110,13 +112,15 @@ def test_what_changed_while_answers_were_judged_is_not_certified(
     def issue_with(digests: DomainDigests) -> Certificate:
         return issue_certificate(
             adapter,
-            domain=moved,
-            rulebook=book,
-            settings=verifier.settings,
-            base=BASE,
-            sampling=SAMPLING,
-            verdicts=verdicts,
-            digests=digests,
+            Measurement(
+                domain=moved,
+                rulebook=book,
+                settings=verifier.settings,
+                base=BASE,
+                sampling=SAMPLING,
+                verdicts=verdicts,
+                digests=digests,
+            ),
         )
 
     before = domain_digests(moved, book)
@@ -156,12 +160,12 @@ def test_what_is_kept_by_observation_only_does_not_count(driving: Domain, tmp_pa
 
 
 def test_prompts_stand_in_the_order_of_the_files(driving: Domain) -> None:
-    prompts = certified_prompts(driving, ("validation", "test"), 2)
+    prompts = driving.prompts(("validation", "test"), 2)
     assert len(prompts) == 2 * sum(
         len(task.wordings.get("validation", ())) + len(task.wordings.get("test", ())) for task in driving.tasks.values()
     )
     assert prompts[0] == prompts[1] == (driving.task(TASK), driving.task(TASK).wordings["validation"][0])
-    assert {task.split for task, _ in certified_prompts(driving, ("test",), 1)} == {"test"}
+    assert {task.split for task, _ in driving.prompts(("test",), 1)} == {"test"}
 
 
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])

@@ -29,8 +29,7 @@ def verifier(driving: Domain) -> Verifier:
 
 def with_status(status: Status, verdict: Verdict) -> Verdict:
     rules = (RuleVerdict(rule_id="x", status=status, applicable=True, weight=1.0),)
-    fields = {name: getattr(verdict, name) for name in verdict.__slots__}
-    return Verdict(**{**fields, "rules": rules})
+    return Verdict.model_validate({**dict(verdict), "rules": rules})
 
 
 def test_ranks_validity_then_gates_then_rules_then_brevity(verifier: Verifier, driving: Domain) -> None:
@@ -155,9 +154,10 @@ def test_the_json_form_follows_its_schema(verifier: Verifier, steps: str) -> Non
 def test_two_processes_give_the_answers_of_one(driving: Domain) -> None:
     texts = [AFTER, AFTER_LOOPING, BEFORE, "1. turn right\n2. stop", "nothing"]
     tasks = list(driving.tasks.values())
-    responses = [(texts[number % 5], tasks[number % len(tasks)]) for number in range(500)]
-    alone = verify_batch(Verifier(driving, driving.rulebook()), responses)
-    assert verify_batch(Verifier(driving, driving.rulebook()), responses, num_processes=2) == alone
-    assert [verdict.task_id for verdict in alone] == [task.id for _, task in responses]
+    parse = Verifier(driving, driving.rulebook()).parse
+    questions = [(parse(texts[number % 5]), tasks[number % len(tasks)]) for number in range(500)]
+    alone = verify_batch(Verifier(driving, driving.rulebook()), questions)
+    assert verify_batch(Verifier(driving, driving.rulebook()), questions, num_processes=2) == alone
+    assert [verdict.task_id for verdict in alone] == [task.id for _, task in questions]
     with pytest.raises(ValueError, match="at least 1 process, got 0"):
-        verify_batch(Verifier(driving, driving.rulebook()), responses, num_processes=0)
+        verify_batch(Verifier(driving, driving.rulebook()), questions, num_processes=0)

@@ -9,8 +9,9 @@ import pytest
 
 from verilora.specs.domain import Domain
 from verilora.verify.records.evaluation import Alarm, BeforeAfter, Evaluation, Mean, RuleScore, Score, Share
-from verilora.verify.records.interval import clopper_pearson
-from verilora.verify.records.run_directory import RunConfig, RunDirectory
+from verilora.verify.records.run import PairSettings, Run, RunConfig
+from verilora.verify.records.run_files import RunFiles
+from verilora.verify.records.verdict import Mode
 from verilora.verify.reports.comparison import MEASURES, measures
 from verilora.verify.reports.curve import Series, curve
 from verilora.verify.reports.findings import (
@@ -28,8 +29,7 @@ from verilora.verify.worlds.coverage import coverages
 
 
 def share(count: int, of: int) -> Share:
-    low, high = clopper_pearson(count, of)
-    return Share(count=count, of=of, share=count / of if of else None, low=low, high=high)
+    return Share.counted(count, of)
 
 
 def rule(kept: int, applicable: int, observed: int = 0, num_invalid: int = 0) -> RuleScore:
@@ -51,11 +51,11 @@ def score(compliance: float, rules: dict[str, RuleScore], **fields: Any) -> Scor
     return Score(compliance=mean, raw_share=mean, rules=rules, **numbers, **variety, **counted)
 
 
-def run_of(before: Score, after: Score, mode: str = "gated", alarms: tuple[Alarm, ...] = ()) -> RunDirectory:
-    config = RunConfig.model_construct(mode=mode)
+def run_of(before: Score, after: Score, mode: Mode = Mode.GATED, alarms: tuple[Alarm, ...] = ()) -> Run:
+    config = RunConfig.model_construct(mode=mode, pairs=PairSettings(shuffle=False))
     splits = {"train": BeforeAfter(before=before, after=before), "test": BeforeAfter(before=before, after=after)}
     evaluation = Evaluation(splits=splits, alarms=alarms)
-    return RunDirectory(path=Path("run"), config=config, settings={}, evaluation=evaluation, training=())
+    return Run(files=RunFiles(Path("run")), config=config, evaluation=evaluation, training=())
 
 
 BEFORE = score(0.6, {"a": rule(40, 100), "b": rule(90, 100), "c": rule(0, 0)})
@@ -111,7 +111,7 @@ class TestSentence:
     def test_nothing_left_and_paper_mode(self) -> None:
         flawless = score(1.0, {"a": rule(100, 100)}, all_kept=100)
         assert sentence(run_of(BEFORE, flawless)).endswith("and none of them breaks a rule.")
-        paper = sentence(run_of(BEFORE, flawless, mode="paper"))
+        paper = sentence(run_of(BEFORE, flawless, mode=Mode.PAPER))
         assert paper.startswith("Training raised raw share of rules kept on combinations")
         assert "100 of 100 answers keep every rule," in paper
 
@@ -124,7 +124,9 @@ class TestSentence:
         assert len(found) == 2
 
     def test_a_control_experiment_is_called_one(self) -> None:
-        run = replace(run_of(BEFORE, AFTER), settings={"pairs": {"shuffle": True}})
+        run = run_of(BEFORE, AFTER)
+        shuffled = run.config.model_copy(update={"pairs": PairSettings(shuffle=True)})
+        run = replace(run, config=shuffled)
         assert caveats(run)[0].startswith("A control experiment: verdicts were shuffled")
 
     def test_rules_are_told_from_the_most_often_broken_one_on(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import InputError
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling
-from verilora.verify.certificates.issue import issue_certificate
+from verilora.verify.certificates.issue import Measurement, issue_certificate
 from verilora.verify.commands.terminal import console
 from verilora.verify.records.verdict import Mode
 from verilora.verify.reports.build import build_report
@@ -86,7 +86,7 @@ def report(made: Path, driving: Domain) -> Report:
 
 @pytest.fixture(scope="module")
 def page(report: Report) -> Page:
-    return Page((report.run.path / "report.html").read_text())
+    return Page((report.run.files.path / "report.html").read_text())
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ class TestPage:
                 assert (attributes[name] or "").startswith(("#", "data:image/gif;base64,")), (tag, attributes)
 
     def test_the_style_sheet_loads_nothing(self, report: Report) -> None:
-        style = (report.run.path / "report.html").read_text().partition("<style>")[2].partition("</style>")[0]
+        style = (report.run.files.path / "report.html").read_text().partition("<style>")[2].partition("</style>")[0]
         assert "@media (prefers-color-scheme: dark)" in style
         assert "@media print" in style
         assert not any(loads in style for loads in ("url(", "@import", "http"))
@@ -216,7 +216,7 @@ class TestForPrograms:
         words = " ".join(captured.get().split())
         assert "Training raised compliance on combinations that it was not trained on from" in words
         assert "still broken (test)" in words
-        assert f"report: {report.run.path / 'report.html'}" in words.replace("- ", "-")
+        assert f"report: {report.run.files.path / 'report.html'}" in words.replace("- ", "-")
 
 
 class TestCertificate:
@@ -239,12 +239,14 @@ class TestCertificate:
         )
         certificate = issue_certificate(
             adapter,
-            domain=driving,
-            rulebook=driving.rulebook(),
-            settings=verifier.settings,
-            base=BaseDigests(name="embedded", digest="0" * 64, tokenizer_digest="0" * 64),
-            sampling=sampling,
-            verdicts=[verifier.verify_text(AFTER_LOOPING, driving.task(TASKS[0]))],
+            Measurement(
+                domain=driving,
+                rulebook=driving.rulebook(),
+                settings=verifier.settings,
+                base=BaseDigests(name="embedded", digest="0" * 64, tokenizer_digest="0" * 64),
+                sampling=sampling,
+                verdicts=[verifier.verify_text(AFTER_LOOPING, driving.task(TASKS[0]))],
+            ),
         )
         build_report(run, driving, driving.rulebook())
         words = Page((run / "report.html").read_text()).words
@@ -338,14 +340,14 @@ class TestUnusable:
             build_report(run, driving, driving.rulebook())
 
     def test_files_that_are_not_json(self, run: Path, driving: Domain) -> None:
-        (run / "training.jsonl").write_text('{"round": 1, "step": 1, "loss": 1}\n{"round": 1,')
+        (run / "training.jsonl").write_text('{"round": 1, "step": 1, "loss": 1}\n{"round": 1,\n')
         with pytest.raises(InputError, match=r"training\.jsonl:2: not JSON"):
             build_report(run, driving, driving.rulebook())
-        (run / "training.jsonl").write_text('{"round": 1, "step": 1, "loss": 1}\n\n{"round": 1}')
-        with pytest.raises(InputError, match=r"training\.jsonl:3: step: is missing"):
+        (run / "training.jsonl").write_text('{"round": 1, "step": 1, "loss": 1}\n{"round": 1}\n')
+        with pytest.raises(InputError, match=r"training\.jsonl:2: step: is missing"):
             build_report(run, driving, driving.rulebook())
         (run / "eval.json").write_text("[]")
-        with pytest.raises(InputError, match=r"eval\.json: Input should be"):
+        with pytest.raises(InputError, match=r"eval\.json: expected a JSON object, got list"):
             build_report(run, driving, driving.rulebook())
 
     def test_what_changed_since_the_run_is_named(self, run: Path, driving: Domain) -> None:
