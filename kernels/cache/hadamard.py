@@ -13,6 +13,18 @@ import torch
 import triton
 import triton.language as tl
 
+
+def hadamard(x: torch.Tensor) -> torch.Tensor:
+    """Return the rotated rows; see the module's semantics."""
+    return launch_hadamard(x) if x.is_cuda else hadamard_reference(x)
+
+
+def hadamard_reference(x: torch.Tensor) -> torch.Tensor:
+    """Return the rotated rows; see the module's semantics."""
+    size = x.shape[-1]
+    return torch.matmul(x.float(), hadamard_matrix(size, x.device) * size**-0.5).to(x.dtype)
+
+
 BLOCK = 64
 
 
@@ -22,12 +34,6 @@ def hadamard_matrix(size: int, device: torch.device | str = "cpu") -> torch.Tens
     while matrix.shape[0] < size:
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
     return matrix
-
-
-def hadamard_reference(x: torch.Tensor) -> torch.Tensor:
-    """Return the rotated rows; see the module's semantics."""
-    size = x.shape[-1]
-    return torch.matmul(x.float(), hadamard_matrix(size, x.device) * size**-0.5).to(x.dtype)
 
 
 @triton.jit
@@ -70,8 +76,3 @@ def launch_hadamard(x: torch.Tensor) -> torch.Tensor:
             num_warps=4,
         )
     return out
-
-
-def hadamard(x: torch.Tensor) -> torch.Tensor:
-    """Return the rotated rows; see the module's semantics."""
-    return launch_hadamard(x) if x.is_cuda else hadamard_reference(x)

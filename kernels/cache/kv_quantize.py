@@ -24,6 +24,28 @@ import triton.language as tl
 
 from .hadamard import hadamard_reference, signs
 
+
+def kv_quantize(x: torch.Tensor, bits: int, *, rotate: bool = False) -> "Quantized":
+    """Return codes, metadata and error; see the module's semantics."""
+    return launch_kv_quantize(x, bits, rotate=rotate) if x.is_cuda else kv_quantize_reference(x, bits, rotate=rotate)
+
+
+def kv_quantize_reference(x: torch.Tensor, bits: int, *, rotate: bool = False) -> "Quantized":
+    """Return codes, metadata and error; see the module's semantics."""
+    x = x.float()
+    if rotate:
+        x = hadamard_reference(x)
+    halves = x.reshape(*x.shape[:-1], 2, -1)
+    minimum = halves.amin(-1).half()
+    scale = ((halves.amax(-1) - minimum.float()) * (1 / (2**bits - 1))).half()
+    inverse = torch.reciprocal(scale.float().clamp(min=1e-30))
+    codes = ((halves - minimum.float()[..., None]) * inverse[..., None] + 0.5).floor()
+    codes = codes.clamp(0, 2**bits - 1).to(torch.uint8).flatten(-2)
+    meta = torch.stack([scale, minimum], dim=-1).flatten(-2)
+    packed = packed_nibbles(codes) if bits == 4 else codes
+    return Quantized(packed, meta, (kv_dequantize(packed, meta, bits) - x).norm(dim=-1))
+
+
 BITS = (2, 4, 8)
 FP8_MAX = 448.0
 
@@ -45,22 +67,6 @@ def packed_nibbles(codes: torch.Tensor) -> torch.Tensor:
 def unpacked_nibbles(codes: torch.Tensor) -> torch.Tensor:
     """Return 4-bit codes one to a byte."""
     return torch.cat([codes & 0xF, codes >> 4], dim=-1)
-
-
-def kv_quantize_reference(x: torch.Tensor, bits: int, *, rotate: bool = False) -> Quantized:
-    """Return codes, metadata and error; see the module's semantics."""
-    x = x.float()
-    if rotate:
-        x = hadamard_reference(x)
-    halves = x.reshape(*x.shape[:-1], 2, -1)
-    minimum = halves.amin(-1).half()
-    scale = ((halves.amax(-1) - minimum.float()) * (1 / (2**bits - 1))).half()
-    inverse = torch.reciprocal(scale.float().clamp(min=1e-30))
-    codes = ((halves - minimum.float()[..., None]) * inverse[..., None] + 0.5).floor()
-    codes = codes.clamp(0, 2**bits - 1).to(torch.uint8).flatten(-2)
-    meta = torch.stack([scale, minimum], dim=-1).flatten(-2)
-    packed = packed_nibbles(codes) if bits == 4 else codes
-    return Quantized(packed, meta, (kv_dequantize(packed, meta, bits) - x).norm(dim=-1))
 
 
 def kv_dequantize(codes: torch.Tensor, meta: torch.Tensor, bits: int) -> torch.Tensor:
@@ -226,8 +232,3 @@ def launch_kv_quantize(x: torch.Tensor, bits: int, *, rotate: bool = False) -> Q
             enable_fp_fusion=False,
         )
     return Quantized(codes, meta, error)
-
-
-def kv_quantize(x: torch.Tensor, bits: int, *, rotate: bool = False) -> Quantized:
-    """Return codes, metadata and error; see the module's semantics."""
-    return launch_kv_quantize(x, bits, rotate=rotate) if x.is_cuda else kv_quantize_reference(x, bits, rotate=rotate)

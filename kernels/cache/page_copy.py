@@ -13,9 +13,14 @@ import torch
 import triton
 import triton.language as tl
 
-BLOCK_WORDS = 1024
-# Enough to fill the bus to the host; a copy beside running requests must leave the multiprocessors to them.
-HOST_PROGRAMS = 16
+
+def copy_pages(target: torch.Tensor, target_ids: torch.Tensor, source: torch.Tensor, source_ids: torch.Tensor) -> None:
+    """Copy the pages; see the module's semantics."""
+    if not (target.is_cuda or source.is_cuda):
+        copy_pages_reference(target, target_ids, source, source_ids)
+        return
+    is_local = target.is_cuda and source.is_cuda
+    launch_copy_pages(target, target_ids, source, source_ids, num_programs=None if is_local else HOST_PROGRAMS)
 
 
 def copy_pages_reference(
@@ -25,6 +30,11 @@ def copy_pages_reference(
     is_live = (target_ids >= 0) & (source_ids >= 0)
     pages = source[source_ids[is_live].to(source.device).long()]
     target[target_ids[is_live].to(target.device).long()] = pages.to(target.device)
+
+
+BLOCK_WORDS = 1024
+# Enough to fill the bus to the host; a copy beside running requests must leave the multiprocessors to them.
+HOST_PROGRAMS = 16
 
 
 @triton.jit
@@ -88,12 +98,3 @@ def launch_copy_pages(
         BLOCK=BLOCK_WORDS,
         num_warps=4,
     )
-
-
-def copy_pages(target: torch.Tensor, target_ids: torch.Tensor, source: torch.Tensor, source_ids: torch.Tensor) -> None:
-    """Copy the pages; see the module's semantics."""
-    if not (target.is_cuda or source.is_cuda):
-        copy_pages_reference(target, target_ids, source, source_ids)
-        return
-    is_local = target.is_cuda and source.is_cuda
-    launch_copy_pages(target, target_ids, source, source_ids, num_programs=None if is_local else HOST_PROGRAMS)

@@ -19,6 +19,20 @@ import torch
 import triton
 import triton.language as tl
 
+
+def invariant_matmul(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the product; see the module's semantics."""
+    return (launch_invariant_matmul if x.is_cuda else invariant_matmul_reference)(x, weight, bias)
+
+
+def invariant_matmul_reference(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the product, made of blocks of one shape; see the module's semantics."""
+    num_blocks = max(1, triton.cdiv(len(x), CPU_ROWS))
+    padded = torch.nn.functional.pad(x, (0, 0, 0, num_blocks * CPU_ROWS - len(x)))
+    blocks = padded.view(num_blocks, CPU_ROWS, -1)
+    return torch.cat([torch.nn.functional.linear(rows, weight, bias) for rows in blocks])[: len(x)]
+
+
 STEP = 64
 # Rows at a time on a CPU: one shape for the library, whatever the batch.
 CPU_ROWS = 16
@@ -45,14 +59,6 @@ NARROW_ROWS = 64
 WIDE = Tile(128, 128, num_warps=8, num_stages=4)
 # Without matrix instructions a larger tile spills.
 FULL_PRECISION = Tile(64, 32, num_warps=4, num_stages=2)
-
-
-def invariant_matmul_reference(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the product, made of blocks of one shape; see the module's semantics."""
-    num_blocks = max(1, triton.cdiv(len(x), CPU_ROWS))
-    padded = torch.nn.functional.pad(x, (0, 0, 0, num_blocks * CPU_ROWS - len(x)))
-    blocks = padded.view(num_blocks, CPU_ROWS, -1)
-    return torch.cat([torch.nn.functional.linear(rows, weight, bias) for rows in blocks])[: len(x)]
 
 
 @triton.jit(do_not_specialize=["num_rows"])
@@ -140,8 +146,3 @@ def launch_invariant_matmul(x: torch.Tensor, weight: torch.Tensor, bias: torch.T
             num_stages=tile.num_stages,
         )
     return out
-
-
-def invariant_matmul(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the product; see the module's semantics."""
-    return (launch_invariant_matmul if x.is_cuda else invariant_matmul_reference)(x, weight, bias)

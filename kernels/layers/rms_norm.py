@@ -14,7 +14,18 @@ import torch
 import triton
 import triton.language as tl
 
-TILE = 2048
+
+def rms_norm(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    eps: float,
+    *,
+    residual: torch.Tensor | None = None,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the normalised rows; see the module's semantics."""
+    run = launch_rms_norm if x.is_cuda else rms_norm_reference
+    return run(x, weight, eps, residual=residual, out=out)
 
 
 def rms_norm_reference(
@@ -32,6 +43,9 @@ def rms_norm_reference(
     scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
     normal = weight * (wide * scale).to(x.dtype)
     return normal if out is None else out.copy_(normal)
+
+
+TILE = 2048
 
 
 @triton.jit(do_not_specialize=["num_rows"])
@@ -129,16 +143,3 @@ def launch_rms_norm(
         num_warps=min(16, max(4, block_dim // 512)),
     )
     return out
-
-
-def rms_norm(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    eps: float,
-    *,
-    residual: torch.Tensor | None = None,
-    out: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Return the normalised rows; see the module's semantics."""
-    run = launch_rms_norm if x.is_cuda else rms_norm_reference
-    return run(x, weight, eps, residual=residual, out=out)

@@ -14,18 +14,12 @@ import torch
 import triton
 import triton.language as tl
 
-BLOCK_HEADS = 8
 
-
-def rotary_table(frequencies: torch.Tensor, max_position: int, *, scale: float = 1.0) -> torch.Tensor:
-    """Return fp32 [max_position, 2 * half]: scale * cos and scale * sin of position * frequency.
-
-    `frequencies` [half] are those of the model after its scaling for long contexts; `scale` is YaRN's factor. Angles
-    are taken in fp64, since in fp32 those of far positions are off by more than the rounding of the result.
-    """
-    positions = torch.arange(max_position, dtype=torch.float64, device=frequencies.device)
-    angles = positions[:, None] * frequencies.double()
-    return torch.cat((angles.cos(), angles.sin()), dim=-1).mul(scale).float()
+def rope(
+    query: torch.Tensor, key: torch.Tensor, positions: torch.Tensor, table: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return query and key, rotated in place; see the module's semantics."""
+    return (launch_rope if query.is_cuda else rope_reference)(query, key, positions, table)
 
 
 def rope_reference(
@@ -40,6 +34,20 @@ def rope_reference(
         rotated = torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).to(heads.dtype)
         heads[..., : 2 * half] = torch.where(is_live, rotated, heads[..., : 2 * half])
     return query, key
+
+
+BLOCK_HEADS = 8
+
+
+def rotary_table(frequencies: torch.Tensor, max_position: int, *, scale: float = 1.0) -> torch.Tensor:
+    """Return fp32 [max_position, 2 * half]: scale * cos and scale * sin of position * frequency.
+
+    `frequencies` [half] are those of the model after its scaling for long contexts; `scale` is YaRN's factor. Angles
+    are taken in fp64, since in fp32 those of far positions are off by more than the rounding of the result.
+    """
+    positions = torch.arange(max_position, dtype=torch.float64, device=frequencies.device)
+    angles = positions[:, None] * frequencies.double()
+    return torch.cat((angles.cos(), angles.sin()), dim=-1).mul(scale).float()
 
 
 @triton.jit
@@ -125,10 +133,3 @@ def launch_rope(
         num_warps=4,
     )
     return query, key
-
-
-def rope(
-    query: torch.Tensor, key: torch.Tensor, positions: torch.Tensor, table: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return query and key, rotated in place; see the module's semantics."""
-    return (launch_rope if query.is_cuda else rope_reference)(query, key, positions, table)

@@ -12,13 +12,19 @@ import torch
 import triton
 import triton.language as tl
 
-BLOCK = 1024
+
+def silu_mul(gate_up: torch.Tensor) -> torch.Tensor:
+    """Return the gated rows; see the module's semantics."""
+    return launch_silu_mul(gate_up) if gate_up.is_cuda else silu_mul_reference(gate_up)
 
 
 def silu_mul_reference(gate_up: torch.Tensor) -> torch.Tensor:
     """Return the gated rows; see the module's semantics."""
     gate, up = gate_up.chunk(2, dim=-1)
     return torch.nn.functional.silu(gate) * up
+
+
+BLOCK = 1024
 
 
 @triton.jit
@@ -52,8 +58,3 @@ def launch_silu_mul(gate_up: torch.Tensor) -> torch.Tensor:
             num_warps=4,
         )
     return out
-
-
-def silu_mul(gate_up: torch.Tensor) -> torch.Tensor:
-    """Return the gated rows; see the module's semantics."""
-    return launch_silu_mul(gate_up) if gate_up.is_cuda else silu_mul_reference(gate_up)

@@ -21,6 +21,31 @@ import torch
 import triton
 import triton.language as tl
 
+
+def logprobs(logits: torch.Tensor, tokens: torch.Tensor, num_top: int, *, out: "Logprobs | None" = None) -> "Logprobs":
+    """Return the log-probabilities; see the module's semantics."""
+    return (launch_logprobs if logits.is_cuda else logprobs_reference)(logits, tokens, num_top, out=out)
+
+
+def logprobs_reference(
+    logits: torch.Tensor, tokens: torch.Tensor, num_top: int, *, out: "Logprobs | None" = None
+) -> "Logprobs":
+    """Return the log-probabilities; see the module's semantics."""
+    out = empty_logprobs(len(logits), num_top, logits.device) if out is None else out
+    wide = logits.float().masked_fill(logits.isnan(), float("-inf"))
+    all_logprobs = (wide - wide.logsumexp(-1, keepdim=True)).masked_fill(wide == float("-inf"), float("-inf"))
+    ids = torch.arange(logits.shape[1], device=logits.device)
+    bits = (wide + 0.0).view(torch.int32)
+    keys = ((bits ^ (bits >> 31 & 0x7FFFFFFF)).long() << 32) + (0x7FFFFFFF - ids)
+    top_ids = 0x7FFFFFFF - (keys.topk(num_top).values & 0xFFFFFFFF)
+    is_live = (tokens >= 0)[:, None]
+    chosen = all_logprobs.gather(1, tokens.long().clamp(min=0)[:, None])
+    out.chosen.copy_(torch.where(is_live, chosen, out.chosen[:, None])[:, 0])
+    out.top.copy_(torch.where(is_live, all_logprobs.gather(1, top_ids), out.top))
+    out.top_ids.copy_(torch.where(is_live, top_ids, out.top_ids))
+    return out
+
+
 BLOCK = 4096
 NUM_STAGES = tl.constexpr(3)
 
@@ -38,25 +63,6 @@ def empty_logprobs(num_rows: int, num_top: int, device: torch.device) -> Logprob
     chosen = torch.full((num_rows,), float("nan"), device=device)
     top = torch.full((num_rows, num_top), float("nan"), device=device)
     return Logprobs(chosen, top, torch.full((num_rows, num_top), -1, dtype=torch.int64, device=device))
-
-
-def logprobs_reference(
-    logits: torch.Tensor, tokens: torch.Tensor, num_top: int, *, out: Logprobs | None = None
-) -> Logprobs:
-    """Return the log-probabilities; see the module's semantics."""
-    out = empty_logprobs(len(logits), num_top, logits.device) if out is None else out
-    wide = logits.float().masked_fill(logits.isnan(), float("-inf"))
-    all_logprobs = (wide - wide.logsumexp(-1, keepdim=True)).masked_fill(wide == float("-inf"), float("-inf"))
-    ids = torch.arange(logits.shape[1], device=logits.device)
-    bits = (wide + 0.0).view(torch.int32)
-    keys = ((bits ^ (bits >> 31 & 0x7FFFFFFF)).long() << 32) + (0x7FFFFFFF - ids)
-    top_ids = 0x7FFFFFFF - (keys.topk(num_top).values & 0xFFFFFFFF)
-    is_live = (tokens >= 0)[:, None]
-    chosen = all_logprobs.gather(1, tokens.long().clamp(min=0)[:, None])
-    out.chosen.copy_(torch.where(is_live, chosen, out.chosen[:, None])[:, 0])
-    out.top.copy_(torch.where(is_live, all_logprobs.gather(1, top_ids), out.top))
-    out.top_ids.copy_(torch.where(is_live, top_ids, out.top_ids))
-    return out
 
 
 @triton.jit
@@ -154,8 +160,3 @@ def launch_logprobs(
             num_warps=8,
         )
     return out
-
-
-def logprobs(logits: torch.Tensor, tokens: torch.Tensor, num_top: int, *, out: Logprobs | None = None) -> Logprobs:
-    """Return the log-probabilities; see the module's semantics."""
-    return (launch_logprobs if logits.is_cuda else logprobs_reference)(logits, tokens, num_top, out=out)

@@ -28,7 +28,46 @@ import triton.language as tl
 
 from .draw_arithmetic import WEIGHT_ONE, below, exp_of, fixed_exp, philox, random_below, weight_of
 from .sampling_table import SamplingTable
-from .token_bitmask import unpack_bitmask
+from .token_bitmask import WORD_BITS_, unpack_bitmask
+
+
+def sample(
+    logits: torch.Tensor,
+    slots: torch.Tensor,
+    positions: torch.Tensor,
+    table: SamplingTable,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the tokens drawn; see the module's semantics."""
+    return (launch_sample if logits.is_cuda else sample_reference)(logits, slots, positions, table, out=out)
+
+
+def sample_reference(
+    logits: torch.Tensor,
+    slots: torch.Tensor,
+    positions: torch.Tensor,
+    table: SamplingTable,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the tokens drawn; see the module's semantics."""
+    out = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device) if out is None else out
+    is_live = slots >= 0
+    rows = slots[is_live].long()
+    z = penalised_reference(logits[is_live], rows, table)
+    sums = kept_weights_reference(z, rows, table).cumsum(-1)
+    drawn = below(sums[:, -1], *philox(table.seed[rows], positions[is_live].long()))
+    maximum = z.amax(-1, keepdim=True)
+    # argmax may return any of several equal ones; the first is meant.
+    greedy = torch.where(z == maximum, torch.arange(table.vocab_size, device=z.device), table.vocab_size).amin(-1)
+    tokens = torch.where(table.temperature[rows] > 0, (sums <= drawn[:, None]).sum(-1), greedy)
+    tokens = tokens.clamp(max=table.vocab_size - 1)
+    is_possible = maximum[:, 0] > float("-inf")
+    table.output_counts[rows[is_possible], tokens[is_possible]] += 1
+    out[is_live] = torch.where(is_possible, tokens, -1)
+    return out
+
 
 BLOCK = 4096
 NUM_CANDIDATES = 4096
@@ -79,32 +118,6 @@ def kept_weights_reference(z: torch.Tensor, slots: torch.Tensor, table: Sampling
         threshold = torch.maximum(min_p, prefix_threshold_reference(p, top_k, top_p))
     weights: torch.Tensor = (p * WEIGHT_ONE.value).long()
     return weights * (p >= threshold)
-
-
-def sample_reference(
-    logits: torch.Tensor,
-    slots: torch.Tensor,
-    positions: torch.Tensor,
-    table: SamplingTable,
-    *,
-    out: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Return the tokens drawn; see the module's semantics."""
-    out = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device) if out is None else out
-    is_live = slots >= 0
-    rows = slots[is_live].long()
-    z = penalised_reference(logits[is_live], rows, table)
-    sums = kept_weights_reference(z, rows, table).cumsum(-1)
-    drawn = below(sums[:, -1], *philox(table.seed[rows], positions[is_live].long()))
-    maximum = z.amax(-1, keepdim=True)
-    # argmax may return any of several equal ones; the first is meant.
-    greedy = torch.where(z == maximum, torch.arange(table.vocab_size, device=z.device), table.vocab_size).amin(-1)
-    tokens = torch.where(table.temperature[rows] > 0, (sums <= drawn[:, None]).sum(-1), greedy)
-    tokens = tokens.clamp(max=table.vocab_size - 1)
-    is_possible = maximum[:, 0] > float("-inf")
-    table.output_counts[rows[is_possible], tokens[is_possible]] += 1
-    out[is_live] = torch.where(is_possible, tokens, -1)
-    return out
 
 
 @triton.jit
@@ -185,9 +198,9 @@ def find_threshold(
 
 @triton.jit
 def penalised(b_z, o_token, m_token, p_prompt, p_count, repetition, presence, frequency):
-    b_word = tl.load(p_prompt + o_token // 32, mask=m_token, other=0)
+    b_word = tl.load(p_prompt + o_token // WORD_BITS_, mask=m_token, other=0)
     b_count = tl.load(p_count + o_token, mask=m_token, other=0)
-    is_seen = (((b_word >> (o_token % 32)) & 1) > 0) | (b_count > 0)
+    is_seen = (((b_word >> (o_token % WORD_BITS_)) & 1) > 0) | (b_count > 0)
     b_scaled = tl.where(b_z > 0, tl.div_rn(b_z, repetition), b_z * repetition)
     b_z = tl.where(is_seen, b_scaled, b_z)
     b_z = b_z - frequency * b_count.to(tl.float32)
@@ -228,7 +241,7 @@ def sample_kernel(
     p_logit = logits + i_row * logits_stride
     p_row = probabilities + i_row * vocab_size
     p_candidate = candidates + i_row * NUM_CANDIDATES
-    p_prompt = prompt_tokens + i_slot * tl.cdiv(vocab_size, 32)
+    p_prompt = prompt_tokens + i_slot * tl.cdiv(vocab_size, WORD_BITS_)
     p_count = output_counts + i_slot * vocab_size
 
     b_best = tl.full((BLOCK,), float("-inf"), tl.float32)
@@ -354,15 +367,3 @@ def launch_sample(
             enable_fp_fusion=False,
         )
     return out
-
-
-def sample(
-    logits: torch.Tensor,
-    slots: torch.Tensor,
-    positions: torch.Tensor,
-    table: SamplingTable,
-    *,
-    out: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Return the tokens drawn; see the module's semantics."""
-    return (launch_sample if logits.is_cuda else sample_reference)(logits, slots, positions, table, out=out)

@@ -11,7 +11,21 @@ import torch
 import triton
 import triton.language as tl
 
+
+def apply_token_bitmask(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: torch.Tensor) -> torch.Tensor:
+    """Return the logits, changed in place; see the module's semantics."""
+    return (launch_apply_token_bitmask if logits.is_cuda else apply_token_bitmask_reference)(logits, bitmask, mask_ids)
+
+
+def apply_token_bitmask_reference(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: torch.Tensor) -> torch.Tensor:
+    """Return the logits, changed in place; see the module's semantics."""
+    allowed = unpack_bitmask(bitmask, logits.shape[1])[mask_ids.long().clamp(min=0)]
+    return logits.masked_fill_(~allowed & (mask_ids >= 0)[:, None], float("-inf"))
+
+
+# Bits in a word of a mask, for Python and for kernels.
 WORD_BITS = 32
+WORD_BITS_ = tl.constexpr(WORD_BITS)
 BLOCK = 4096
 
 
@@ -28,12 +42,6 @@ def unpack_bitmask(bitmask: torch.Tensor, vocab_size: int) -> torch.Tensor:
     return bits.view(len(bitmask), -1)[:, :vocab_size].bool()
 
 
-def apply_token_bitmask_reference(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: torch.Tensor) -> torch.Tensor:
-    """Return the logits, changed in place; see the module's semantics."""
-    allowed = unpack_bitmask(bitmask, logits.shape[1])[mask_ids.long().clamp(min=0)]
-    return logits.masked_fill_(~allowed & (mask_ids >= 0)[:, None], float("-inf"))
-
-
 @triton.jit
 def apply_token_bitmask_kernel(
     logits, bitmask, mask_ids, vocab_size, logits_stride, bitmask_stride, BLOCK: tl.constexpr
@@ -44,8 +52,8 @@ def apply_token_bitmask_kernel(
         return
     o_token = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     m_token = o_token < vocab_size
-    b_word = tl.load(bitmask + i_mask * bitmask_stride + o_token // 32, mask=m_token, other=-1)
-    is_forbidden = ((b_word >> (o_token % 32)) & 1) == 0
+    b_word = tl.load(bitmask + i_mask * bitmask_stride + o_token // WORD_BITS_, mask=m_token, other=-1)
+    is_forbidden = ((b_word >> (o_token % WORD_BITS_)) & 1) == 0
     tl.store(logits + i_row * logits_stride + o_token, float("-inf"), mask=m_token & is_forbidden)
 
 
@@ -74,8 +82,3 @@ def launch_apply_token_bitmask(logits: torch.Tensor, bitmask: torch.Tensor, mask
             num_warps=8,
         )
     return logits
-
-
-def apply_token_bitmask(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: torch.Tensor) -> torch.Tensor:
-    """Return the logits, changed in place; see the module's semantics."""
-    return (launch_apply_token_bitmask if logits.is_cuda else apply_token_bitmask_reference)(logits, bitmask, mask_ids)
