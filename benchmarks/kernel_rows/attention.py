@@ -14,6 +14,7 @@ from verilora.kernels.attention.attention_prefill import Prefix, attention_prefi
 from verilora.kernels.attention.attention_scores import attention_scores, attention_scores_reference
 from verilora.kernels.cache.cache_write import cache_write
 from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, page_slots
+from verilora.kernels.cache.write_step import WriteStep
 
 from kernel_rows.row import Case, Row
 
@@ -39,8 +40,8 @@ def make_cache(format: KVFormat, num_rows: int, num_slots: int) -> Cache:
     table = torch.randperm(num_rows * width, device="cuda").int().view(num_rows, width)
     slots = page_slots(table.long()).flatten()
     for part in slots.split(2**16):
-        positions = torch.zeros(len(part), device="cuda", dtype=torch.int32)
-        cache_write(pages, *random(2, len(part), NUM_KV_HEADS, HEAD_DIM), part, positions=positions)
+        step = WriteStep(slots=part, positions=torch.zeros(len(part), device="cuda", dtype=torch.int32))
+        cache_write(step, *random(2, len(part), NUM_KV_HEADS, HEAD_DIM), pages)
     return pages, table, torch.full((num_rows,), num_slots, device="cuda", dtype=torch.int32)
 
 
@@ -140,8 +141,8 @@ def prompt_scores(num_tokens: int) -> Callable[[], Case]:
     def make() -> Case:
         q, keys, values, starts = prompt(num_tokens)
         pages, table, lens = make_cache("full", 1, num_tokens)
-        slots = page_slots(table[0].long())
-        cache_write(pages, keys, values, slots, positions=torch.arange(num_tokens, device="cuda").int())
+        positions = torch.arange(num_tokens, device="cuda").int()
+        cache_write(WriteStep(slots=page_slots(table[0].long()), positions=positions), keys, values, pages)
         options = {"max_len": num_tokens, "scale": SCALE}
         _, lse = attention_prefill(q, keys, values, starts, **options)
 

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import torch
 
-from verilora.kernels.cache.cache_cut import CutBudget, cut, flush
+from verilora.kernels.cache.cache_cut import CutBudget, CutStep, cut, flush
 from verilora.kernels.cache.cache_write import cache_write, cache_write_reference
-from verilora.kernels.cache.eviction import EvictionRule, eviction, eviction_reference
+from verilora.kernels.cache.eviction import eviction, eviction_reference
+from verilora.kernels.cache.eviction_step import EvictionRule, EvictionStep
 from verilora.kernels.cache.hadamard import hadamard, hadamard_reference
 from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, read_pages
 from verilora.kernels.cache.kv_quantize import kv_dequantize, kv_quantize, kv_quantize_reference
+from verilora.kernels.cache.write_step import WriteStep
 
 from kernel_rows.attention import HEAD_DIM, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, cache_bytes, distance, make_cache, random
 from kernel_rows.row import Case, Row
@@ -39,21 +41,20 @@ def quantize(bits: int, num_tokens: int) -> Callable[[], Case]:
 def write(format: KVFormat, num_tokens: int, *, rotate: bool) -> Callable[[], Case]:
     def make() -> Case:
         keys, values = random(2, num_tokens, NUM_KV_HEADS, HEAD_DIM)
-        slots = torch.randperm(max(num_tokens, PAGE_SIZE), device="cuda")[:num_tokens]
-        pages, expected = (
-            KVPages.allocate(format, -(-max(num_tokens, PAGE_SIZE) // PAGE_SIZE), NUM_KV_HEADS, HEAD_DIM, device="cuda")
-            for _ in range(2)
-        )
+        num_slots = max(num_tokens, PAGE_SIZE)
+        step = WriteStep(slots=torch.randperm(num_slots, device="cuda")[:num_tokens])
+        shape = (-(-num_slots // PAGE_SIZE), NUM_KV_HEADS, HEAD_DIM)
+        pages, expected = (KVPages.allocate(format, *shape, device="cuda", is_rotated=rotate) for _ in range(2))
         table = torch.arange(pages.num_pages, device="cuda")[None]
 
         def error() -> float:
-            cache_write(pages, keys, values, slots, rotate=rotate)
-            cache_write_reference(expected, keys, values, slots, rotate=rotate)
+            cache_write(step, keys, values, pages)
+            cache_write_reference(step, keys, values, expected)
             pairs = zip(read_pages(pages, table), read_pages(expected, table), strict=True)
             return max(distance(found, wanted) for found, wanted in pairs)
 
         return Case(
-            run=lambda: cache_write(pages, keys, values, slots, rotate=rotate),
+            run=lambda: cache_write(step, keys, values, pages),
             error=error,
             tolerance=5e-3,
             num_bytes=4.0 * keys.numel() + cache_bytes(format, num_tokens),
@@ -62,9 +63,10 @@ def write(format: KVFormat, num_tokens: int, *, rotate: bool) -> Callable[[], Ca
     return make
 
 
-def budget_of(num_rows: int) -> dict[str, torch.Tensor]:
-    parts = (("seen", 8192), ("heavy", 573), ("recent", 409))
-    return {name: torch.full((num_rows,), value, device="cuda", dtype=torch.int32) for name, value in parts}
+def eviction_step(table: torch.Tensor, lens: torch.Tensor, count: int) -> EvictionStep:
+    parts = {"seen": 8192, "heavy": 573, "recent": 409}
+    budget = {name: torch.full_like(lens, value) for name, value in parts.items()}
+    return EvictionStep(table=table, lens=lens, rule=RULE, count=count, **budget)
 
 
 def evict(count: int) -> Callable[[], Case]:
@@ -72,15 +74,13 @@ def evict(count: int) -> Callable[[], Case]:
         pages, table, lens = make_cache("int4", NUM_ROWS, NUM_SLOTS)
         pages.scores.uniform_()
         pages.positions.random_(0, 8192)
-        options = {**budget_of(NUM_ROWS), "rule": RULE, "count": count}
+        step = eviction_step(table, lens, count)
 
         def error() -> float:
-            found = eviction(pages, table, lens, **options)
-            expected = eviction_reference(pages, table, lens, **options)
-            return float((found != expected).float().mean())
+            return float((eviction(step, pages) != eviction_reference(step, pages)).float().mean())
 
         return Case(
-            run=lambda: eviction(pages, table, lens, **options),
+            run=lambda: eviction(step, pages),
             error=error,
             tolerance=0.02,
             num_bytes=10.0 * NUM_ROWS * NUM_KV_HEADS * NUM_SLOTS,
@@ -93,7 +93,7 @@ def flush_rings() -> Case:
     target, table, lens = make_cache("int4", NUM_ROWS, NUM_SLOTS)
     target.positions.random_(4, 7000)
     ring, ring_table, _ = make_cache("full", NUM_ROWS, PAGE_SIZE)
-    victims = eviction(target, table, lens, **budget_of(NUM_ROWS), rule=RULE, count=PAGE_SIZE)
+    victims = eviction(eviction_step(table, lens, PAGE_SIZE), target)
     ranges = torch.tensor([[0.5, 2.0, 0.5, 2.0]], device="cuda").expand(NUM_ROWS, 4).contiguous()
 
     def run() -> object:
@@ -124,10 +124,10 @@ def cut_prompt() -> Case:
     source, table, _ = make_cache("full", 1, num_tokens)
     source.scores.uniform_()
     target, target_table, _ = make_cache("int4", 1, budget.total)
-    options = {"num_tokens": num_tokens, "budget": budget, "rule": RULE}
+    step = CutStep(source_table=table[0], target_table=target_table[0], num_tokens=num_tokens, budget=budget, rule=RULE)
 
     def run() -> object:
-        return cut(source, table[0], target, target_table[0], **options)
+        return cut(step, source, target)
 
     def error() -> float:
         source.positions[table[0].long()] = (

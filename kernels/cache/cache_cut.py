@@ -3,7 +3,7 @@
 Semantics of the cut, for each KV head of one prompt of n tokens, A^, Q and S as in `eviction`:
     recent: the last `recent` tokens;  heavy: the top `heavy` by A^ of the others (pinned ones count as recent)
     kept = recent, heavy, and the top `hitters` by S of what is left;  slots 0, 1, .. = kept, in order of position
-Semantics of the flush: the 32 tokens of a full ring page overwrite the 32 victims that `eviction` names, in one launch.
+Semantics of the flush: the tokens of a full ring page overwrite as many victims that `eviction` names, in one launch.
 
 Errors are measured over all heads and tokens of the prompt; their ranges scale the friendliness of the prompt's tokens
 and, frozen, of every token that is flushed later.
@@ -16,10 +16,12 @@ from dataclasses import dataclass
 
 import torch
 
-from .cache_move import cache_errors, cache_move
+from .cache_move import cache_errors, cache_move, is_turned
 from .cache_slot import friendliness_of
-from .eviction import EvictionRule, normalised_attention
+from .eviction import normalised_attention
+from .eviction_step import EvictionRule
 from .kv_pages import PAGE_SIZE, KVPages, page_slots, read_plane
+from .token_moves import TokenMoves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,61 @@ class CutBudget:
     @property
     def total(self) -> int:
         return self.heavy + self.hitters + self.recent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutStep:
+    """One prompt that is cut in every layer: from which pages [max_pages] into which, and what stays of it."""
+
+    source_table: torch.Tensor
+    target_table: torch.Tensor
+    num_tokens: int
+    budget: CutBudget
+    rule: EvictionRule
+
+    def __post_init__(self) -> None:
+        total, num_slots = self.budget.total, self.target_table.shape[0] * PAGE_SIZE
+        if not 0 < total <= min(self.num_tokens, num_slots):
+            raise ValueError(
+                f"budget, got {total}, expected at most {self.num_tokens} tokens and the target's {num_slots} slots"
+            )
+        if self.source_table.shape[0] * PAGE_SIZE < self.num_tokens:
+            raise ValueError(
+                f"source_table, got {self.source_table.shape[0]} pages, expected those of {self.num_tokens} tokens"
+            )
+
+
+def cut(step: CutStep, source: KVPages, target: KVPages) -> torch.Tensor:
+    """Move what each head of one prompt keeps into the target's first slots; return the error ranges, fp32 [1, 4]."""
+    (source_scores, _, _), _ = source.side_planes(), target.side_planes()
+    num_tokens, total = step.num_tokens, step.budget.total
+    slots = page_slots(step.source_table.long())[:num_tokens]
+    everywhere = slots[:, None].expand(-1, source.num_kv_heads)
+    errors = cache_errors(source, everywhere, target.format, rotate=is_turned(source, target))
+    ranges = torch.stack([errors.amin((1, 2)), errors.amax((1, 2))], 1).reshape(1, 4)
+    friendliness = friendliness_of(errors, ranges.expand(num_tokens, 4)).T
+    scores = read_plane(source_scores, step.source_table[None])[0, :, :num_tokens]
+    kept = kept_tokens(scores, friendliness, step.budget, step.rule).T
+    into = page_slots(step.target_table.long())[:total, None].expand_as(kept)
+    moves = TokenMoves(source_slots=slots[kept], target_slots=into, error_ranges=ranges, entries_per_range=total)
+    cache_move(moves, source, target)
+    return ranges
+
+
+def flush(
+    ring: KVPages, ring_table: torch.Tensor, target: KVPages, victims: torch.Tensor, *, error_ranges: torch.Tensor
+) -> torch.Tensor:
+    """Overwrite the victims [num_rows, num_kv_heads, PAGE_SIZE] with the rows' ring pages (int32 [num_rows]), in order.
+
+    A row whose victims are -1 is left alone: only rows with a full ring are due. Fit for CUDA graphs.
+    """
+    num_rows, num_kv_heads, count = victims.shape
+    if count != PAGE_SIZE or error_ranges.shape != (num_rows, 4):
+        raise ValueError(f"victims, got {tuple(victims.shape)}, expected [num_rows, num_kv_heads, {PAGE_SIZE}]")
+    slots = page_slots(ring_table[:, None]).reshape(-1, 1).expand(-1, num_kv_heads)
+    targets = victims.transpose(1, 2).reshape(-1, num_kv_heads)
+    moves = TokenMoves(source_slots=slots, target_slots=targets, error_ranges=error_ranges, entries_per_range=PAGE_SIZE)
+    return cache_move(moves, ring, target)
 
 
 def kept_tokens(
@@ -49,53 +106,3 @@ def kept_tokens(
     tier = torch.zeros_like(scores).scatter_(1, by_attention[:, : budget.heavy], 2.0).masked_fill(is_fixed, 4.0)
     order = torch.argsort(combined + tier, dim=1, descending=True, stable=True)
     return order[:, : budget.total].sort(dim=1).values
-
-
-def cut(
-    source: KVPages,
-    source_table: torch.Tensor,
-    target: KVPages,
-    target_table: torch.Tensor,
-    *,
-    num_tokens: int,
-    budget: CutBudget,
-    rule: EvictionRule,
-    rotate: bool = False,
-) -> torch.Tensor:
-    """Move what each head of one prompt keeps into the target's first slots; return the error ranges, fp32 [1, 4]."""
-    (source_scores, _, _), _ = source.side_planes(), target.side_planes()
-    if not 0 < budget.total <= num_tokens or target_table.shape[0] * PAGE_SIZE < budget.total:
-        raise ValueError(f"budget, got {budget.total}, expected at most {num_tokens} tokens and the target's slots")
-    slots = page_slots(source_table.long())[:num_tokens]
-    everywhere = slots[:, None].expand(-1, source.num_kv_heads)
-    errors = cache_errors(source, everywhere, target.format, rotate=rotate)
-    ranges = torch.stack([errors.amin((1, 2)), errors.amax((1, 2))], 1).reshape(1, 4)
-    friendliness = friendliness_of(errors, ranges.expand(num_tokens, 4)).T
-    scores = read_plane(source_scores, source_table[None])[0, :, :num_tokens]
-    kept = kept_tokens(scores, friendliness, budget, rule).T
-    into = page_slots(target_table.long())[: budget.total, None].expand_as(kept)
-    cache_move(source, target, slots[kept], into, error_ranges=ranges, entries_per_range=budget.total, rotate=rotate)
-    return ranges
-
-
-def flush(
-    ring: KVPages,
-    ring_table: torch.Tensor,
-    target: KVPages,
-    victims: torch.Tensor,
-    *,
-    error_ranges: torch.Tensor,
-    rotate: bool = False,
-) -> torch.Tensor:
-    """Overwrite the victims [num_rows, num_kv_heads, 32] with the rows' ring pages (int32 [num_rows]), in their order.
-
-    A row whose victims are -1 is left alone: only rows with a full ring are due. Fit for CUDA graphs.
-    """
-    num_rows, num_kv_heads, count = victims.shape
-    if count != PAGE_SIZE or error_ranges.shape != (num_rows, 4):
-        raise ValueError(f"victims, got {tuple(victims.shape)}, expected [num_rows, num_kv_heads, {PAGE_SIZE}]")
-    slots = page_slots(ring_table[:, None]).reshape(-1, 1).expand(-1, num_kv_heads)
-    targets = victims.transpose(1, 2).reshape(-1, num_kv_heads)
-    return cache_move(
-        ring, target, slots, targets, error_ranges=error_ranges, entries_per_range=PAGE_SIZE, rotate=rotate
-    )

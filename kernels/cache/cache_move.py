@@ -5,14 +5,16 @@ Semantics, for entry i and KV head h with min(source_slots[i, h], target_slots[i
     friendliness = 1 - (nK + nV) / 2 of the error made, within error_ranges[i // entries_per_range]
     errors[:, i, h] = || encode(x) - x || of the key and of the value
 
-source_slots, target_slots  int32 or int64 [num_entries, num_kv_heads]: page * 32 + offset, -1 moves nothing
-error_ranges                fp32 [num_ranges, 4]: lowest and highest error of keys, of values
-errors                      fp32 [2, num_entries, num_kv_heads], NaN where nothing moved
+moves           `TokenMoves`: the slots, and the error_ranges that scale friendliness
+source, target  `KVPages`, the source in full precision; keys are turned by the Hadamard matrix if one alone is rotated
+errors          fp32 [2, num_entries, num_kv_heads], NaN where nothing moved
 
 This is the cut at the end of prefill (sources are the tokens that each head keeps, targets the slots in order) and the
-flush of a ring page (sources are its 32 slots, targets the victims), one launch each. No slot may be a target twice,
-nor both a source and a target. Without a target it measures what quantising the sources would cost, and moves nothing.
+flush of a ring page (sources are its slots, targets the victims), one launch each. Without a target it measures what
+quantising the sources would cost, and moves nothing.
 """
+
+from dataclasses import replace
 
 import torch
 import triton
@@ -30,42 +32,40 @@ from .cache_slot import (
 )
 from .cache_write import cache_write_reference
 from .hadamard import hadamard_reference
-from .kv_pages import FORMATS, PAGE_SIZE, KVPages, meta_words, page_stride
+from .kv_pages import FORMATS, PAGE_SIZE, PAGE_SIZE_, KVPages, meta_words, page_stride
 from .kv_quantize import rotated_halves
+from .token_moves import TokenMoves
+from .write_step import WriteStep
 
 
-def tokens_at(source: KVPages, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return keys and values in slots [num_entries, num_kv_heads] of pages in full precision; -1 reads slot 0."""
-    slots = slots.long().clamp(min=0)
-    heads = torch.arange(slots.shape[1], device=slots.device)
-    index = (slots // PAGE_SIZE, heads, slots % PAGE_SIZE)
-    return source.keys[index], source.values[index]
-
-
-def cache_move_reference(
-    source: KVPages,
-    target: KVPages,
-    source_slots: torch.Tensor,
-    target_slots: torch.Tensor,
-    *,
-    error_ranges: torch.Tensor | None = None,
-    entries_per_range: int = 1,
-    rotate: bool = False,
-) -> torch.Tensor:
+def cache_move(moves: TokenMoves, source: KVPages, target: KVPages) -> torch.Tensor:
     """Move the tokens and return their errors; see the module's semantics."""
-    slots = torch.where(source_slots < 0, -1, target_slots)
-    keys, values = tokens_at(source, source_slots)
-    nowhere = torch.zeros(len(slots), dtype=torch.int32, device=slots.device)
-    errors = cache_write_reference(target, keys, values, slots, positions=nowhere, rotate=rotate)
+    move = launch_cache_move if moves.source_slots.is_cuda else cache_move_reference
+    return move(moves, source, target)
+
+
+def cache_errors(source: KVPages, slots: torch.Tensor, format: str, *, rotate: bool = False) -> torch.Tensor:
+    """Return the errors that a format would make of the tokens in slots, turned by the Hadamard matrix or not."""
+    measure = launch_cache_errors if slots.is_cuda else cache_errors_reference
+    return measure(source, slots, format, rotate=rotate)
+
+
+def cache_move_reference(moves: TokenMoves, source: KVPages, target: KVPages) -> torch.Tensor:
+    """Move the tokens and return their errors; see the module's semantics."""
+    slots = torch.where(moves.source_slots < 0, -1, moves.target_slots)
+    keys, values = tokens_at(source, moves.source_slots)
+    step = WriteStep(slots=slots, positions=torch.zeros(len(slots), dtype=torch.int32, device=slots.device))
+    errors = cache_write_reference(step, keys, values, replace(target, is_rotated=is_turned(source, target)))
     if source.scores is None or source.positions is None:
         return errors
-    if target.scores is None or target.positions is None or target.friendliness is None or error_ranges is None:
+    ranges = moves.error_ranges
+    if target.scores is None or target.positions is None or target.friendliness is None or ranges is None:
         raise ValueError("target and error_ranges, got none, expected side planes as the source has, and ranges")
     i_entry, i_head = (slots >= 0).nonzero(as_tuple=True)
-    into, out_of = slots.long()[i_entry, i_head], source_slots.long()[i_entry, i_head]
+    into, out_of = slots.long()[i_entry, i_head], moves.source_slots.long()[i_entry, i_head]
     for plane, other in ((target.scores, source.scores), (target.positions, source.positions)):
         plane[into // PAGE_SIZE, i_head, into % PAGE_SIZE] = other[out_of // PAGE_SIZE, i_head, out_of % PAGE_SIZE]
-    friendly = friendliness_of(errors, error_ranges.repeat_interleave(entries_per_range, 0)[: len(slots)]).half()
+    friendly = friendliness_of(errors, ranges.repeat_interleave(moves.entries_per_range, 0)[: len(slots)]).half()
     target.friendliness[into // PAGE_SIZE, i_head, into % PAGE_SIZE] = friendly[i_entry, i_head]
     return errors
 
@@ -78,12 +78,25 @@ def cache_errors_reference(source: KVPages, slots: torch.Tensor, format: str, *,
     return errors.masked_fill(slots < 0, torch.nan)
 
 
+def tokens_at(source: KVPages, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return keys and values in slots [num_entries, num_kv_heads] of pages in full precision; -1 reads slot 0."""
+    slots = slots.long().clamp(min=0)
+    heads = torch.arange(slots.shape[1], device=slots.device)
+    index = (slots // PAGE_SIZE, heads, slots % PAGE_SIZE)
+    return source.keys[index], source.values[index]
+
+
+def is_turned(source: KVPages, target: KVPages) -> bool:
+    """Return whether keys turn on their way; the Hadamard matrix undoes itself, so the way back is a turn too."""
+    return source.is_rotated != target.is_rotated
+
+
 @triton.jit
 def loaded_halves(plane, plane_stride, i_slot, m_head, HEADS: tl.constexpr, HALF: tl.constexpr):
     """Return both halves of all heads' vectors in slots of their own."""
     o_head, o_dim = tl.arange(0, HEADS), tl.arange(0, HALF)
-    i_page, o_slot = (tl.maximum(i_slot, 0) // 32).to(tl.int64), tl.maximum(i_slot, 0) % 32
-    p_low = plane + (i_page * plane_stride + (o_head * 32 + o_slot) * (2 * HALF))[:, None] + o_dim[None, :]
+    i_page, o_slot = (tl.maximum(i_slot, 0) // PAGE_SIZE_).to(tl.int64), tl.maximum(i_slot, 0) % PAGE_SIZE_
+    p_low = plane + (i_page * plane_stride + (o_head * PAGE_SIZE_ + o_slot) * (2 * HALF))[:, None] + o_dim[None, :]
     return tl.load(p_low, mask=m_head[:, None], other=0.0), tl.load(p_low + HALF, mask=m_head[:, None], other=0.0)
 
 
@@ -155,8 +168,8 @@ def cache_move_kernel(
     tl.store(p_error, k_error, mask=m_head)
     tl.store(p_error + num_entries.to(tl.int64) * NUM_KV_HEADS, v_error, mask=m_head)
     if HAS_SIDE:
-        o_source = (tl.maximum(i_source, 0) // 32).to(tl.int64) * source_side_stride
-        o_source += o_head * 32 + tl.maximum(i_source, 0) % 32
+        o_source = (tl.maximum(i_source, 0) // PAGE_SIZE_).to(tl.int64) * source_side_stride
+        o_source += o_head * PAGE_SIZE_ + tl.maximum(i_source, 0) % PAGE_SIZE_
         b_scores = tl.load(source_scores + o_source, mask=m_head, other=0.0)
         b_position = tl.load(source_positions + o_source, mask=m_head, other=0)
         b_friendly = friendliness_in(k_error, v_error, error_ranges, i_entry // entries_per_range, m_head, True)
@@ -164,79 +177,50 @@ def cache_move_kernel(
                     target_positions, target_side_stride, friendliness_stride, HEADS)  # fmt: skip
 
 
-def check_source(source: KVPages, slots: torch.Tensor) -> None:
-    """Raise ValueError where tokens cannot be read from these slots."""
-    if source.format != "full":
-        raise ValueError(f"source, got {source.format}, expected full: nothing is quantised twice")
-    if slots.ndim != 2 or slots.shape[1] != source.num_kv_heads:
-        raise ValueError(f"slots, got {tuple(slots.shape)}, expected [num_entries, {source.num_kv_heads}]")
-
-
-def launch_cache_move(
-    source: KVPages,
-    target: KVPages,
-    source_slots: torch.Tensor,
-    target_slots: torch.Tensor,
-    *,
-    error_ranges: torch.Tensor | None = None,
-    entries_per_range: int = 1,
-    rotate: bool = False,
-) -> torch.Tensor:
+def launch_cache_move(moves: TokenMoves, source: KVPages, target: KVPages) -> torch.Tensor:
     """Move the tokens by the kernel and return their errors."""
-    check_source(source, source_slots)
-    if target_slots.shape != source_slots.shape or (target.num_kv_heads, target.head_dim) != (
-        source.num_kv_heads,
-        source.head_dim,
-    ):
-        raise ValueError(f"target, got slots {tuple(target_slots.shape)}, expected {tuple(source_slots.shape)}")
-    if source.scores is not None and (target.scores is None or error_ranges is None):
+    if (target.num_kv_heads, target.head_dim) != (source.num_kv_heads, source.head_dim):
+        raise ValueError(
+            f"target, got {target.num_kv_heads} heads of {target.head_dim}, expected"
+            f" {source.num_kv_heads} of {source.head_dim}"
+        )
+    if source.scores is not None and (target.scores is None or moves.error_ranges is None):
         raise ValueError("target and error_ranges, got none, expected side planes as the source has, and ranges")
-    num_ranges = triton.cdiv(len(source_slots), entries_per_range)
-    if error_ranges is not None and not (
-        len(error_ranges) >= num_ranges and error_ranges.shape[1:] == (4,) and error_ranges.is_contiguous()
-    ):
-        raise ValueError(f"error_ranges, got {tuple(error_ranges.shape)}, expected contiguous [{num_ranges}, 4]")
-    return launch(
-        source,
-        source_slots,
-        target.format,
-        target=target,
-        target_slots=target_slots,
-        error_ranges=error_ranges,
-        entries_per_range=entries_per_range,
-        rotate=rotate,
-    )
+    rotate = is_turned(source, target)
+    return launch(source, moves.source_slots, target.format, rotate=rotate, moves=moves, target=target)
 
 
 def launch_cache_errors(source: KVPages, slots: torch.Tensor, format: str, *, rotate: bool = False) -> torch.Tensor:
     """Return by the kernel the errors that a format would make of the tokens in slots."""
-    check_source(source, slots)
     return launch(source, slots, format, rotate=rotate)
 
 
 def launch(
     source: KVPages,
-    source_slots: torch.Tensor,
+    slots: torch.Tensor,
     format: str,
     *,
-    target: KVPages | None = None,
-    target_slots: torch.Tensor | None = None,
-    error_ranges: torch.Tensor | None = None,
-    entries_per_range: int = 1,
     rotate: bool,
+    moves: TokenMoves | None = None,
+    target: KVPages | None = None,
 ) -> torch.Tensor:
-    """Start the kernel, with a target or without, on what has been checked; return the errors."""
-    num_entries, num_kv_heads = source_slots.shape
-    errors = torch.full((2, num_entries, num_kv_heads), torch.nan, dtype=torch.float32, device=source_slots.device)
+    """Start the kernel, with a target or without; return the errors."""
+    if source.format != "full":
+        raise ValueError(f"source, got {source.format}, expected full: nothing is quantised twice")
+    if slots.ndim != 2 or slots.shape[1] != source.num_kv_heads:
+        raise ValueError(f"slots, got {tuple(slots.shape)}, expected [num_entries, {source.num_kv_heads}]")
+    num_entries, num_kv_heads = slots.shape
+    errors = torch.full((2, num_entries, num_kv_heads), torch.nan, dtype=torch.float32, device=slots.device)
     into = target.planes() if target is not None else {}
     key_meta, value_meta = meta_words(into.get("key_meta")), meta_words(into.get("value_meta"))
+    target_slots = moves.target_slots if moves is not None else None
     has_side = target is not None and source.scores is not None
     if num_entries:
         cache_move_kernel[(num_entries,)](
             errors=errors,
-            source_slots=source_slots,
+            source_slots=slots,
             target_slots=target_slots,
-            error_ranges=error_ranges,
+            error_ranges=moves.error_ranges if moves is not None else None,
             source_keys=source.keys,
             source_values=source.values,
             source_scores=source.scores if has_side else None,
@@ -249,9 +233,9 @@ def launch(
             target_friendliness=into.get("friendliness"),
             target_positions=into.get("positions"),
             num_entries=num_entries,
-            entries_per_range=entries_per_range,
-            source_entry_stride=source_slots.stride(0),
-            source_head_stride=source_slots.stride(1),
+            entries_per_range=moves.entries_per_range if moves is not None else 1,
+            source_entry_stride=slots.stride(0),
+            source_head_stride=slots.stride(1),
             target_entry_stride=target_slots.stride(0) if target_slots is not None else 0,
             target_head_stride=target_slots.stride(1) if target_slots is not None else 0,
             source_stride=page_stride(source.keys),
@@ -274,32 +258,3 @@ def launch(
             enable_fp_fusion=False,
         )
     return errors
-
-
-def cache_move(
-    source: KVPages,
-    target: KVPages,
-    source_slots: torch.Tensor,
-    target_slots: torch.Tensor,
-    *,
-    error_ranges: torch.Tensor | None = None,
-    entries_per_range: int = 1,
-    rotate: bool = False,
-) -> torch.Tensor:
-    """Move the tokens and return their errors; see the module's semantics."""
-    move = launch_cache_move if source_slots.is_cuda else cache_move_reference
-    return move(
-        source,
-        target,
-        source_slots,
-        target_slots,
-        error_ranges=error_ranges,
-        entries_per_range=entries_per_range,
-        rotate=rotate,
-    )
-
-
-def cache_errors(source: KVPages, slots: torch.Tensor, format: str, *, rotate: bool = False) -> torch.Tensor:
-    """Return the errors that a format would make of the tokens in slots."""
-    measure = launch_cache_errors if slots.is_cuda else cache_errors_reference
-    return measure(source, slots, format, rotate=rotate)

@@ -8,7 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .kv_pages import FP8, FULL, INT4, INT8
+from .kv_pages import FP8, FULL, INT4, INT8, PAGE_SIZE_
 from .kv_quantize import (
     Quantized,
     fp8_decode,
@@ -109,20 +109,21 @@ def stored_token(k_low, k_high, v_low, v_high, i_slot, m_head, page_keys, page_v
                  FORMAT: tl.constexpr, BITS: tl.constexpr):  # fmt: skip
     """Store all heads of a token in slots of their own; return the errors of keys and values."""
     o_head = tl.arange(0, HEADS)
-    i_page, o_slot = (tl.maximum(i_slot, 0) // 32).to(tl.int64), tl.maximum(i_slot, 0) % 32
+    i_page, o_slot = (tl.maximum(i_slot, 0) // PAGE_SIZE_).to(tl.int64), tl.maximum(i_slot, 0) % PAGE_SIZE_
     WIDTH: tl.constexpr = HALF if FORMAT == INT4 else 2 * HALF
-    p_key = page_keys + i_page * page_keys_stride + (o_head * 32 + o_slot) * WIDTH
-    p_value = page_values + i_page * page_values_stride + o_head * (32 * WIDTH)
+    p_key = page_keys + i_page * page_keys_stride + (o_head * PAGE_SIZE_ + o_slot) * WIDTH
+    p_value = page_values + i_page * page_values_stride + o_head * (PAGE_SIZE_ * WIDTH)
     p_key_meta = key_meta
     p_value_meta = value_meta
     if FORMAT >= INT8:
-        p_key_meta = key_meta + i_page * meta_stride + o_head * 32 + o_slot
-        p_value_meta = value_meta + i_page * meta_stride + o_head * 32 + o_slot
+        p_key_meta = key_meta + i_page * meta_stride + o_head * PAGE_SIZE_ + o_slot
+        p_value_meta = value_meta + i_page * meta_stride + o_head * PAGE_SIZE_ + o_slot
     k_error = stored_halves(p_key, p_key_meta, k_low, k_high, 1, m_head, HALF, FORMAT, BITS)
     if FORMAT == FULL:
         v_error = stored_halves(p_value + o_slot * WIDTH, p_value_meta, v_low, v_high, 1, m_head, HALF, FORMAT, BITS)
     else:
-        v_error = stored_halves(p_value + o_slot, p_value_meta, v_low, v_high, 32, m_head, HALF, FORMAT, BITS)
+        p_value = p_value + o_slot
+        v_error = stored_halves(p_value, p_value_meta, v_low, v_high, PAGE_SIZE_, m_head, HALF, FORMAT, BITS)
     return k_error, v_error
 
 
@@ -130,8 +131,8 @@ def stored_token(k_low, k_high, v_low, v_high, i_slot, m_head, page_keys, page_v
 def stored_side(b_scores, b_friendly, b_position, i_slot, m_head, scores, friendliness, positions, side_stride,
                 friendliness_stride, HEADS: tl.constexpr):  # fmt: skip
     """Store what a cache that evicts knows about all heads of a token."""
-    i_page = (tl.maximum(i_slot, 0) // 32).to(tl.int64)
-    o_side = tl.arange(0, HEADS) * 32 + tl.maximum(i_slot, 0) % 32
+    i_page = (tl.maximum(i_slot, 0) // PAGE_SIZE_).to(tl.int64)
+    o_side = tl.arange(0, HEADS) * PAGE_SIZE_ + tl.maximum(i_slot, 0) % PAGE_SIZE_
     tl.store(scores + i_page * side_stride + o_side, b_scores, mask=m_head)
     tl.store(positions + i_page * side_stride + o_side, b_position, mask=m_head)
     tl.store(friendliness + i_page * friendliness_stride + o_side, b_friendly.to(tl.float16), mask=m_head)

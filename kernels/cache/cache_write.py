@@ -5,16 +5,15 @@ Semantics, for token t and KV head h with slots[t, h] >= 0:
     errors[:, t, h] = || encode(x) - x || of the key and of the value, at `error_bits` where full precision is kept
     friendliness = 1 - (nK + nV) / 2,  n = clamp((error - lowest) / (highest - lowest), 0, 1)
 
+step          `WriteStep`: slots and positions
 keys, values  [num_tokens, num_kv_heads, head_dim], last dim contiguous: after RoPE, or before it for streaming
-slots         int32 or int64 [num_tokens] or, where heads overwrite different slots, [num_tokens, num_kv_heads]:
-              page * 32 + offset; a slot of -1 writes nothing
-positions     int32 [num_tokens], needed where the pages have side planes
+pages         `KVPages`
 error_ranges  fp32 [num_tokens, 4]: lowest and highest error of keys, of values, as measured over the token's prompt;
               without them the range is that of the token's own heads (Q-Hitter's published rule for decoding)
 errors        fp32 [2, num_tokens, num_kv_heads], NaN where nothing was written
 
-`rotate` turns keys by the Hadamard matrix before they are quantised. One program writes all heads of a token, prefill
-and decode alike, so a token's bits do not depend on its batch.
+Keys for pages that are rotated are turned by the Hadamard matrix before they are quantised. One program writes all
+heads of a token, prefill and decode alike, so a token's bits do not depend on its batch.
 """
 
 import torch
@@ -33,25 +32,36 @@ from .cache_slot import (
 from .hadamard import hadamard_reference
 from .kv_pages import PAGE_SIZE, KVPages, meta_words, page_stride
 from .kv_quantize import rotated_halves
+from .write_step import WriteStep
+
+
+def cache_write(
+    step: WriteStep,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    pages: KVPages,
+    *,
+    error_ranges: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Write the tokens and return their errors; see the module's semantics."""
+    write = launch_cache_write if keys.is_cuda else cache_write_reference
+    return write(step, keys, values, pages, error_ranges=error_ranges)
 
 
 def cache_write_reference(
-    pages: KVPages,
+    step: WriteStep,
     keys: torch.Tensor,
     values: torch.Tensor,
-    slots: torch.Tensor,
+    pages: KVPages,
     *,
-    positions: torch.Tensor | None = None,
     error_ranges: torch.Tensor | None = None,
-    error_bits: int = 4,
-    rotate: bool = False,
 ) -> torch.Tensor:
     """Write the tokens and return their errors; see the module's semantics."""
     num_tokens, num_kv_heads, _ = keys.shape
-    bits = bits_of(pages.format, error_bits)
-    slots = (slots if slots.ndim == 2 else slots[:, None]).expand(num_tokens, num_kv_heads).long()
-    stored = hadamard_reference(keys) if rotate and pages.format == "full" else keys
-    judged = hadamard_reference(keys.float()) if rotate else keys
+    bits = bits_of(pages.format, step.error_bits)
+    slots = (step.slots if step.slots.ndim == 2 else step.slots[:, None]).expand(num_tokens, num_kv_heads).long()
+    stored = hadamard_reference(keys) if pages.is_rotated and pages.format == "full" else keys
+    judged = hadamard_reference(keys.float()) if pages.is_rotated else keys
     key, value = encoded(judged, pages.format, bits), encoded(values, pages.format, bits)
     if pages.format == "full":
         key = key._replace(codes=stored)
@@ -65,11 +75,11 @@ def cache_write_reference(
         pages.key_meta[i_page, i_head, i_slot] = key.meta[i_token, i_head]
         pages.value_meta[i_page, i_head, i_slot] = value.meta[i_token, i_head]
     if pages.scores is not None and pages.friendliness is not None and pages.positions is not None:
-        if positions is None:
+        if step.positions is None:
             raise ValueError("positions, got none, expected them for pages with side planes")
         pages.scores[i_page, i_head, i_slot] = 0.0
         pages.friendliness[i_page, i_head, i_slot] = friendliness_of(errors, error_ranges).half()[i_token, i_head]
-        pages.positions[i_page, i_head, i_slot] = positions.int()[i_token]
+        pages.positions[i_page, i_head, i_slot] = step.positions[i_token]
     return errors.masked_fill(slots < 0, torch.nan)
 
 
@@ -140,29 +150,25 @@ def cache_write_kernel(
 
 
 def launch_cache_write(
-    pages: KVPages,
+    step: WriteStep,
     keys: torch.Tensor,
     values: torch.Tensor,
-    slots: torch.Tensor,
+    pages: KVPages,
     *,
-    positions: torch.Tensor | None = None,
     error_ranges: torch.Tensor | None = None,
-    error_bits: int = 4,
-    rotate: bool = False,
 ) -> torch.Tensor:
     """Write the tokens by the kernel and return their errors."""
-    num_tokens, num_kv_heads, head_dim = keys.shape
-    expected = (num_tokens, pages.num_kv_heads, pages.head_dim)
+    slots, num_tokens, num_kv_heads, head_dim = step.slots, step.num_tokens, pages.num_kv_heads, pages.head_dim
+    expected = (num_tokens, num_kv_heads, head_dim)
     if keys.shape != expected or values.shape != expected or keys.stride(-1) != 1 or values.stride(-1) != 1:
         raise ValueError(f"keys and values, got {tuple(keys.shape)} and {tuple(values.shape)}, expected {expected}")
-    if slots.shape not in ((num_tokens,), (num_tokens, num_kv_heads)):
+    if slots.ndim == 2 and slots.shape[1] != num_kv_heads:
         raise ValueError(f"slots, got {tuple(slots.shape)}, expected {num_tokens} or {num_tokens, num_kv_heads}")
     has_side = pages.scores is not None
-    if has_side and positions is None:
+    if has_side and step.positions is None:
         raise ValueError("positions, got none, expected them for pages with side planes")
-    for name, each, shape in (("positions", positions, (num_tokens,)), ("error_ranges", error_ranges, (num_tokens, 4))):
-        if each is not None and (each.shape != shape or not each.is_contiguous()):
-            raise ValueError(f"{name}, got {tuple(each.shape)}, expected contiguous {list(shape)}")
+    if error_ranges is not None and (error_ranges.shape != (num_tokens, 4) or not error_ranges.is_contiguous()):
+        raise ValueError(f"error_ranges, got {tuple(error_ranges.shape)}, expected contiguous [{num_tokens}, 4]")
     errors = torch.full((2, num_tokens, num_kv_heads), torch.nan, dtype=torch.float32, device=keys.device)
     if not num_tokens:
         return errors
@@ -171,7 +177,7 @@ def launch_cache_write(
         keys=keys,
         values=values,
         slots=slots,
-        positions=positions,
+        positions=step.positions,
         error_ranges=error_ranges,
         errors=errors,
         page_keys=pages.keys,
@@ -194,11 +200,11 @@ def launch_cache_write(
         scores_stride=page_stride(pages.scores),
         friendliness_stride=page_stride(pages.friendliness),
         NUM_KV_HEADS=num_kv_heads,
-        HEADS=heads_block(num_kv_heads, rotate=rotate),
+        HEADS=heads_block(num_kv_heads, rotate=pages.is_rotated),
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
-        BITS=bits_of(pages.format, error_bits),
-        ROTATE=rotate,
+        BITS=bits_of(pages.format, step.error_bits),
+        ROTATE=pages.is_rotated,
         HAS_SIDE=has_side,
         HAS_RANGES=error_ranges is not None,
         num_warps=4,
@@ -206,28 +212,3 @@ def launch_cache_write(
         enable_fp_fusion=False,
     )
     return errors
-
-
-def cache_write(
-    pages: KVPages,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    slots: torch.Tensor,
-    *,
-    positions: torch.Tensor | None = None,
-    error_ranges: torch.Tensor | None = None,
-    error_bits: int = 4,
-    rotate: bool = False,
-) -> torch.Tensor:
-    """Write the tokens and return their errors; see the module's semantics."""
-    write = launch_cache_write if keys.is_cuda else cache_write_reference
-    return write(
-        pages,
-        keys,
-        values,
-        slots,
-        positions=positions,
-        error_ranges=error_ranges,
-        error_bits=error_bits,
-        rotate=rotate,
-    )

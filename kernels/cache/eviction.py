@@ -6,8 +6,8 @@ Semantics, for row b and KV head h over its slots 0 .. lens[b], with A = scores,
     heavy: the heavy[b] tokens with the largest A^ that are neither
     victims = the `count` remaining tokens with the least S = alpha * A^ + (1 - alpha) * Q, empty slots before all
 
-table int32 [num_rows, max_pages]; lens, seen, heavy, recent int32 [num_rows]: slots in use, tokens seen so far (their
-positions are below it), the parts of the budget
+step    `EvictionStep`: table, lens, seen, heavy, recent, the rule and the count
+pages   `KVPages` with side planes
 victims int32 [num_rows, num_kv_heads, count]: page * 32 + offset, in the order of the slots, -1 where none is left and
 in rows with lens 0, as it is for padding and for rows that are not due
 
@@ -16,33 +16,42 @@ alpha = 1 is H2O (Zhang et al., 2023), with or without heavy; alpha = 0.5 withou
 the n-th largest of a row is found two bits at a time, in registers, by counting.
 """
 
-from dataclasses import dataclass
-
 import torch
 import triton
 import triton.language as tl
 
-from .kv_pages import PAGE_SIZE, KVPages, page_slots, read_plane
-
-MAX_SLOTS = 16384
-EPSILON = tl.constexpr(1e-6)
-# Above the bits of 1.0, to which all keys are confined.
-NEVER = tl.constexpr(0x3FFFFFFF)
+from .eviction_step import EvictionRule, EvictionStep
+from .kv_pages import PAGE_SIZE_, KVPages, page_slots, read_plane
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvictionRule:
-    """How attention and friendliness make a score, and what is never given up."""
+def eviction(step: EvictionStep, pages: KVPages) -> torch.Tensor:
+    """Return the victims; see the module's semantics."""
+    return (launch_eviction if step.table.is_cuda else eviction_reference)(step, pages)
 
-    alpha: float = 0.5
-    is_log: bool = False
-    num_pinned: int = 0
 
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.alpha <= 1.0:
-            raise ValueError(f"alpha, got {self.alpha}, expected between 0 and 1")
-        if self.num_pinned < 0:
-            raise ValueError(f"num_pinned, got {self.num_pinned}, expected 0 or more")
+def eviction_reference(step: EvictionStep, pages: KVPages) -> torch.Tensor:
+    """Return the victims; see the module's semantics."""
+    table, rule = step.table, step.rule
+    scores, friendliness, positions = (read_plane(plane, table) for plane in pages.side_planes())
+    o_slot = torch.arange(scores.shape[2], device=scores.device)
+    in_use = (o_slot < step.lens[:, None])[:, None].expand_as(positions)
+    is_live = in_use & (positions >= 0)
+    seen, heavy, recent = (each[:, None, None] for each in (step.seen, step.heavy, step.recent))
+    attention = normalised_attention(scores, seen - positions, is_live, rule)
+    is_open = is_live & (positions < seen - recent) & (positions >= rule.num_pinned)
+    by_attention = torch.argsort(attention.masked_fill(~is_open, -1.0), dim=-1, descending=True, stable=True)
+    place = torch.empty_like(by_attention)
+    place.scatter_(2, by_attention, o_slot.expand_as(by_attention))
+    combined = rule.alpha * attention + (1 - rule.alpha) * friendliness.float()
+    combined = combined.masked_fill(~(is_open & (place >= heavy)), torch.inf)
+    combined = combined.masked_fill(in_use & (positions < 0), -1.0)
+    order = torch.argsort(combined, dim=-1, stable=True)[..., : step.count]
+    chosen, _ = order.masked_fill(combined.gather(2, order) == torch.inf, o_slot.shape[0]).sort(dim=-1)
+    slots = page_slots(table.long())
+    slots = torch.cat([slots, slots.new_full((len(slots), 1), -1)], 1)[:, None].expand(-1, chosen.shape[1], -1)
+    victims = torch.full((*chosen.shape[:2], step.count), -1, dtype=torch.int32, device=table.device)
+    victims[..., : chosen.shape[2]] = slots.gather(2, chosen).int()
+    return victims
 
 
 def normalised_attention(
@@ -55,38 +64,11 @@ def normalised_attention(
     return ((measured - lowest) / (highest - lowest).clamp(min=1e-30)).masked_fill(~is_live, 0.0)
 
 
-def eviction_reference(
-    pages: KVPages,
-    table: torch.Tensor,
-    lens: torch.Tensor,
-    *,
-    seen: torch.Tensor,
-    heavy: torch.Tensor,
-    recent: torch.Tensor,
-    rule: EvictionRule,
-    count: int = 1,
-) -> torch.Tensor:
-    """Return the victims; see the module's semantics."""
-    scores, friendliness, positions = (read_plane(plane, table) for plane in pages.side_planes())
-    o_slot = torch.arange(scores.shape[2], device=scores.device)
-    in_use = (o_slot < lens[:, None])[:, None].expand_as(positions)
-    is_live = in_use & (positions >= 0)
-    seen, heavy, recent = (each[:, None, None] for each in (seen, heavy, recent))
-    attention = normalised_attention(scores, seen - positions, is_live, rule)
-    is_open = is_live & (positions < seen - recent) & (positions >= rule.num_pinned)
-    by_attention = torch.argsort(attention.masked_fill(~is_open, -1.0), dim=-1, descending=True, stable=True)
-    place = torch.empty_like(by_attention)
-    place.scatter_(2, by_attention, o_slot.expand_as(by_attention))
-    combined = rule.alpha * attention + (1 - rule.alpha) * friendliness.float()
-    combined = combined.masked_fill(~(is_open & (place >= heavy)), torch.inf)
-    combined = combined.masked_fill(in_use & (positions < 0), -1.0)
-    order = torch.argsort(combined, dim=-1, stable=True)[..., :count]
-    chosen, _ = order.masked_fill(combined.gather(2, order) == torch.inf, o_slot.shape[0]).sort(dim=-1)
-    slots = page_slots(table.long())
-    slots = torch.cat([slots, slots.new_full((len(slots), 1), -1)], 1)[:, None].expand(-1, chosen.shape[1], -1)
-    victims = torch.full((*chosen.shape[:2], count), -1, dtype=torch.int32, device=table.device)
-    victims[..., : chosen.shape[2]] = slots.gather(2, chosen).int()
-    return victims
+EPSILON = tl.constexpr(1e-6)
+# Above the bits of 1.0, to which all keys are confined: keys have 30 bits, pairs of which begin at bits 28, 26, .. 0.
+NEVER = tl.constexpr(2**30 - 1)
+# Three counts of slots share one 64-bit sum; none reaches 2 ** COUNT_BITS, as there are at most MAX_SLOTS.
+COUNT_BITS, COUNT_MASK = tl.constexpr(20), tl.constexpr(2**20 - 1)
 
 
 @triton.jit
@@ -105,25 +87,30 @@ def chosen_ties(m_more, m_tie, wanted):
 
 @triton.jit
 def counts_from(b_key, m_open, threshold, i_step):
-    """Return how many open keys are at least the threshold with its next two bits set to 1, 2 and 3, 20 bits each."""
+    """Return how many open keys are at least the threshold with its next two bits set to 1, 2 and 3, side by side."""
     one = 1 << (28 - 2 * i_step)
     packed = (m_open & (b_key >= threshold + one)).to(tl.int64)
-    packed += (m_open & (b_key >= threshold + 2 * one)).to(tl.int64) << 20
-    packed += (m_open & (b_key >= threshold + 3 * one)).to(tl.int64) << 40
+    packed += (m_open & (b_key >= threshold + 2 * one)).to(tl.int64) << COUNT_BITS
+    packed += (m_open & (b_key >= threshold + 3 * one)).to(tl.int64) << (2 * COUNT_BITS)
     return tl.sum(packed, 0)
 
 
 @triton.jit
 def passed(counts, wanted, i_step):
     """Return what to add to a threshold so that at least the wanted number of keys is still from it on."""
-    steps = ((counts & 0xFFFFF) >= wanted).to(tl.int32) + (((counts >> 20) & 0xFFFFF) >= wanted).to(tl.int32)
-    steps += ((counts >> 40) >= wanted).to(tl.int32)
+    # A higher threshold leaves fewer keys, so how many of the three leave enough is the two bits to set.
+    steps = ((counts & COUNT_MASK) >= wanted).to(tl.int32)
+    steps += (((counts >> COUNT_BITS) & COUNT_MASK) >= wanted).to(tl.int32)
+    steps += ((counts >> (2 * COUNT_BITS)) >= wanted).to(tl.int32)
     return steps * (1 << (28 - 2 * i_step))
 
 
 @triton.jit
 def largest(b_key, m_open, wanted):
     """Return a mask of the wanted largest keys, ints from 0 below NEVER, among those open."""
+    # A sort in registers would exchange keys between warps about log2(SLOTS) ** 2 / 2 times. Instead the wanted-th
+    # largest key is found from its highest bits down: a threshold grows as long as enough keys are not below it. Two
+    # bits a step make 15 sums over the row of 30, each of three counts in one word.
     threshold = 0
     for i_step in range(15):
         threshold += passed(counts_from(b_key, m_open, threshold, i_step), wanted, i_step)
@@ -157,8 +144,8 @@ def attention_range_kernel(
         return
     o_slot = tl.arange(0, SLOTS)
     m_slot = o_slot < length
-    i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
-    o_side = i_page * side_stride + i_head * 32 + o_slot % 32
+    i_page = tl.load(table + i_row * table_stride + o_slot // PAGE_SIZE_, mask=m_slot, other=0).to(tl.int64)
+    o_side = i_page * side_stride + i_head * PAGE_SIZE_ + o_slot % PAGE_SIZE_
     b_position = tl.load(positions + o_side, mask=m_slot, other=-1)
     b_scores = tl.load(scores + o_side, mask=m_slot, other=0.0)
     b_attention = attention_of(b_scores, tl.load(seen + i_row) - b_position, IS_LOG)
@@ -201,15 +188,15 @@ def eviction_kernel(
     num_seen = tl.load(seen + i_row)
     o_slot = tl.arange(0, SLOTS)
     m_slot = o_slot < length
-    i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
-    o_side = i_page * side_stride + o_slot % 32
+    i_page = tl.load(table + i_row * table_stride + o_slot // PAGE_SIZE_, mask=m_slot, other=0).to(tl.int64)
+    o_side = i_page * side_stride + o_slot % PAGE_SIZE_
     o_head = tl.arange(0, HEADS)
     p_range = ranges + (i_row * NUM_KV_HEADS + o_head) * 2
     lowest = tl.min(tl.load(p_range, mask=o_head < NUM_KV_HEADS, other=float("inf")), 0)
     highest = tl.max(tl.load(p_range + 1, mask=o_head < NUM_KV_HEADS, other=float("-inf")), 0)
-    b_position = tl.load(positions + o_side + i_head * 32, mask=m_slot, other=-1)
-    b_scores = tl.load(scores + o_side + i_head * 32, mask=m_slot, other=0.0)
-    o_friendly = i_page * friendliness_stride + i_head * 32 + o_slot % 32
+    b_position = tl.load(positions + o_side + i_head * PAGE_SIZE_, mask=m_slot, other=-1)
+    b_scores = tl.load(scores + o_side + i_head * PAGE_SIZE_, mask=m_slot, other=0.0)
+    o_friendly = i_page * friendliness_stride + i_head * PAGE_SIZE_ + o_slot % PAGE_SIZE_
     b_friendly = tl.load(friendliness + o_friendly, mask=m_slot, other=0.0).to(tl.float32)
     b_attention = attention_of(b_scores, num_seen - b_position, IS_LOG)
     spread = tl.full([SLOTS], 1e-30, tl.float32)
@@ -223,78 +210,45 @@ def eviction_kernel(
     b_key = tl.where(m_empty, 0, b_combined.to(tl.int32, bitcast=True) + 1)
     m_victim = smallest(b_key, m_empty | (m_open & (m_heavy == 0)), COUNT)
     place = tl.cumsum(m_victim.to(tl.int32), 0) - 1
-    tl.store(p_victims + place, (i_page * 32 + o_slot % 32).to(tl.int32), mask=m_victim)
+    tl.store(p_victims + place, (i_page * PAGE_SIZE_ + o_slot % PAGE_SIZE_).to(tl.int32), mask=m_victim)
     none = tl.full([COUNT_BLOCK], -1, tl.int32)
     tl.store(p_victims + o_count, none, mask=(o_count < COUNT) & (o_count >= tl.sum(m_victim.to(tl.int32), 0)))
 
 
-def launch_eviction(
-    pages: KVPages,
-    table: torch.Tensor,
-    lens: torch.Tensor,
-    *,
-    seen: torch.Tensor,
-    heavy: torch.Tensor,
-    recent: torch.Tensor,
-    rule: EvictionRule,
-    count: int = 1,
-) -> torch.Tensor:
+def launch_eviction(step: EvictionStep, pages: KVPages) -> torch.Tensor:
     """Return the victims by the kernel."""
     scores, friendliness, positions = pages.side_planes()
-    num_rows, num_slots = len(table), table.shape[1] * PAGE_SIZE
-    if num_slots > MAX_SLOTS:
-        raise ValueError(f"table, got {num_slots} slots, expected at most {MAX_SLOTS}")
-    for name, each in (("lens", lens), ("seen", seen), ("heavy", heavy), ("recent", recent)):
-        if each.shape != (num_rows,) or not each.is_contiguous():
-            raise ValueError(f"{name}, got {tuple(each.shape)}, expected contiguous [{num_rows}]")
-    if table.stride(1) != 1:
-        raise ValueError(f"table, got strides {table.stride()}, expected contiguous rows")
-    victims = torch.empty(num_rows, pages.num_kv_heads, count, dtype=torch.int32, device=table.device)
-    ranges = torch.empty(num_rows, pages.num_kv_heads, 2, dtype=torch.float32, device=table.device)
-    slots = triton.next_power_of_2(num_slots)
+    table, num_rows, num_kv_heads = step.table, step.num_rows, pages.num_kv_heads
+    victims = torch.empty(num_rows, num_kv_heads, step.count, dtype=torch.int32, device=table.device)
+    ranges = torch.empty(num_rows, num_kv_heads, 2, dtype=torch.float32, device=table.device)
+    slots = triton.next_power_of_2(step.num_slots)
     shared = {
         "ranges": ranges,
         "scores": scores,
         "positions": positions,
         "table": table,
-        "lens": lens,
-        "seen": seen,
+        "lens": step.lens,
+        "seen": step.seen,
         "side_stride": scores.stride(0),
         "table_stride": table.stride(0),
-        "NUM_KV_HEADS": pages.num_kv_heads,
-        "IS_LOG": rule.is_log,
+        "NUM_KV_HEADS": num_kv_heads,
+        "IS_LOG": step.rule.is_log,
         "SLOTS": slots,
         "num_warps": max(4, min(16, slots // 256)),
     }
     if num_rows:
-        attention_range_kernel[(pages.num_kv_heads, num_rows)](**shared)
-        eviction_kernel[(pages.num_kv_heads, num_rows)](
+        attention_range_kernel[(num_kv_heads, num_rows)](**shared)
+        eviction_kernel[(num_kv_heads, num_rows)](
             victims=victims,
             friendliness=friendliness,
-            heavy=heavy,
-            recent=recent,
+            heavy=step.heavy,
+            recent=step.recent,
             friendliness_stride=friendliness.stride(0),
-            alpha=rule.alpha,
-            num_pinned=rule.num_pinned,
-            HEADS=triton.next_power_of_2(pages.num_kv_heads),
-            COUNT=count,
-            COUNT_BLOCK=triton.next_power_of_2(count),
+            alpha=step.rule.alpha,
+            num_pinned=step.rule.num_pinned,
+            HEADS=triton.next_power_of_2(num_kv_heads),
+            COUNT=step.count,
+            COUNT_BLOCK=triton.next_power_of_2(step.count),
             **shared,
         )
     return victims
-
-
-def eviction(
-    pages: KVPages,
-    table: torch.Tensor,
-    lens: torch.Tensor,
-    *,
-    seen: torch.Tensor,
-    heavy: torch.Tensor,
-    recent: torch.Tensor,
-    rule: EvictionRule,
-    count: int = 1,
-) -> torch.Tensor:
-    """Return the victims; see the module's semantics."""
-    choose = launch_eviction if table.is_cuda else eviction_reference
-    return choose(pages, table, lens, seen=seen, heavy=heavy, recent=recent, rule=rule, count=count)

@@ -25,19 +25,24 @@ from typing import Literal, Self
 import torch
 import triton.language as tl
 
-from .kv_quantize import fp8_decode, kv_dequantize
+from .kv_quantize import HEAD_DIMS, fp8_decode, kv_dequantize
 
 KVFormat = Literal["full", "fp8", "int8", "int4"]
 FORMATS: tuple[KVFormat, ...] = ("full", "fp8", "int8", "int4")
 # The numbers that kernels know the formats by: from INT8 on there is metadata.
 FULL, FP8, INT8, INT4 = (tl.constexpr(i) for i in range(len(FORMATS)))
+# Slots of a page, for Python and for kernels.
 PAGE_SIZE = 32
+PAGE_SIZE_ = tl.constexpr(PAGE_SIZE)
 ALIGNMENT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KVPages:
-    """One layer's cache as planes with the page as their first dim and the KV head as their second."""
+    """One layer's cache as planes with the page as their first dim and the KV head as their second.
+
+    Where `is_rotated`, keys are turned by the Hadamard matrix on their way in, and queries that meet them must be too.
+    """
 
     format: KVFormat
     head_dim: int
@@ -48,6 +53,7 @@ class KVPages:
     scores: torch.Tensor | None = None
     friendliness: torch.Tensor | None = None
     positions: torch.Tensor | None = None
+    is_rotated: bool = False
 
     @property
     def num_pages(self) -> int:
@@ -88,11 +94,20 @@ class KVPages:
         dtype: torch.dtype = torch.bfloat16,
         device: torch.device | str = "cpu",
         has_side_planes: bool = False,
+        is_rotated: bool = False,
     ) -> Self:
         """Return empty pages in a pool of their own."""
         page_bytes = kv_page_bytes(format, num_kv_heads, head_dim, dtype, has_side_planes=has_side_planes)
         pool = torch.zeros(num_pages, page_bytes, dtype=torch.uint8, device=device)
-        pages = cls.view(pool, format, num_kv_heads, head_dim, dtype=dtype, has_side_planes=has_side_planes)
+        pages = cls.view(
+            pool,
+            format,
+            num_kv_heads,
+            head_dim,
+            dtype=dtype,
+            has_side_planes=has_side_planes,
+            is_rotated=is_rotated,
+        )
         if pages.positions is not None:
             pages.positions.fill_(-1)
         return pages
@@ -108,6 +123,7 @@ class KVPages:
         offset: int = 0,
         dtype: torch.dtype = torch.bfloat16,
         has_side_planes: bool = False,
+        is_rotated: bool = False,
     ) -> Self:
         """Return the planes that begin `offset` bytes into each page of a pool (uint8 [num_pages, page_bytes])."""
         shapes = plane_shapes(format, head_dim, dtype, has_side_planes=has_side_planes)
@@ -124,7 +140,7 @@ class KVPages:
             plane = torch.unflatten(pool[:, offset : offset + num_bytes].view(kind), 1, (num_kv_heads, *shape))
             planes[name] = plane.squeeze(-1)
             offset += num_bytes
-        return cls(format=format, head_dim=head_dim, **planes)
+        return cls(format=format, head_dim=head_dim, is_rotated=is_rotated, **planes)
 
 
 def plane_shapes(
@@ -133,7 +149,7 @@ def plane_shapes(
     """Return type and shape of each plane of one page and head, in their order in the page."""
     if format not in FORMATS:
         raise ValueError(f"format, got {format!r}, expected one of {', '.join(FORMATS)}")
-    if head_dim not in (32, 64, 128):
+    if head_dim not in HEAD_DIMS:
         raise ValueError(f"head_dim, got {head_dim}, expected 32, 64 or 128")
     kind = dtype if format == "full" else torch.uint8
     width = head_dim // 2 if format == "int4" else head_dim
@@ -182,7 +198,7 @@ def read_plane(plane: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
 
 
 def page_slots(table: torch.Tensor) -> torch.Tensor:
-    """Return the slots of the pages in a table [.., max_pages], in order, [.., max_pages * 32] of its type."""
+    """Return the slots of the pages in a table [.., max_pages], in order, [.., max_pages * PAGE_SIZE] of its type."""
     offsets = torch.arange(PAGE_SIZE, dtype=table.dtype, device=table.device)
     return (table[..., None] * PAGE_SIZE + offsets).flatten(-2)
 

@@ -47,7 +47,14 @@ def kv_quantize_reference(x: torch.Tensor, bits: int, *, rotate: bool = False) -
 
 
 BITS = (2, 4, 8)
+HEAD_DIMS = (32, 64, 128)
+# The largest number of e4m3, for Python and for kernels.
 FP8_MAX = 448.0
+FP8_MAX_ = tl.constexpr(FP8_MAX)
+# Exponents of e4m3 are biased by 7, those of fp16 by 15: its bits, moved to their places in fp16, are number / 2 ** 8.
+FP8_UNIT = tl.constexpr(2.0**8)
+# Below FP8_NORMAL e4m3 counts steps of 2 ** -9, as fp32 does from FP8_STEPS on.
+FP8_NORMAL, FP8_STEPS, FP8_STEPS_BITS = tl.constexpr(2.0**-6), tl.constexpr(2.0**14), tl.constexpr(0x46800000)
 
 
 class Quantized(NamedTuple):
@@ -122,13 +129,13 @@ def unpacked_meta(word):
 @triton.jit
 def fp8_codes(x):
     """Return fp32 numbers as e4m3 bytes, rounded to nearest even and saturated."""
-    size = tl.minimum(tl.abs(x), 448.0)
+    size = tl.minimum(tl.abs(x), FP8_MAX_)
     bits = size.to(tl.uint32, bitcast=True)
     normal = ((bits + 0x7FFFF + ((bits >> 20) & 1)) >> 20) - (120 << 3)
-    # Below 2 ** -6 codes count steps of 2 ** -9, which is what is left of the sum's mantissa.
-    small = (size + 16384.0).to(tl.uint32, bitcast=True) - 0x46800000
+    # What the sum's mantissa holds are the steps.
+    small = (size + FP8_STEPS).to(tl.uint32, bitcast=True) - FP8_STEPS_BITS
     sign = (x.to(tl.uint32, bitcast=True) >> 24) & 0x80
-    return (tl.where(size < 0.015625, small, normal) | sign).to(tl.uint8)
+    return (tl.where(size < FP8_NORMAL, small, normal) | sign).to(tl.uint8)
 
 
 @triton.jit
@@ -136,7 +143,7 @@ def fp8_numbers(codes):
     """Return the fp32 numbers that e4m3 bytes stand for."""
     bits = codes.to(tl.int16)
     half = (((bits & 0x80) << 8) | ((bits & 0x7F) << 7)).to(tl.float16, bitcast=True)
-    return half.to(tl.float32) * 256.0
+    return half.to(tl.float32) * FP8_UNIT
 
 
 @triton.jit
@@ -203,7 +210,7 @@ def launch_kv_quantize(x: torch.Tensor, bits: int, *, rotate: bool = False) -> Q
     """Return codes, metadata and error by the kernel."""
     if bits not in BITS:
         raise ValueError(f"bits, got {bits}, expected 2, 4 or 8")
-    if x.ndim != 3 or x.shape[-1] not in (32, 64, 128) or x.stride(-1) != 1:
+    if x.ndim != 3 or x.shape[-1] not in HEAD_DIMS or x.stride(-1) != 1:
         raise ValueError(
             f"x, got {tuple(x.shape)}, expected [num_tokens, num_kv_heads, 32, 64 or 128], rows contiguous"
         )

@@ -18,7 +18,9 @@ def launched(path: Path) -> list[str]:
 
 
 # The other wings follow.
-FILES = [path for wing in ("layers", "tokens") for path in sorted((KERNELS / wing).glob("*.py")) if launched(path)]
+FILES = [
+    path for wing in ("cache", "layers", "tokens") for path in sorted((KERNELS / wing).glob("*.py")) if launched(path)
+]
 
 
 def is_head(node: ast.stmt) -> bool:

@@ -6,6 +6,7 @@ import torch
 
 from verilora.kernels.cache.cache_write import cache_write
 from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVFormat, KVPages, page_slots
+from verilora.kernels.cache.write_step import WriteStep
 
 
 def poisoned_pages(
@@ -17,10 +18,18 @@ def poisoned_pages(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
     has_side_planes: bool = False,
+    is_rotated: bool = False,
 ) -> KVPages:
     """Return pages of which every byte that a kernel must not use shows."""
     pages = KVPages.allocate(
-        format, num_pages, num_kv_heads, head_dim, dtype=dtype, device=device, has_side_planes=has_side_planes
+        format,
+        num_pages,
+        num_kv_heads,
+        head_dim,
+        dtype=dtype,
+        device=device,
+        has_side_planes=has_side_planes,
+        is_rotated=is_rotated,
     )
     for name in ("keys", "values", "key_meta", "value_meta"):
         plane = pages.planes().get(name)
@@ -62,7 +71,7 @@ def filled_cache(
     torch.manual_seed(seed)
     keys, values = torch.randn(2, sum(lens), num_kv_heads, head_dim, device=device).to(dtype)
     positions = torch.cat([torch.arange(length, device=device) for length in lens]).int()
-    cache_write(pages, keys, values, slots_of(table, lens), positions=positions)
+    cache_write(WriteStep(slots=slots_of(table, lens), positions=positions), keys, values, pages)
     return pages, table, torch.tensor(lens, dtype=torch.int32, device=device)
 
 

@@ -23,6 +23,7 @@ from verilora.kernels.attention.attention_scores import (
 from verilora.kernels.attention.cache_ranks import CacheRanks
 from verilora.kernels.cache.cache_write import cache_write
 from verilora.kernels.cache.kv_pages import FORMATS, KVFormat, KVPages
+from verilora.kernels.cache.write_step import WriteStep
 
 from caches import filled_cache, page_table, poisoned_pages, relative_error, slots_of
 
@@ -88,9 +89,9 @@ def test_the_kernel_attends_as_its_reference(format: KVFormat | None, dtype: tor
 def test_the_query_is_turned_for_a_turned_prefix() -> None:
     chunks = make_chunks([20], 1, 2, 64, torch.float32)
     table = page_table([40])
-    pages = poisoned_pages("int8", 3, 1, 64)
+    pages = poisoned_pages("int8", 3, 1, 64, is_rotated=True)
     keys, values = torch.randn(2, 40, 1, 64)
-    cache_write(pages, keys, values, slots_of(table, [40]), rotate=True)
+    cache_write(WriteStep(slots=slots_of(table, [40])), keys, values, pages)
     prefix = Prefix(pages=pages, table=table, lens=torch.tensor([40]).int(), rotate=True)
     check_same(chunks, 2e-6, SMALL, prefix=prefix)
     together = replace(
@@ -148,7 +149,7 @@ def context_of(
     firsts = torch.tensor([0, *whole]).cumsum(0)
     index = torch.cat([first + each for first, each in zip(firsts, own, strict=False)]).to(chunks.q.device)
     slots = slots_of(table, whole)[index]
-    cache_write(pages, chunks.keys, chunks.values, slots, positions=torch.zeros_like(slots).int())
+    cache_write(WriteStep(slots=slots, positions=torch.zeros_like(slots).int()), chunks.keys, chunks.values, pages)
     return pages, table, context_lens
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from verilora.kernels.cache.cache_cut import CutBudget, cut, flush, kept_tokens
+from verilora.kernels.cache.cache_cut import CutBudget, CutStep, cut, flush, kept_tokens
 from verilora.kernels.cache.cache_move import (
     cache_errors,
     cache_errors_reference,
@@ -15,8 +15,11 @@ from verilora.kernels.cache.cache_move import (
     launch_cache_errors,
     launch_cache_move,
 )
-from verilora.kernels.cache.eviction import EvictionRule, eviction
+from verilora.kernels.cache.eviction import eviction
+from verilora.kernels.cache.eviction_step import EvictionRule, EvictionStep
+from verilora.kernels.cache.hadamard import hadamard_reference
 from verilora.kernels.cache.kv_pages import FORMATS, PAGE_SIZE, KVFormat, KVPages, page_slots, read_pages, read_plane
+from verilora.kernels.cache.token_moves import TokenMoves
 
 from caches import filled_cache, page_table, poisoned_pages, relative_error, same_bytes
 
@@ -48,9 +51,9 @@ def test_the_kernel_moves_as_its_reference(format: KVFormat, dtype: torch.dtype)
     source, out_of, into = source_and_slots(9, 3, 64, dtype)
     ranges = torch.tensor([[0.1, 2.0, 0.2, 3.0], [0.0, 1.0, 0.0, 1.0]])
     found, expected = (poisoned_pages(format, 3, 3, 64, dtype=dtype, has_side_planes=True) for _ in range(2))
-    options: dict[str, Any] = {"error_ranges": ranges, "entries_per_range": 5}
-    errors = launch_cache_move(source, found, out_of, into, **options)
-    expected_errors = cache_move_reference(source, expected, out_of, into, **options)
+    moves = TokenMoves(source_slots=out_of, target_slots=into, error_ranges=ranges, entries_per_range=5)
+    errors = launch_cache_move(moves, source, found)
+    expected_errors = cache_move_reference(moves, source, expected)
     assert torch.allclose(errors, expected_errors, rtol=1e-5, atol=1e-6, equal_nan=True)
     assert errors[:, 1].isnan().all()
     assert found.friendliness is not None
@@ -64,15 +67,21 @@ def test_the_kernel_moves_as_its_reference(format: KVFormat, dtype: torch.dtype)
 
 
 @pytest.mark.interpreter
-def test_keys_are_turned_on_the_move() -> None:
+@pytest.mark.parametrize("was_rotated", [False, True])
+def test_keys_are_turned_on_the_move(was_rotated: bool) -> None:
+    """Once: keys that the source holds turned stay as they are."""
     source, out_of, into = source_and_slots(9, 2, 64, torch.float32)
-    bare = replace(source, scores=None, friendliness=None, positions=None)
-    found, expected = (poisoned_pages("int8", 2, 2, 64) for _ in range(2))
-    launch_cache_move(bare, found, out_of, into, rotate=True)
-    cache_move_reference(bare, expected, out_of, into, rotate=True)
+    bare = replace(source, scores=None, friendliness=None, positions=None, is_rotated=was_rotated)
+    moves = TokenMoves(source_slots=out_of, target_slots=into)
+    found, expected = (poisoned_pages("int8", 2, 2, 64, is_rotated=True) for _ in range(2))
+    launch_cache_move(moves, bare, found)
+    cache_move_reference(moves, bare, expected)
     table = torch.tensor([[0, 1]])
     found_keys, expected_keys = (read_pages(pages, table)[0].nan_to_num() for pages in (found, expected))
     assert relative_error(found_keys, expected_keys) < 1e-3
+    straight = read_pages(source, torch.tensor([[1]]))[0][0, 1, out_of[0, 1] - PAGE_SIZE]
+    turned = straight if was_rotated else hadamard_reference(straight)
+    assert relative_error(found_keys[0, 1, into[0, 1]], turned) < 0.02
 
 
 def cut_case(device: str, num_tokens: int, num_kv_heads: int, budget: CutBudget) -> tuple[Any, ...]:
@@ -92,7 +101,8 @@ def test_the_cut_keeps_what_the_rule_keeps(device: str) -> None:
     budget = CutBudget(heavy=20, hitters=30, recent=15)
     source, table, target, target_table = cut_case(device, 300, 2, budget)
     rule = EvictionRule(alpha=0.5, num_pinned=4)
-    ranges = cut(source, table, target, target_table, num_tokens=300, budget=budget, rule=rule)
+    step = CutStep(source_table=table, target_table=target_table, num_tokens=300, budget=budget, rule=rule)
+    ranges = cut(step, source, target)
     positions = read_plane(target.positions, target_table[None])[0].cpu()
     scores = read_plane(source.scores, table[None])[0, :, :300].cpu()
     slots = page_slots(table.long())[:300, None]
@@ -114,7 +124,9 @@ def test_the_cut_keeps_what_the_rule_keeps(device: str) -> None:
 def test_what_was_cut_holds_the_tokens_it_names() -> None:
     budget = CutBudget(heavy=20, hitters=30, recent=15)
     source, table, target, target_table = cut_case("cpu", 300, 2, budget)
-    cut(source, table, target, target_table, num_tokens=300, budget=budget, rule=RULE)
+    cut(
+        CutStep(source_table=table, target_table=target_table, num_tokens=300, budget=budget, rule=RULE), source, target
+    )
     positions = read_plane(target.positions, target_table[None])[0, :, :65].long()
     for read, whole in zip(read_pages(target, target_table[None]), read_pages(source, table[None]), strict=True):
         expected = whole[0].gather(1, positions[..., None].expand(-1, -1, 64))
@@ -123,21 +135,56 @@ def test_what_was_cut_holds_the_tokens_it_names() -> None:
     assert torch.equal(kept, read_plane(source.scores, table[None])[0].gather(1, positions))
 
 
-def test_a_budget_beyond_the_prompt_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_tokens": 64}, "budget, got 65, expected at most 64 tokens"),
+        ({"target_table": torch.arange(2).int()}, "expected at most 300 tokens and the target's 64 slots"),
+        ({"budget": CutBudget(heavy=0, hitters=0, recent=0)}, "budget, got 0"),
+        ({"source_table": torch.arange(9).int()}, "source_table, got 9 pages"),
+    ],
+)
+def test_a_cut_beyond_prompt_or_pages_is_refused(change: dict[str, Any], message: str) -> None:
     budget = CutBudget(heavy=20, hitters=30, recent=15)
-    source, table, target, target_table = cut_case("cpu", 300, 2, budget)
-    with pytest.raises(ValueError, match="budget, got 65"):
-        cut(source, table, target, target_table, num_tokens=64, budget=budget, rule=RULE)
-    with pytest.raises(ValueError, match="source, got int4"):
-        launch_cache_errors(target, torch.zeros(1, 2).int(), "int4")
+    tables = {"source_table": torch.arange(10).int(), "target_table": torch.arange(3).int()}
+    step = CutStep(**tables, num_tokens=300, budget=budget, rule=RULE)
+    with pytest.raises(ValueError, match=message):
+        replace(step, **change)
 
 
-def test_ranges_for_other_entries_are_refused() -> None:
+SLOTS = torch.zeros(9, 3).int()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"error_ranges": torch.zeros(1, 4)}, r"error_ranges, got \(1, 4\)"),
+        ({"error_ranges": torch.zeros(2, 3)}, r"error_ranges, got \(2, 3\)"),
+        ({"error_ranges": torch.zeros(1, 4).expand(2, 4)}, "error_ranges, got"),
+        ({"entries_per_range": 0}, "entries_per_range, got 0"),
+        ({"target_slots": SLOTS[:8]}, r"slots, got \(9, 3\) and \(8, 3\)"),
+        ({"source_slots": SLOTS[:, 0], "target_slots": SLOTS[:, 0]}, r"slots, got \(9,\)"),
+    ],
+)
+def test_moves_of_other_shapes_are_refused(change: dict[str, Any], message: str) -> None:
+    fitting = {"source_slots": SLOTS, "target_slots": SLOTS, "error_ranges": torch.zeros(2, 4), "entries_per_range": 5}
+    TokenMoves(**fitting)
+    with pytest.raises(ValueError, match=message):
+        TokenMoves(**{**fitting, **change})
+
+
+def test_caches_that_do_not_fit_are_refused() -> None:
     source, out_of, into = source_and_slots(9, 3, 64, torch.float32)
+    moves = TokenMoves(source_slots=out_of, target_slots=into)
     target = poisoned_pages("int4", 3, 3, 64, has_side_planes=True)
-    for ranges in (torch.zeros(1, 4), torch.zeros(2, 3), torch.zeros(1, 4).expand(2, 4)):
-        with pytest.raises(ValueError, match="error_ranges, got"):
-            launch_cache_move(source, target, out_of, into, error_ranges=ranges, entries_per_range=5)
+    with pytest.raises(ValueError, match="source, got int4"):
+        launch_cache_errors(target, out_of, "int4")
+    with pytest.raises(ValueError, match="target and error_ranges, got none"):
+        launch_cache_move(moves, source, target)
+    with pytest.raises(ValueError, match="target, got 2 heads of 64, expected 3 of 64"):
+        launch_cache_move(moves, source, poisoned_pages("int4", 3, 2, 64, has_side_planes=True))
+    with pytest.raises(ValueError, match=r"slots, got \(9, 2\)"):
+        launch_cache_errors(source, out_of[:, :2], "int4")
 
 
 def test_without_friendliness_h2o_is_cut() -> None:
@@ -158,7 +205,7 @@ def test_a_flush_overwrites_the_victims_and_nothing_else(device: str) -> None:
     ring.positions.add_(1000)
     due = lens.masked_fill(torch.tensor([False, True, False], device=device), 0)
     parts = {name: torch.full_like(lens, value) for name, value in (("seen", 132), ("heavy", 5), ("recent", 32))}
-    victims = eviction(target, table, due, rule=RULE, count=32, **parts)
+    victims = eviction(EvictionStep(table=table, lens=due, rule=RULE, count=PAGE_SIZE, **parts), target)
     before = {name: plane.clone() for name, plane in target.planes().items()}
     ranges = torch.tensor([[0.1, 1.0, 0.1, 1.0]], device=device).expand(3, 4).contiguous()
     flush(ring, ring_table[:, 0].contiguous(), target, victims, error_ranges=ranges)
@@ -194,9 +241,9 @@ def test_real_shapes(format: KVFormat) -> None:
     found, expected = (
         poisoned_pages(format, 64, 8, 128, dtype=torch.bfloat16, device="cuda", has_side_planes=True) for _ in range(2)
     )
-    options: dict[str, Any] = {"error_ranges": ranges, "entries_per_range": 2048}
-    errors = cache_move(source, found, out_of, into, **options)
-    expected_errors = cache_move_reference(source, expected, out_of, into, **options)
+    moves = TokenMoves(source_slots=out_of, target_slots=into, error_ranges=ranges, entries_per_range=2048)
+    errors = cache_move(moves, source, found)
+    expected_errors = cache_move_reference(moves, source, expected)
     assert torch.allclose(errors, expected_errors, rtol=1e-5, atol=1e-6, equal_nan=True)
     assert same_bytes(replace(found, friendliness=None), replace(expected, friendliness=None))
 
@@ -208,8 +255,10 @@ def test_a_captured_flush_replays_with_other_victims() -> None:
     ranges = torch.tensor([[0.1, 1.0, 0.1, 1.0]], device="cuda").expand(2, 4).contiguous()
     parts = {name: torch.full_like(lens, value) for name, value in (("seen", 132), ("heavy", 5), ("recent", 32))}
 
+    choice = EvictionStep(table=table, lens=lens, rule=RULE, count=PAGE_SIZE, **parts)
+
     def step() -> None:
-        victims = eviction(target, table, lens, rule=RULE, count=32, **parts)
+        victims = eviction(choice, target)
         flush(ring, ring_table[:, 0], target, victims, error_ranges=ranges)
 
     step()

@@ -1,6 +1,7 @@
 """Cache writes against their reference, in every format."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from verilora.kernels.cache.cache_write import cache_write, cache_write_reference, launch_cache_write
 from verilora.kernels.cache.hadamard import hadamard_reference
 from verilora.kernels.cache.kv_pages import FORMATS, KVFormat, KVPages, kv_page_bytes, read_pages, read_plane
+from verilora.kernels.cache.write_step import WriteStep
 
 from caches import page_table, poisoned_pages, relative_error, same_bytes, slots_of
 from device_checks import assert_replays
@@ -35,13 +37,11 @@ def test_the_kernel_writes_what_its_reference_writes(
 ) -> None:
     """Untouched memory included: all pages are compared."""
     keys, values, slots = new_tokens(7, 3, 64, dtype)
-    positions = torch.arange(100, 107).int()
+    step = WriteStep(slots=slots, positions=torch.arange(100, 107).int())
     error_ranges = None if ranges is None else torch.tensor(ranges).expand(7, 4).contiguous()
     found, expected = (poisoned_pages(format, 5, 3, 64, dtype=dtype, has_side_planes=True) for _ in range(2))
-    errors = launch_cache_write(found, keys, values, slots, positions=positions, error_ranges=error_ranges)
-    expected_errors = cache_write_reference(
-        expected, keys, values, slots, positions=positions, error_ranges=error_ranges
-    )
+    errors = launch_cache_write(step, keys, values, found, error_ranges=error_ranges)
+    expected_errors = cache_write_reference(step, keys, values, expected, error_ranges=error_ranges)
     assert torch.allclose(errors, expected_errors, rtol=1e-5, atol=1e-6, equal_nan=True)
     assert found.friendliness is not None
     assert expected.friendliness is not None
@@ -54,8 +54,8 @@ def test_the_kernel_writes_what_its_reference_writes(
 def test_keys_are_turned_on_their_way(format: KVFormat) -> None:
     keys, values, _ = new_tokens(40, 2, 64, torch.float32)
     table = page_table([40])
-    pages = poisoned_pages(format, 3, 2, 64)
-    launch_cache_write(pages, keys, values, slots_of(table, [40]), rotate=True)
+    pages = poisoned_pages(format, 3, 2, 64, is_rotated=True)
+    launch_cache_write(WriteStep(slots=slots_of(table, [40])), keys, values, pages)
     stored = read_pages(pages, table)[0][0, :, :40].transpose(0, 1)
     assert relative_error(hadamard_reference(stored), keys) < (1e-5 if format == "full" else 0.1)
 
@@ -65,7 +65,7 @@ def test_what_was_written_is_read(format: KVFormat) -> None:
     keys, values, _ = new_tokens(45, 2, 128, torch.float32)
     table = page_table([45])
     pages = poisoned_pages(format, 3, 2, 128, has_side_planes=True)
-    cache_write(pages, keys, values, slots_of(table, [45]), positions=torch.arange(45).int())
+    cache_write(WriteStep(slots=slots_of(table, [45]), positions=torch.arange(45).int()), keys, values, pages)
     tolerance = {"full": 0.0, "fp8": 0.03, "int8": 0.006, "int4": 0.095}[format]
     for read, written in zip(read_pages(pages, table), (keys, values), strict=True):
         assert relative_error(read[0, :, :45].transpose(0, 1), written) <= tolerance
@@ -85,7 +85,7 @@ def test_pages_lie_within_the_pages_of_a_pool() -> None:
     pool = torch.full((3, 8192), 7, dtype=torch.uint8)
     pages = KVPages.view(pool, "int4", 2, 64, offset=256)
     keys, values, _ = new_tokens(64, 2, 64, torch.float32)
-    cache_write(pages, keys, values, torch.arange(64))
+    cache_write(WriteStep(slots=torch.arange(64)), keys, values, pages)
     used = kv_page_bytes("int4", 2, 64, torch.bfloat16)
     assert (pool[:, :256] == 7).all()
     assert (pool[:, 256 + used :] == 7).all()
@@ -97,17 +97,34 @@ def test_pages_lie_within_the_pages_of_a_pool() -> None:
 def test_what_cannot_be_written_is_refused() -> None:
     keys, values, slots = new_tokens(7, 3, 64, torch.float32)
     pages = poisoned_pages("int4", 5, 3, 64, has_side_planes=True)
-    with pytest.raises(ValueError, match="slots, got"):
-        launch_cache_write(pages, keys, values, slots[:, :2], positions=torch.arange(7))
+    step = WriteStep(slots=slots, positions=torch.arange(7).int())
+    with pytest.raises(ValueError, match=r"slots, got \(7, 2\)"):
+        launch_cache_write(replace(step, slots=slots[:, :2]), keys, values, pages)
     with pytest.raises(ValueError, match="positions, got none"):
-        launch_cache_write(pages, keys, values, slots)
-    with pytest.raises(ValueError, match="positions, got"):
-        launch_cache_write(pages, keys, values, slots, positions=torch.arange(6))
+        launch_cache_write(replace(step, positions=None), keys, values, pages)
     ranges = torch.tensor(RANGES).expand(7, 4)
     with pytest.raises(ValueError, match="error_ranges, got"):
-        launch_cache_write(pages, keys, values, slots, positions=torch.arange(7), error_ranges=ranges)
+        launch_cache_write(step, keys, values, pages, error_ranges=ranges)
     with pytest.raises(ValueError, match="keys and values, got"):
-        launch_cache_write(pages, keys[..., :32], values, slots)
+        launch_cache_write(step, keys[..., :32], values, pages)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"slots": torch.zeros(7)}, "slots, got torch.float32"),
+        ({"slots": torch.zeros(7, 3, 1).int()}, r"slots, got torch.int32 \(7, 3, 1\)"),
+        ({"positions": torch.arange(6).int()}, r"positions, got torch.int32 \(6,\)"),
+        ({"positions": torch.arange(7)}, "positions, got torch.int64"),
+        ({"positions": torch.arange(14).int()[::2]}, "positions, got"),
+        ({"error_bits": 3}, "error_bits, got 3"),
+    ],
+)
+def test_a_step_of_other_shapes_is_refused(change: dict[str, Any], message: str) -> None:
+    step = WriteStep(slots=torch.arange(7), positions=torch.arange(7).int())
+    assert step.num_tokens == 7
+    with pytest.raises(ValueError, match=message):
+        replace(step, **change)
 
 
 @pytest.mark.gpu
@@ -121,9 +138,9 @@ def test_real_shapes(format: KVFormat, dtype: torch.dtype, num_kv_heads: int) ->
         poisoned_pages(format, 65, num_kv_heads, 128, dtype=dtype, device="cuda", has_side_planes=True)
         for _ in range(2)
     )
-    slots, positions = slots_of(table, lens), torch.arange(2047, device="cuda").int()
-    errors = cache_write(found, keys, values, slots, positions=positions)
-    expected_errors = cache_write_reference(expected, keys, values, slots, positions=positions)
+    step = WriteStep(slots=slots_of(table, lens), positions=torch.arange(2047, device="cuda").int())
+    errors = cache_write(step, keys, values, found)
+    expected_errors = cache_write_reference(step, keys, values, expected)
     assert relative_error(errors, expected_errors) < 1e-5
     assert same_bytes(replace(found, friendliness=None), replace(expected, friendliness=None))
 
@@ -134,9 +151,10 @@ def test_a_captured_write_replays_with_other_tokens_and_slots(format: KVFormat) 
     pages = poisoned_pages(format, 5, 3, 64, dtype=torch.bfloat16, device="cuda", has_side_planes=True)
     keys, values, slots = (each.cuda() for each in new_tokens(32, 3, 64, torch.bfloat16))
     positions = torch.arange(32, device="cuda").int()
+    step = WriteStep(slots=slots, positions=positions)
 
     def run() -> list[torch.Tensor]:
-        return [cache_write(pages, keys, values, slots, positions=positions), *pages.planes().values()]
+        return [cache_write(step, keys, values, pages), *pages.planes().values()]
 
     fresh = [keys.flip(0), values.flip(0), slots.roll(1, 0), positions + 7]
     assert_replays(run, [keys, values, slots, positions], fresh)

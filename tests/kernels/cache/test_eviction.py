@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from verilora.kernels.cache.eviction import EvictionRule, eviction, eviction_reference, launch_eviction
+from verilora.kernels.cache.eviction import eviction, eviction_reference, launch_eviction
+from verilora.kernels.cache.eviction_step import MAX_SLOTS, EvictionRule, EvictionStep
 from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVPages, page_slots, read_plane
 
 from caches import page_table, poisoned_pages
@@ -29,7 +30,8 @@ class Rows:
     budget: dict[str, torch.Tensor]
 
     def victims(self, choose: Any, rule: EvictionRule, count: int) -> torch.Tensor:
-        chosen: torch.Tensor = choose(self.pages, self.table, self.lens, rule=rule, count=count, **self.budget)
+        step = EvictionStep(table=self.table, lens=self.lens, rule=rule, count=count, **self.budget)
+        chosen: torch.Tensor = choose(step, self.pages)
         return chosen
 
 
@@ -156,7 +158,8 @@ def with_rule(alpha: float, num_prompt: int, num_steps: int, choose: Any, device
         scores[page, heads[:, None], offset] += weights
         budget = {"seen": now + 1, "heavy": published.heavy, "recent": published.recent}
         tensors = {name: torch.tensor([value], device=device).int() for name, value in budget.items()}
-        free = choose(pages, table, lens, rule=EvictionRule(alpha=alpha), **tensors)[0, :, 0].long()
+        choice = EvictionStep(table=table, lens=lens, rule=EvictionRule(alpha=alpha), **tensors)
+        free = choose(choice, pages)[0, :, 0].long()
         published.step(logits[step, :, : now + 1], friendliness[:, now])
         given_up = positions[free // PAGE_SIZE, heads, free % PAGE_SIZE]
         keep = torch.zeros(num_heads, now + 1, dtype=torch.bool, device=device).scatter_(1, held, True)
@@ -208,14 +211,31 @@ def test_what_cannot_be_chosen_from_is_refused() -> None:
     rows = random_rows([40], 2)
     with pytest.raises(ValueError, match="expected side planes"):
         replace(rows, pages=replace(rows.pages, scores=None)).victims(launch_eviction, H2O, 1)
-    with pytest.raises(ValueError, match="heavy, got"):
-        replace(rows, budget={**rows.budget, "heavy": torch.zeros(2)}).victims(launch_eviction, H2O, 1)
-    two = random_rows([40, 40], 2)
-    budget = {**two.budget, "seen": two.budget["seen"][:1].expand(2)}
-    with pytest.raises(ValueError, match="seen, got"):
-        replace(two, budget=budget).victims(launch_eviction, H2O, 1)
     with pytest.raises(ValueError, match="alpha, got 2"):
         EvictionRule(alpha=2.0)
+    with pytest.raises(ValueError, match="num_pinned, got -1"):
+        EvictionRule(num_pinned=-1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"table": torch.zeros(2, 3)}, "table, got torch.float32"),
+        ({"table": torch.zeros(2, 3).int().T}, "table, got"),
+        ({"table": torch.zeros(2, MAX_SLOTS // PAGE_SIZE + 1).int()}, f"got {MAX_SLOTS + PAGE_SIZE} slots"),
+        ({"lens": torch.zeros(3).int()}, r"lens, got torch.int32 \(3,\)"),
+        ({"seen": torch.zeros(1).int().expand(2)}, "seen, got"),
+        ({"heavy": torch.zeros(2)}, "heavy, got torch.float32"),
+        ({"recent": torch.zeros(2).long()}, "recent, got torch.int64"),
+        ({"count": 0}, "count, got 0"),
+    ],
+)
+def test_a_step_of_other_shapes_is_refused(change: dict[str, Any], message: str) -> None:
+    row = {name: torch.zeros(2).int() for name in ("lens", "seen", "heavy", "recent")}
+    step = EvictionStep(table=torch.zeros(2, 3).int(), rule=H2O, **row)
+    assert (step.num_rows, step.num_slots) == (2, 3 * PAGE_SIZE)
+    with pytest.raises(ValueError, match=message):
+        replace(step, **change)
 
 
 @pytest.mark.gpu
