@@ -9,6 +9,7 @@ from this.
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -16,10 +17,15 @@ import torch
 import triton
 
 from kernels import Stopwatch
-from verilora.kernels.attention import attention_decode, attention_prefill, attention_scores
+from verilora.kernels.attention.attention_decode import DecodeConfig, launch_attention_decode
+from verilora.kernels.attention.attention_prefill import PrefillConfig, attention_prefill, launch_attention_prefill
+from verilora.kernels.attention.attention_scores import ScoresConfig, launch_attention_scores
+from verilora.kernels.attention.decode_step import DecodeStep
+from verilora.kernels.attention.layer_cache import LayerCache
+from verilora.kernels.attention.prefill_step import ScoresStep
 from verilora.kernels.cache.kv_pages import FORMATS, KVFormat
 
-from kernel_rows.attention import HEAD_DIM, NUM_HEADS, NUM_ROWS, SCALE, make_cache, prompt, random
+from kernel_rows.attention import HEAD_DIM, NUM_HEADS, NUM_ROWS, SCALE, make_cache, prompt, random, with_prefix
 from kernel_rows.row import Work
 
 Timed = tuple[str, tuple[int, ...], Work]
@@ -32,47 +38,32 @@ SCORES = [(64, 64, 4, 3), (64, 64, 4, 2), (128, 64, 4, 3), (128, 64, 8, 3), (64,
 
 def decode(format: KVFormat, num_slots: int, split_lens: tuple[int, ...], has_scores: bool) -> Iterator[Timed]:
     """Yield decode steps of 32 rows, by split length and configuration."""
-    cache, q = make_cache(format, NUM_ROWS, num_slots), random(NUM_ROWS, NUM_HEADS, HEAD_DIM)
+    pages, table, lens = make_cache(format, NUM_ROWS, num_slots)
+    q, cache = random(NUM_ROWS, NUM_HEADS, HEAD_DIM), LayerCache(pages=pages)
     name = f"decode {format} {num_slots}{' scores' if has_scores else ''}"
     for split_len, config in product(split_lens, FULL if format == "full" else CODED):
-        options = {"split_len": split_len, "config": attention_decode.Config(*config), "has_scores": has_scores}
-        yield (
-            name,
-            (split_len, *config),
-            lambda options=options: attention_decode.launch_attention_decode(q, *cache, scale=SCALE, **options),
-        )
+        step = DecodeStep(table=table, lens=lens, scale=SCALE, has_scores=has_scores, split_len=split_len)
+        work = partial(launch_attention_decode, step, q, cache, config=DecodeConfig(*config))
+        yield name, (split_len, *config), work
 
 
 def prefill(name: str, num_tokens: int, num_before: int, configs: list[tuple[int, ...]]) -> Iterator[Timed]:
     """Yield prefills of one prompt, after a prefix in int4 if any."""
-    inputs, prefix = prompt(num_tokens), None
+    (step, *inputs), cache = prompt(num_tokens), None
     if num_before:
-        pages, table, lens = make_cache("int4", 1, num_before)
-        prefix = attention_prefill.Prefix(pages=pages, table=table, lens=lens)
-    shared = {"max_len": num_tokens, "scale": SCALE, "prefix": prefix}
+        step, cache = with_prefix(step, "int4", num_before)
     for config in configs:
-        options = {**shared, "config": attention_prefill.Config(*config)}
-        yield (
-            name,
-            config,
-            lambda options=options: attention_prefill.launch_attention_prefill(*inputs, **options),
-        )
+        yield name, config, partial(launch_attention_prefill, step, *inputs, cache, config=PrefillConfig(*config))
 
 
 def prompt_scores(num_tokens: int) -> Iterator[Timed]:
     """Yield second passes over one prompt."""
-    q, keys, values, starts = prompt(num_tokens)
+    prefill, q, keys, values = prompt(num_tokens)
     pages, table, lens = make_cache("full", 1, num_tokens)
-    _, lse = attention_prefill.attention_prefill(q, keys, values, starts, max_len=num_tokens, scale=SCALE)
+    _, lse = attention_prefill(prefill, q, keys, values)
+    step = ScoresStep(starts=prefill.starts, table=table, context_lens=lens, scale=SCALE)
     for config in SCORES:
-        options = {"scale": SCALE, "config": attention_scores.Config(*config)}
-        yield (
-            "scores",
-            config,
-            lambda options=options: attention_scores.launch_attention_scores(
-                pages, q, lse, starts, table, lens, **options
-            ),
-        )
+        yield "scores", config, partial(launch_attention_scores, step, q, lse, pages, config=ScoresConfig(*config))
 
 
 def groups() -> dict[str, Callable[[], Iterator[Timed]]]:

@@ -9,9 +9,12 @@ from dataclasses import replace
 
 import torch
 
-from verilora.kernels.attention.attention_decode import SPLIT_LEN, attention_decode, attention_decode_reference
-from verilora.kernels.attention.attention_prefill import Prefix, attention_prefill, attention_prefill_reference
+from verilora.kernels.attention.attention_decode import attention_decode, attention_decode_reference
+from verilora.kernels.attention.attention_prefill import attention_prefill, attention_prefill_reference
 from verilora.kernels.attention.attention_scores import attention_scores, attention_scores_reference
+from verilora.kernels.attention.decode_step import SPLIT_LEN, DecodeStep
+from verilora.kernels.attention.layer_cache import LayerCache
+from verilora.kernels.attention.prefill_step import PrefillStep, ScoresStep
 from verilora.kernels.cache.cache_write import cache_write
 from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVFormat, KVPages, kv_page_bytes, page_slots
 from verilora.kernels.cache.write_step import WriteStep
@@ -53,62 +56,59 @@ def decode(
     format: KVFormat, num_slots: int, *, has_scores: bool = False, split_len: int = SPLIT_LEN
 ) -> Callable[[], Case]:
     def make() -> Case:
-        cache, q = make_cache(format, NUM_ROWS, num_slots), random(NUM_ROWS, NUM_HEADS, HEAD_DIM)
-        pages, table, lens = cache
-
-        def run() -> object:
-            return attention_decode(q, *cache, scale=SCALE, has_scores=has_scores, split_len=split_len)
+        pages, table, lens = make_cache(format, NUM_ROWS, num_slots)
+        q, cache = random(NUM_ROWS, NUM_HEADS, HEAD_DIM), LayerCache(pages=pages)
+        step = DecodeStep(table=table, lens=lens, scale=SCALE, has_scores=has_scores, split_len=split_len)
+        bare = replace(step, has_scores=False)
 
         def error() -> float:
-            found = replace(pages, scores=torch.zeros_like(pages.scores))
-            expected = replace(pages, scores=torch.zeros_like(pages.scores))
-            out, _ = attention_decode(q, found, table, lens, scale=SCALE, has_scores=has_scores, split_len=split_len)
-            wanted, _ = attention_decode_reference(q, expected, table, lens, scale=SCALE, has_scores=has_scores)
+            found, expected = (replace(pages, scores=torch.zeros_like(pages.scores)) for _ in range(2))
+            out, _ = attention_decode(step, q, LayerCache(pages=found))
+            wanted, _ = attention_decode_reference(step, q, LayerCache(pages=expected))
             # Scores within 1e-3 of theirs, outputs within the 8e-3 that bf16 gives.
             return max(distance(out, wanted), 8 * distance(found.scores, expected.scores) if has_scores else 0.0)
 
-        def without() -> object:
-            return attention_decode(q, *cache, scale=SCALE, split_len=split_len)
-
         num_tokens = NUM_ROWS * num_slots
         return Case(
-            run=run,
+            run=lambda: attention_decode(step, q, cache),
             error=error,
             tolerance=8e-3,
             num_bytes=cache_bytes(format, num_tokens) + (8 * NUM_KV_HEADS * num_tokens if has_scores else 0),
             num_flops=4 * num_tokens * NUM_HEADS * HEAD_DIM,
-            baselines={"without scores": without} if has_scores else {},
+            baselines={"without scores": lambda: attention_decode(bare, q, cache)} if has_scores else {},
         )
 
     return make
 
 
-def prompt(num_tokens: int) -> tuple[torch.Tensor, ...]:
+def prompt(num_tokens: int) -> tuple[PrefillStep, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return a step of one row, its query, keys and values."""
     q, keys, values = (random(num_tokens, heads, HEAD_DIM) for heads in (NUM_HEADS, NUM_KV_HEADS, NUM_KV_HEADS))
-    return q, keys, values, torch.tensor([0, num_tokens], device="cuda", dtype=torch.int32)
+    starts = torch.tensor([0, num_tokens], device="cuda", dtype=torch.int32)
+    return PrefillStep(starts=starts, max_len=num_tokens, scale=SCALE), q, keys, values
+
+
+def with_prefix(step: PrefillStep, format: KVFormat, num_before: int) -> tuple[PrefillStep, LayerCache]:
+    pages, table, lens = make_cache(format, 1, num_before)
+    return replace(step, table=table, prefix_lens=lens), LayerCache(pages=pages)
 
 
 def prefill(num_tokens: int, format: KVFormat | None = None, num_before: int = 0) -> Callable[[], Case]:
     def make() -> Case:
-        q, keys, values, starts = prompt(num_tokens)
-        prefix = None
+        (step, q, keys, values), cache = prompt(num_tokens), None
         if format is not None:
-            pages, table, lens = make_cache(format, 1, num_before)
-            prefix = Prefix(pages=pages, table=table, lens=lens)
-        options = {"max_len": num_tokens, "scale": SCALE, "prefix": prefix}
+            step, cache = with_prefix(step, format, num_before)
 
         def error() -> float:
             # The reference keeps all logits, so the last tokens have to do, over what comes before them.
-            out, _ = attention_prefill(q, keys, values, starts, **options)
+            out, _ = attention_prefill(step, q, keys, values, cache)
             own = slice(num_tokens - 512, num_tokens)
-            whole = [torch.cat([torch.zeros_like(each[:0]), each]) for each in (keys, values)]
-            rows = torch.tensor([0, num_tokens])
             expected = [
                 attention_prefill_reference(
+                    step,
                     torch.cat([torch.zeros_like(q[:-512, head]), q[own, head]])[:, None],
-                    *(each[:, head // GROUP, None] for each in whole),
-                    rows,
-                    **{**options, "prefix": prefix and replace(prefix, pages=head_of(prefix.pages, head // GROUP))},
+                    *(each[:, head // GROUP, None] for each in (keys, values)),
+                    cache and LayerCache(pages=head_of(cache.pages, head // GROUP)),
                 )[0][own]
                 for head in (0, NUM_HEADS - 1)
             ]
@@ -121,12 +121,12 @@ def prefill(num_tokens: int, format: KVFormat | None = None, num_before: int = 0
             return torch.nn.functional.scaled_dot_product_attention(*dense, is_causal=True, enable_gqa=True)
 
         return Case(
-            run=lambda: attention_prefill(q, keys, values, starts, **options),
+            run=lambda: attention_prefill(step, q, keys, values, cache),
             error=error,
             tolerance=8e-3,
             num_bytes=2.0 * (2 * q.numel() + keys.numel() + values.numel()) + cache_bytes(format or "full", num_before),
             num_flops=4 * pairs * NUM_HEADS * HEAD_DIM,
-            baselines={} if prefix else {"sdpa": sdpa},
+            baselines={} if cache else {"sdpa": sdpa},
         )
 
     return make
@@ -139,31 +139,31 @@ def head_of(pages: KVPages, head: int) -> KVPages:
 
 def prompt_scores(num_tokens: int) -> Callable[[], Case]:
     def make() -> Case:
-        q, keys, values, starts = prompt(num_tokens)
+        prefill, q, keys, values = prompt(num_tokens)
         pages, table, lens = make_cache("full", 1, num_tokens)
+        step = ScoresStep(starts=prefill.starts, table=table, context_lens=lens, scale=SCALE)
         positions = torch.arange(num_tokens, device="cuda").int()
         cache_write(WriteStep(slots=page_slots(table[0].long()), positions=positions), keys, values, pages)
-        options = {"max_len": num_tokens, "scale": SCALE}
-        _, lse = attention_prefill(q, keys, values, starts, **options)
+        _, lse = attention_prefill(prefill, q, keys, values)
 
         def error() -> float:
             found = replace(pages, scores=torch.zeros_like(pages.scores))
-            attention_scores(found, q, lse, starts, table, lens, scale=SCALE)
+            attention_scores(step, q, lse, found)
             worst = 0.0
             for head in (0, NUM_KV_HEADS - 1):
                 alone = replace(head_of(pages, head), scores=torch.zeros_like(pages.scores[:, :1]))
                 group = slice(head * GROUP, (head + 1) * GROUP)
-                attention_scores_reference(alone, q[:, group], lse[:, group], starts, table, lens, scale=SCALE)
+                attention_scores_reference(step, q[:, group], lse[:, group], alone)
                 worst = max(worst, distance(found.scores[:, head], alone.scores[:, 0]))
             return worst
 
         return Case(
-            run=lambda: attention_scores(pages, q, lse, starts, table, lens, scale=SCALE),
+            run=lambda: attention_scores(step, q, lse, pages),
             error=error,
             tolerance=1e-3,
             num_bytes=2.0 * (q.numel() + keys.numel()) + 4 * lse.numel() + 8 * NUM_KV_HEADS * num_tokens,
             num_flops=num_tokens**2 * NUM_HEADS * HEAD_DIM,
-            baselines={"attention": lambda: attention_prefill(q, keys, values, starts, **options)},
+            baselines={"attention": lambda: attention_prefill(prefill, q, keys, values)},
         )
 
     return make

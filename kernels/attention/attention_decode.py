@@ -6,12 +6,11 @@ Semantics, for row b, KV head h and each query head of its group:
 over slots max(0, lens[b] - window) .. lens[b] of the cache and the first ring_lens[b] slots of the row's ring, a page
 in full precision for the newest tokens of a quantised cache.
 
-q     [num_rows, num_kv_heads * group, head_dim], contiguous, rotated as the keys are (RoPE, Hadamard)
-table int32 [num_rows, max_pages]; lens int32 [num_rows]; ring_table, ring_lens int32 [num_rows]
-out   as q; lse fp32 [num_rows, num_kv_heads * group], natural; rows that attend to nothing (padding) are not written
-
-For streaming, keys are stored before RoPE and turned here by their rank in the cache: ranks int32 [num_pages,
-num_kv_heads, 32], cos_sin fp32 [num_ranks, head_dim], cosines first; dims d and d + head_dim / 2 make a pair.
+step   `DecodeStep`: table, lens, ring_table, ring_lens, scale, window, has_scores, split_len
+q      [num_rows, num_kv_heads * group, head_dim], contiguous, rotated as the keys are (RoPE, Hadamard)
+cache  `LayerCache`: pages, ring, ranks by which keys that were stored before RoPE are turned here
+out    as q, perhaps the decode rows of a mixed step's output; rows that attend to nothing (padding) are not written
+lse    fp32 [num_rows, num_kv_heads * group], natural, neither
 
 A row is cut into splits of a fixed length, so its bits depend on its own length alone, and the splits are combined in
 order (Dao et al., Flash-Decoding). Codes go to the tensor cores as they are: with codes c of half g of slot j,
@@ -23,7 +22,6 @@ kernel rescales. Nothing is added atomically.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -34,98 +32,65 @@ from ..cache.kv_pages import (
     FULL,
     INT4,
     INT8,
+    PAGE_PAIRS,
     PAGE_SIZE,
+    PAGE_SIZE_,
     KVFormat,
-    KVPages,
-    check_rows,
     code_words,
     meta_words,
     operand_type,
     page_stride,
     read_pages,
 )
-from ..cache.kv_quantize import unpacked_meta
-from .cache_ranks import CacheRanks, rotated, turned
-from .code_operands import code_planes
-from .online_softmax import LOG2_E, safe
+from ..cache.kv_quantize import FP8_UNIT, unpacked_meta
+from .cache_ranks import rotated, turned
+from .code_operands import CODE_UNIT, HIGH_CODE_UNIT, code_planes
+from .decode_step import DecodeStep
+from .layer_cache import LayerCache
+from .online_softmax import LN_2, LOG2_E, safe
 from .score_export import SCORE_SLOTS, SCORE_WARPS, add_scores, export, score_kernel
 from .split_combine import attention_combine_kernel
 
-SPLIT_LEN = 1024
 
-
-class Config(NamedTuple):
-    """How many slots a tile has, and what a program is given; measured, see docs/kernels.md."""
-
-    block: int
-    num_warps: int
-    num_stages: int
-
-
-# Many short splits fill the chip, so a program is one warp; of a few long ones each needs more.
-CONFIGS: dict[KVFormat, Config] = {
-    "full": Config(64, 4, 3),
-    "fp8": Config(32, 1, 3),
-    "int8": Config(64, 1, 5),
-    "int4": Config(64, 1, 3),
-}
-LONG_SPLIT = 2048
-LONG_CONFIGS: dict[KVFormat, Config] = {
-    "full": Config(64, 4, 3),
-    "fp8": Config(128, 4, 5),
-    "int8": Config(128, 4, 5),
-    "int4": Config(128, 4, 5),
-}
-RANKS_CONFIG = Config(32, 4, 3)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ring:
-    """Each row's newest tokens, in full precision: the first `lens[b]` slots of page `table[b]`."""
-
-    pages: KVPages
-    table: torch.Tensor
-    lens: torch.Tensor
+def attention_decode(
+    step: DecodeStep, q: torch.Tensor, cache: LayerCache, *, out: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the attended values and the log-sum-exp; see the module's semantics."""
+    if q.is_cuda:
+        return launch_attention_decode(step, q, cache, out=out)
+    found, lse = attention_decode_reference(step, q, cache)
+    return (found if out is None else checked_out(out, q).copy_(found)), lse
 
 
 def attention_decode_reference(
-    q: torch.Tensor,
-    pages: KVPages,
-    table: torch.Tensor,
-    lens: torch.Tensor,
-    *,
-    scale: float,
-    window: int = 0,
-    ring: Ring | None = None,
-    has_scores: bool = False,
-    ranks: CacheRanks | None = None,
+    step: DecodeStep, q: torch.Tensor, cache: LayerCache
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp; see the module's semantics. Rows of padding come out as zeros."""
+    pages, table, lens = cache.pages, step.table, step.lens
     keys, values = read_pages(pages, table)
-    if ranks is not None:
-        keys = rotated(keys, ranks, table)
+    if cache.ranks is not None:
+        keys = rotated(keys, cache.ranks, table)
     o_slot = torch.arange(keys.shape[2], device=q.device)
     is_live = o_slot < lens[:, None]
-    if window:
-        is_live &= o_slot >= lens[:, None] - window
+    if step.window:
+        is_live &= o_slot >= lens[:, None] - step.window
     is_live = is_live[:, None].expand(-1, pages.num_kv_heads, -1)
-    if ring is not None:
-        more = read_pages(ring.pages, ring.table[:, None])
+    if cache.ring is not None and step.ring_table is not None and step.ring_lens is not None:
+        more = read_pages(cache.ring, step.ring_table[:, None])
         keys, values = torch.cat([keys, more[0]], 2), torch.cat([values, more[1]], 2)
-        in_ring = (torch.arange(PAGE_SIZE, device=q.device) < ring.lens[:, None])[:, None]
+        in_ring = (torch.arange(PAGE_SIZE, device=q.device) < step.ring_lens[:, None])[:, None]
         is_live = torch.cat([is_live, in_ring.expand(-1, pages.num_kv_heads, -1)], 2)
     grouped = q.float().reshape(q.shape[0], pages.num_kv_heads, -1, q.shape[-1])
-    logits = torch.einsum("bhgd,bhsd->bhgs", grouped, keys) * scale
+    logits = torch.einsum("bhgd,bhsd->bhgs", grouped, keys) * step.scale
     logits = logits.masked_fill(~is_live[:, :, None], -torch.inf)
     lse = torch.logsumexp(logits, -1)
     weights = torch.exp(logits - lse.masked_fill(lse == -torch.inf, 0.0)[..., None])
     out = torch.einsum("bhgs,bhsd->bhgd", weights, values.masked_fill(~is_live[..., None], 0.0))
-    if has_scores:
-        add_scores(pages, table, weights.mean(2)[..., : o_slot.shape[0]], is_live[..., : o_slot.shape[0]])
-        if ring is not None:
-            add_scores(
-                ring.pages, ring.table[:, None], weights.mean(2)[..., o_slot.shape[0] :], is_live[..., -PAGE_SIZE:]
-            )
+    if step.has_scores:
+        paged, means = slice(0, o_slot.shape[0]), weights.mean(2)
+        add_scores(pages, table, means[..., paged], is_live[..., paged])
+        if cache.ring is not None and step.ring_table is not None:
+            add_scores(cache.ring, step.ring_table[:, None], means[..., paged.stop :], is_live[..., paged.stop :])
     return out.flatten(1, 2).to(q.dtype), lse.flatten(1, 2)
 
 
@@ -206,9 +171,9 @@ def attention_decode_kernel(
     # A row of codes or numbers, and a half of it, in the units that are loaded: 16-bit words of codes, or numbers.
     WIDTH: tl.constexpr = 2 * HALF if FORMAT == FULL else (HALF // 2 if FORMAT == INT4 else HALF)
     WORDS: tl.constexpr = HALF if FORMAT == FULL else HALF // 2
-    # What the operands made of codes are multiplied by.
-    UNIT_LOW: tl.constexpr = 1.0 if FORMAT == FULL else (256.0 if FORMAT == FP8 else 16777216.0)
-    UNIT_HIGH: tl.constexpr = 1048576.0 if FORMAT == INT4 else UNIT_LOW
+    # What operands that are the bits of codes are multiplied by; see `code_operands`.
+    UNIT_LOW: tl.constexpr = 1.0 if FORMAT == FULL else (FP8_UNIT if FORMAT == FP8 else CODE_UNIT)
+    UNIT_HIGH: tl.constexpr = HIGH_CODE_UNIT if FORMAT == INT4 else UNIT_LOW
     # Blocks of slots or dims by queries: the queries of a group are the narrow side of every product.
     o_group = tl.arange(0, QUERIES)
     m_group = (o_group < GROUP)[None, :]
@@ -231,9 +196,9 @@ def attention_decode_kernel(
             ring_type = ring_keys.dtype.element_ty
             q_low = tl.load(p_q + o_dim[:, None], mask=m_group, other=0.0).to(ring_type)
             q_high = tl.load(p_q + HALF + o_dim[:, None], mask=m_group, other=0.0).to(ring_type)
-            o_slot = tl.arange(0, 32)
+            o_slot = tl.arange(0, PAGE_SIZE_)
             m_slot = (o_slot < ring_len)[:, None]
-            o_ring = tl.load(ring_table + i_row).to(tl.int64) * ring_stride + i_head * (64 * HALF)
+            o_ring = tl.load(ring_table + i_row).to(tl.int64) * ring_stride + i_head * (PAGE_SIZE_ * 2 * HALF)
             o_ring = (o_ring + o_slot * (2 * HALF))[:, None] + o_dim[None, :]
             k_low = tl.load(ring_keys + o_ring, mask=m_slot, other=0.0)
             k_high = tl.load(ring_keys + HALF + o_ring, mask=m_slot, other=0.0)
@@ -245,7 +210,7 @@ def attention_decode_kernel(
             b_sum = tl.sum(b_p, 0)
             if HAS_SCORES:
                 i_tile = i_tiles + num_tiles
-                export(exported + i_tile * (BLOCK * GROUP), b_p, GROUP, QUERIES, 32)
+                export(exported + i_tile * (BLOCK * GROUP), b_p, GROUP, QUERIES, PAGE_SIZE_)
                 tl.store(exported_max + i_tile * GROUP + o_group, b_max, mask=o_group < GROUP)
             v_low = tl.load(ring_values + o_ring, mask=m_slot, other=0.0)
             v_high = tl.load(ring_values + HALF + o_ring, mask=m_slot, other=0.0)
@@ -266,12 +231,15 @@ def attention_decode_kernel(
         if FORMAT == FULL:
             o_slot = i_slot + tl.arange(0, BLOCK)
             m_slot = (o_slot >= begin) & (o_slot < end)
-            i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=o_slot < end, other=0).to(tl.int64)
-            o_slot = o_slot % 32
-            p_keys = keys + (i_page * keys_stride + (i_head * 32 + o_slot) * WIDTH)[:, None] + o_dim[None, :]
+            i_page = tl.load(table + i_row * table_stride + o_slot // PAGE_SIZE_, mask=o_slot < end, other=0).to(
+                tl.int64
+            )
+            o_slot = o_slot % PAGE_SIZE_
+            o_key = i_page * keys_stride + (i_head * PAGE_SIZE_ + o_slot) * WIDTH
+            p_keys = keys + o_key[:, None] + o_dim[None, :]
             k_low, k_high = tl.load(p_keys), tl.load(p_keys + HALF)
             if HAS_RANKS:
-                p_rank = ranks + i_page * ranks_stride + i_head * 32 + o_slot
+                p_rank = ranks + i_page * ranks_stride + i_head * PAGE_SIZE_ + o_slot
                 k_low, k_high = turned(k_low, k_high, p_rank, m_slot, cos_sin, HALF, COMPUTE)
             b_s = tl.dot(k_low, q_low, input_precision="ieee")
             b_s = tl.dot(k_high, q_high, b_s, input_precision="ieee") * scale
@@ -281,7 +249,8 @@ def attention_decode_kernel(
             b_max = new_max
             b_p = tl.exp2(b_s - safe(b_max)[None, :])
             place_sums = place_sums * shrink[None, :] + b_p
-            p_values = values + (i_page * values_stride + (i_head * 32 + o_slot) * WIDTH)[:, None] + o_dim[None, :]
+            o_value = i_page * values_stride + (i_head * PAGE_SIZE_ + o_slot) * WIDTH
+            p_values = values + o_value[:, None] + o_dim[None, :]
             v_low = tl.load(p_values, mask=m_slot[:, None], other=0.0)
             v_high = tl.load(p_values + HALF, mask=m_slot[:, None], other=0.0)
             if HAS_SCORES:
@@ -291,9 +260,11 @@ def attention_decode_kernel(
         else:
             # Even and odd slots apart, since two slots of a dim share a word of the values.
             o_pair = i_slot + 2 * tl.arange(0, BLOCK // 2)
-            i_page = tl.load(table + i_row * table_stride + o_pair // 32, mask=o_pair < end, other=0).to(tl.int64)
+            i_page = tl.load(table + i_row * table_stride + o_pair // PAGE_SIZE_, mask=o_pair < end, other=0).to(
+                tl.int64
+            )
             m_0, m_1 = (o_pair >= begin) & (o_pair < end), (o_pair + 1 >= begin) & (o_pair + 1 < end)
-            o_slot = i_head * 32 + o_pair % 32
+            o_slot = i_head * PAGE_SIZE_ + o_pair % PAGE_SIZE_
             p_keys = keys + (i_page * keys_stride + o_slot * WIDTH)[:, None] + o_word[None, :]
             p_key_meta = key_meta
             p_value_meta = value_meta
@@ -310,10 +281,11 @@ def attention_decode_kernel(
             shrink = tl.exp2(b_max - safe(new_max))
             b_max = new_max
             p_0, p_1 = tl.exp2(s_0 - safe(b_max)[None, :]), tl.exp2(s_1 - safe(b_max)[None, :])
-            o_value = i_page * values_stride + i_head * (32 * WIDTH) + (o_pair % 32) // 2
-            o_value = tl.max_contiguous(tl.multiple_of(o_value, 16), 16)
-            p_values = values + o_value[None, :] + (o_dim * 16)[:, None]
-            v_low_0, v_low_1, v_high_0, v_high_1 = code_planes(p_values, p_values + HALF * 16, FORMAT, COMPUTE, PACKED)
+            o_value = i_page * values_stride + i_head * (PAGE_SIZE_ * WIDTH) + (o_pair % PAGE_SIZE_) // 2
+            o_value = tl.max_contiguous(tl.multiple_of(o_value, PAGE_PAIRS), PAGE_PAIRS)
+            p_values = values + o_value[None, :] + (o_dim * PAGE_PAIRS)[:, None]
+            p_high = p_values + HALF * PAGE_PAIRS
+            v_low_0, v_low_1, v_high_0, v_high_1 = code_planes(p_values, p_high, FORMAT, COMPUTE, PACKED)
             if HAS_SCORES:
                 p_exported = exported + (i_tiles + i_slot // BLOCK) * (BLOCK * GROUP)
                 export(p_exported, p_0, GROUP, QUERIES, BLOCK // 2)
@@ -348,39 +320,56 @@ def attention_decode_kernel(
     o_part = i_query + o_group
     if not IS_SINGLE:
         o_part = o_part * tl.num_programs(0) + i_split
-    tl.store(lse + o_part, b_lse * (0.6931471805599453 if IS_SINGLE else 1.0), mask=o_group < GROUP)
+    tl.store(lse + o_part, b_lse * (LN_2 if IS_SINGLE else 1.0), mask=o_group < GROUP)
     p_out = out + (o_part * (2 * HALF))[None, :] + o_dim[:, None]
     tl.store(p_out, b_low.to(out.dtype.element_ty), mask=m_group)
     tl.store(p_out + HALF, b_high.to(out.dtype.element_ty), mask=m_group)
 
 
+@dataclass(frozen=True, slots=True)
+class DecodeConfig:
+    """How many slots a tile has, and what a program is given; measured, see docs/kernels.md."""
+
+    block: int
+    num_warps: int
+    num_stages: int
+
+
+# Many short splits fill the chip, so a program is one warp; of a few long ones each needs more.
+SHORT_SPLITS = {"fp8": DecodeConfig(32, 1, 3), "int8": DecodeConfig(64, 1, 5), "int4": DecodeConfig(64, 1, 3)}
+LONG_SPLITS, LONG_SPLIT = DecodeConfig(128, 4, 5), 2048
+WITH_RANKS, FULL_PRECISION = DecodeConfig(32, 4, 3), DecodeConfig(64, 4, 3)
+# The narrow side of a product of tensor cores, which the queries of a group fill.
+LEAST_QUERIES = 8
+
+
+def decode_config(format: KVFormat, split_len: int, *, has_ranks: bool = False) -> DecodeConfig:
+    """Return what was found fastest."""
+    if format == "full":
+        return WITH_RANKS if has_ranks else FULL_PRECISION
+    return LONG_SPLITS if split_len >= LONG_SPLIT else SHORT_SPLITS[format]
+
+
 def launch_attention_decode(
+    step: DecodeStep,
     q: torch.Tensor,
-    pages: KVPages,
-    table: torch.Tensor,
-    lens: torch.Tensor,
+    cache: LayerCache,
     *,
-    scale: float,
-    window: int = 0,
-    ring: Ring | None = None,
-    has_scores: bool = False,
-    ranks: CacheRanks | None = None,
-    split_len: int = SPLIT_LEN,
-    config: Config | None = None,
     out: torch.Tensor | None = None,
+    config: DecodeConfig | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp by the kernels."""
-    check(q, pages, table, lens, ring=ring, has_scores=has_scores, ranks=ranks, window=window)
-    by_format = LONG_CONFIGS if split_len >= LONG_SPLIT else CONFIGS
-    block, num_warps, num_stages = config or (RANKS_CONFIG if ranks else by_format[pages.format])
-    if split_len % block or split_len & (split_len - 1):
-        raise ValueError(f"split_len, got {split_len}, expected a power of two from {block}")
+    check(step, q, cache)
+    pages, ring, ranks, split_len = cache.pages, cache.ring, cache.ranks, step.split_len
+    config = config or decode_config(pages.format, split_len, has_ranks=ranks is not None)
+    if split_len < config.block:
+        raise ValueError(f"split_len, got {split_len}, expected a power of two from {config.block}")
     num_rows, num_heads, head_dim = q.shape
-    num_slots = table.shape[1] * PAGE_SIZE
+    num_slots = step.table.shape[1] * PAGE_SIZE
     num_splits = max(triton.cdiv(num_slots, split_len), 1)
-    num_tiles = triton.cdiv(num_slots, block)
+    num_tiles = triton.cdiv(num_slots, config.block)
     group = num_heads // pages.num_kv_heads
-    is_single, is_full = num_splits == 1, pages.format == "full"
+    is_single = num_splits == 1
     out = torch.empty_like(q) if out is None else checked_out(out, q)
     lse = torch.empty(num_rows, num_heads, dtype=torch.float32, device=q.device)
     if not num_rows:
@@ -390,27 +379,27 @@ def launch_attention_decode(
         part_out = torch.empty(num_rows, num_heads, num_splits, head_dim, dtype=torch.float32, device=q.device)
         part_lse = torch.empty(num_rows, num_heads, num_splits, dtype=torch.float32, device=q.device)
     exported = exported_max = None
-    if has_scores:
+    if step.has_scores:
         export_type = torch.float32 if q.dtype == torch.float32 else torch.float16
-        tiles = (num_rows, pages.num_kv_heads, num_tiles + 1, group)
-        exported = torch.empty(
-            num_rows, pages.num_kv_heads, num_tiles + 1, block, group, dtype=export_type, device=q.device
-        )
-        exported_max = torch.empty(*tiles, dtype=torch.float32, device=q.device)
-    shared = {
-        "lens": lens,
-        "ring_table": ring.table if ring else None,
-        "ring_lens": ring.lens if ring else None,
-        "exported": exported,
-        "exported_max": exported_max,
-        "table": table,
-        "table_stride": table.stride(0),
-        "window": window,
-        "num_tiles": num_tiles,
+        tiles = (num_rows, pages.num_kv_heads, num_tiles + 1)
+        exported = torch.empty(*tiles, config.block, group, dtype=export_type, device=q.device)
+        exported_max = torch.empty(*tiles, group, dtype=torch.float32, device=q.device)
+    rows = {
+        "lens": step.lens,
+        "ring_lens": step.ring_lens,
+        "window": step.window,
         "NUM_KV_HEADS": pages.num_kv_heads,
         "GROUP": group,
         "HAS_RING": ring is not None,
-        "BLOCK": block,
+    }
+    tiled = {
+        "exported": exported,
+        "exported_max": exported_max,
+        "table": step.table,
+        "ring_table": step.ring_table,
+        "table_stride": step.table.stride(0),
+        "num_tiles": num_tiles,
+        "BLOCK": config.block,
     }
     keys, values = code_words(pages.keys), code_words(pages.values)
     key_meta, value_meta = meta_words(pages.key_meta), meta_words(pages.value_meta)
@@ -422,28 +411,29 @@ def launch_attention_decode(
         values=values,
         key_meta=key_meta,
         value_meta=value_meta,
-        ring_keys=ring.pages.keys if ring else None,
-        ring_values=ring.pages.values if ring else None,
+        ring_keys=ring.keys if ring else None,
+        ring_values=ring.values if ring else None,
         ranks=ranks.ranks if ranks else None,
         cos_sin=ranks.cos_sin if ranks else None,
         keys_stride=page_stride(keys),
         values_stride=page_stride(values),
         meta_stride=page_stride(key_meta),
-        ring_stride=page_stride(ring.pages.keys if ring else None),
+        ring_stride=page_stride(ring.keys if ring else None),
         ranks_stride=page_stride(ranks.ranks if ranks else None),
-        scale=scale * LOG2_E,
-        QUERIES=max(8, triton.next_power_of_2(group)),
+        scale=step.scale * LOG2_E,
+        QUERIES=max(LEAST_QUERIES, triton.next_power_of_2(group)),
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
         COMPUTE=operand_type(pages.format, q.dtype),
         PACKED=q.is_cuda,
         IS_SINGLE=is_single,
         HAS_RANKS=ranks is not None,
-        HAS_SCORES=has_scores,
+        HAS_SCORES=step.has_scores,
         SPLIT_LEN=split_len,
-        STAGES=num_stages,
-        num_warps=num_warps,
-        **shared,
+        STAGES=config.num_stages,
+        num_warps=config.num_warps,
+        **rows,
+        **tiled,
     )
     if not is_single:
         attention_combine_kernel[(group, pages.num_kv_heads, num_rows)](
@@ -451,30 +441,26 @@ def launch_attention_decode(
             lse=lse,
             part_out=part_out,
             part_lse=part_lse,
-            lens=lens,
-            ring_lens=ring.lens if ring else None,
-            window=window,
             num_splits=num_splits,
-            NUM_KV_HEADS=pages.num_kv_heads,
-            GROUP=group,
             HEAD_DIM=head_dim,
-            HAS_RING=ring is not None,
             SPLIT_LEN=split_len,
             num_warps=4,
+            **rows,
         )
-    if has_scores:
-        tiles_each = max(1, SCORE_SLOTS // block)
+    if step.has_scores:
+        tiles_each = max(1, SCORE_SLOTS // config.block)
         score_kernel[(triton.cdiv(num_tiles, tiles_each), pages.num_kv_heads, num_rows)](
             lse=lse,
             scores=pages.scores,
-            ring_scores=ring.pages.scores if ring else None,
+            ring_scores=ring.scores if ring else None,
             scores_stride=page_stride(pages.scores),
-            ring_scores_stride=page_stride(ring.pages.scores if ring else None),
+            ring_scores_stride=page_stride(ring.scores if ring else None),
             LANES=triton.next_power_of_2(group),
             TILES=tiles_each,
-            IS_PAIRED=not is_full,
+            IS_PAIRED=pages.format != "full",
             num_warps=SCORE_WARPS,
-            **shared,
+            **rows,
+            **tiled,
         )
     return out, lse
 
@@ -486,61 +472,20 @@ def checked_out(out: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def check(
-    q: torch.Tensor,
-    pages: KVPages,
-    table: torch.Tensor,
-    lens: torch.Tensor,
-    *,
-    ring: Ring | None,
-    has_scores: bool,
-    ranks: CacheRanks | None,
-    window: int,
-) -> None:
-    """Raise ValueError where the kernels would read or write what they must not."""
+def check(step: DecodeStep, q: torch.Tensor, cache: LayerCache) -> None:
+    """Raise ValueError where the query does not fit the step, or the layer's cache does not fit both."""
+    pages, ring = cache.pages, cache.ring
     num_rows, num_heads, head_dim = q.shape
-    if num_heads % pages.num_kv_heads or head_dim != pages.head_dim or not q.is_contiguous():
+    is_fitting = num_rows == step.num_rows and num_heads % pages.num_kv_heads == 0 and head_dim == pages.head_dim
+    if not is_fitting or not q.is_contiguous():
         raise ValueError(
-            f"q, got {tuple(q.shape)}, expected contiguous [rows, multiple of {pages.num_kv_heads}, {pages.head_dim}]"
+            f"q, got {tuple(q.shape)}, expected contiguous"
+            f" [{step.num_rows}, multiple of {pages.num_kv_heads}, {pages.head_dim}]"
         )
-    check_rows("lens", table, lens, num_rows)
-    if pages.format == "full" and pages.keys.dtype != q.dtype:
-        raise ValueError(f"pages, got {pages.keys.dtype}, expected {q.dtype} as the query")
-    if pages.format != "full" and head_dim < 64:
-        raise ValueError(f"head_dim, got {head_dim}, expected 64 or 128 for {pages.format}")
-    if ranks is not None and pages.format != "full":
-        raise ValueError(f"ranks, got a cache of {pages.format}, expected full: keys are turned in full precision")
-    if ring is not None and (ring.pages.format != "full" or ring.pages.keys.dtype != q.dtype or window):
-        raise ValueError(f"ring, got {ring.pages.keys.dtype}, expected full pages of {q.dtype} and no window")
-    if ring is not None:
-        check_rows("ring.lens", ring.table[:, None], ring.lens, num_rows)
-        if not ring.table.is_contiguous():
-            raise ValueError(f"ring.table, got strides {ring.table.stride()}, expected contiguous [num_rows]")
-    if has_scores and (pages.scores is None or (ring is not None and ring.pages.scores is None)):
+    if (ring is None) != (step.ring_table is None):
+        raise ValueError("ring, got one in the cache or in the step, expected it in both or in none")
+    full = pages if pages.format == "full" else ring
+    if full is not None and full.keys.dtype != q.dtype:
+        raise ValueError(f"pages, got {full.keys.dtype}, expected {q.dtype} as the query")
+    if step.has_scores and (pages.scores is None or (ring is not None and ring.scores is None)):
         raise ValueError("pages, got none with scores, expected side planes")
-
-
-def attention_decode(
-    q: torch.Tensor,
-    pages: KVPages,
-    table: torch.Tensor,
-    lens: torch.Tensor,
-    *,
-    scale: float,
-    window: int = 0,
-    ring: Ring | None = None,
-    has_scores: bool = False,
-    ranks: CacheRanks | None = None,
-    split_len: int = SPLIT_LEN,
-    out: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the attended values and the log-sum-exp; see the module's semantics.
-
-    `split_len` is a power of two that a policy fixes: a row's bits depend on it. Caches with a budget do best with one
-    split. `out` may be the decode rows of a mixed step's output.
-    """
-    options: dict[str, Any] = {"scale": scale, "window": window, "ring": ring, "has_scores": has_scores, "ranks": ranks}
-    if q.is_cuda:
-        return launch_attention_decode(q, pages, table, lens, split_len=split_len, out=out, **options)
-    found, lse = attention_decode_reference(q, pages, table, lens, **options)
-    return (found if out is None else checked_out(out, q).copy_(found)), lse

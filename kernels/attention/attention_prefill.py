@@ -5,14 +5,15 @@ Semantics, for row b with tokens t = starts[b] .. starts[b + 1] at positions pre
     out[t] = softmax(scale * q[t] @ context_keys) @ context_values, over position(t) - window < j <= position(t)
     lse[t] = log(sum(exp(..)))
 
+step          `PrefillStep`: starts, max_len, table, prefix_lens, scale, window
 q             [num_tokens, num_heads, head_dim]; keys, values [num_tokens, num_kv_heads, head_dim], one dtype, last dim
               contiguous, in full precision whatever the cache keeps
-starts        int32 [num_rows + 1]; max_len the longest row (an int: prefill is not captured in graphs)
-table         int32 [num_rows, max_pages] and prefix_lens int32 [num_rows], or no prefix at all
-out           as q, contiguous; lse fp32 [num_tokens, num_heads], natural
+cache         `LayerCache`, of which the pages are read; none is needed where no row has a prefix
+out           as q, contiguous, perhaps the prefill rows of a mixed step's output; lse fp32 [num_tokens, num_heads],
+              natural
 
-`rotate` says that the prefix holds keys turned by the Hadamard matrix: the query is turned for them alone. `ranks` says
-that it holds keys before RoPE, as for streaming: they are turned by their rank in the cache (see `cache_ranks`).
+For rotated pages the query is turned by the Hadamard matrix for them alone. Keys that the pages hold before RoPE, as
+for streaming, are turned by their rank in the cache (see `cache_ranks`).
 Every query block runs over the same blocks of keys in the same order, so a row's bits do not depend on its batch. Plain
 prefill without a cache could be served by torch's attention; one path that also reads prefixes and gives lse is
 simpler, and the benchmark shows what it costs.
@@ -20,7 +21,6 @@ simpler, and the benchmark shows what it costs.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -32,75 +32,64 @@ from ..cache.kv_pages import (
     FULL,
     INT4,
     INT8,
-    KVPages,
-    check_rows,
+    PAGE_PAIRS,
+    PAGE_SIZE_,
     code_words,
     meta_words,
     operand_type,
     page_stride,
     read_pages,
 )
-from ..cache.kv_quantize import unpacked_meta
+from ..cache.kv_quantize import FP8_UNIT, HEAD_DIMS, unpacked_meta
 from .attention_decode import checked_out
-from .cache_ranks import CacheRanks, rotated, turned
-from .code_operands import code_planes
-from .online_softmax import LOG2_E, safe
+from .cache_ranks import rotated, turned
+from .code_operands import CODE_UNIT, HIGH_CODE_UNIT, code_planes
+from .layer_cache import LayerCache
+from .online_softmax import LN_2, LOG2_E, safe
+from .prefill_step import PrefillStep
 
 
-class Config(NamedTuple):
-    """How many queries and keys a tile has, and what a program is given; measured, see docs/kernels.md."""
-
-    rows: int
-    block: int
-    num_warps: int
-    num_stages: int
-
-
-CONFIG = Config(64, 64, 4, 3)
-PREFIX_CONFIG = Config(64, 64, 4, 2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prefix:
-    """What the rows have cached before: the first `lens[b]` slots of the pages in `table[b]`."""
-
-    pages: KVPages
-    table: torch.Tensor
-    lens: torch.Tensor
-    rotate: bool = False
-    ranks: CacheRanks | None = None
-
-
-def attention_prefill_reference(
+def attention_prefill(
+    step: PrefillStep,
     q: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
-    starts: torch.Tensor,
+    cache: LayerCache | None = None,
     *,
-    max_len: int,
-    scale: float,
-    window: int = 0,
-    prefix: Prefix | None = None,
+    out: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the attended values and the log-sum-exp; see the module's semantics."""
+    if q.is_cuda:
+        return launch_attention_prefill(step, q, keys, values, cache, out=out)
+    found, lse = attention_prefill_reference(step, q, keys, values, cache)
+    return (found if out is None else checked_out(out, q).copy_(found)), lse
+
+
+def attention_prefill_reference(
+    step: PrefillStep, q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, cache: LayerCache | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp; see the module's semantics. A loop over rows, not over tokens."""
     out = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.full(q.shape[:2], -torch.inf, device=q.device)
-    bounds = starts.tolist()
-    for i, (start, end) in enumerate(pairwise(bounds)):
+    for i, (start, end) in enumerate(pairwise(step.starts.tolist())):
         if end > start:
             own = slice(start, end)
-            before = prefix_of(prefix, i) if prefix else None
-            out[own], lse[own] = attended_row(q[own], keys[own], values[own], before, scale=scale, window=window)
+            before = prefix_of(step, cache, i)
+            out[own], lse[own] = attended_row(
+                q[own], keys[own], values[own], before, scale=step.scale, window=step.window
+            )
     return out, lse
 
 
-def prefix_of(prefix: Prefix, i_row: int) -> tuple[torch.Tensor, torch.Tensor]:
+def prefix_of(step: PrefillStep, cache: LayerCache | None, i_row: int) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Return one row's cached keys, turned back, and values, [prefix_len, num_kv_heads, head_dim]."""
-    length = int(prefix.lens[i_row])
-    keys, values = read_pages(prefix.pages, prefix.table[i_row, None])
-    keys = keys if prefix.ranks is None else rotated(keys, prefix.ranks, prefix.table[i_row, None])
+    if cache is None or step.table is None or step.prefix_lens is None:
+        return None
+    length, table = int(step.prefix_lens[i_row]), step.table[i_row, None]
+    keys, values = read_pages(cache.pages, table)
+    keys = keys if cache.ranks is None else rotated(keys, cache.ranks, table)
     keys, values = (each[0, :, :length].transpose(0, 1) for each in (keys, values))
-    return hadamard_reference(keys) if prefix.rotate else keys, values
+    return hadamard_reference(keys) if cache.pages.is_rotated else keys, values
 
 
 def attended_row(
@@ -246,8 +235,9 @@ def attention_prefill_kernel(
         prefix_len = tl.load(prefix_lens + i_row)
         WIDTH: tl.constexpr = 2 * HALF if FORMAT == FULL else (HALF // 2 if FORMAT == INT4 else HALF)
         WORDS: tl.constexpr = HALF if FORMAT == FULL else HALF // 2
-        UNIT_LOW: tl.constexpr = 1.0 if FORMAT == FULL else (256.0 if FORMAT == FP8 else 16777216.0)
-        UNIT_HIGH: tl.constexpr = 1048576.0 if FORMAT == INT4 else UNIT_LOW
+        # What operands that are the bits of codes are multiplied by; see `code_operands`.
+        UNIT_LOW: tl.constexpr = 1.0 if FORMAT == FULL else (FP8_UNIT if FORMAT == FP8 else CODE_UNIT)
+        UNIT_HIGH: tl.constexpr = HIGH_CODE_UNIT if FORMAT == INT4 else UNIT_LOW
         o_word = tl.arange(0, WORDS)
         p_q = q_prefix + i_head * q_prefix_head_stride + (start + o_query)[:, None] * q_prefix_stride
         if FORMAT == FULL:
@@ -269,16 +259,17 @@ def attention_prefill_kernel(
         for i_slot in tl.range(begin, prefix_len, BLOCK, num_stages=STAGES):
             o_slot = i_slot + tl.arange(0, BLOCK)
             m_slot = o_slot < prefix_len
-            i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
+            i_page = tl.load(table + i_row * table_stride + o_slot // PAGE_SIZE_, mask=m_slot, other=0).to(tl.int64)
             m_seen = m_slot[None, :] & (o_query[:, None] >= 0)
             if HAS_WINDOW:
                 m_seen = m_seen & (o_slot[None, :] > prefix_len + o_query[:, None] - window)
-            o_slot = o_slot % 32
-            p_keys = page_keys + (i_page * page_keys_stride + (i_kv * 32 + o_slot) * WIDTH)[:, None] + o_word[None, :]
+            o_slot = o_slot % PAGE_SIZE_
+            o_key = i_page * page_keys_stride + (i_kv * PAGE_SIZE_ + o_slot) * WIDTH
+            p_keys = page_keys + o_key[:, None] + o_word[None, :]
             if FORMAT == FULL:
                 k_low, k_high = tl.load(p_keys), tl.load(p_keys + HALF)
                 if HAS_RANKS:
-                    p_rank = ranks + i_page * ranks_stride + i_kv * 32 + o_slot
+                    p_rank = ranks + i_page * ranks_stride + i_kv * PAGE_SIZE_ + o_slot
                     k_low, k_high = turned(k_low, k_high, p_rank, m_slot, cos_sin, HALF, COMPUTE)
                 b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
                 b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee") * scale
@@ -294,7 +285,7 @@ def attention_prefill_kernel(
                 else:
                     b_t = tl.dot(q_high_even, tl.trans(k_high_even), input_precision="ieee")
                     b_t = tl.dot(q_high_odd, tl.trans(k_high_odd), b_t, input_precision="ieee")
-                    p_meta = i_page * meta_stride + i_kv * 32 + o_slot
+                    p_meta = i_page * meta_stride + i_kv * PAGE_SIZE_ + o_slot
                     k_scale_low, k_min_low, k_scale_high, k_min_high = unpacked_meta(
                         tl.load(key_meta + p_meta, mask=m_slot, other=0)
                     )
@@ -306,21 +297,21 @@ def attention_prefill_kernel(
             if FORMAT < INT8:
                 b_sum = b_sum * shrink + tl.sum(b_p, 1)
             if FORMAT == FULL:
-                p_values = page_values + (i_page * page_values_stride + (i_kv * 32 + o_slot) * WIDTH)[:, None]
-                p_values = p_values + o_dim[None, :]
+                o_value = i_page * page_values_stride + (i_kv * PAGE_SIZE_ + o_slot) * WIDTH
+                p_values = page_values + o_value[:, None] + o_dim[None, :]
                 v_low = tl.load(p_values, mask=m_slot[:, None], other=0.0)
                 v_high = tl.load(p_values + HALF, mask=m_slot[:, None], other=0.0)
                 b_low = tl.dot(b_p.to(COMPUTE), v_low, b_low, input_precision="ieee")
                 b_high = tl.dot(b_p.to(COMPUTE), v_high, b_high, input_precision="ieee")
             else:
                 o_pair = i_slot + 2 * tl.arange(0, BLOCK // 2)
-                p_page = table + i_row * table_stride + o_pair // 32
+                p_page = table + i_row * table_stride + o_pair // PAGE_SIZE_
                 i_pair_page = tl.load(p_page, mask=o_pair < prefix_len, other=0).to(tl.int64)
-                o_value = i_pair_page * page_values_stride + i_kv * (32 * WIDTH) + (o_pair % 32) // 2
-                o_value = tl.max_contiguous(tl.multiple_of(o_value, 16), 16)
-                p_values = page_values + o_value[None, :] + (o_dim * 16)[:, None]
+                o_value = i_pair_page * page_values_stride + i_kv * (PAGE_SIZE_ * WIDTH) + (o_pair % PAGE_SIZE_) // 2
+                o_value = tl.max_contiguous(tl.multiple_of(o_value, PAGE_PAIRS), PAGE_PAIRS)
+                p_values = page_values + o_value[None, :] + (o_dim * PAGE_PAIRS)[:, None]
                 v_low_even, v_low_odd, v_high_even, v_high_odd = code_planes(
-                    p_values, p_values + HALF * 16, FORMAT, COMPUTE, PACKED
+                    p_values, p_values + HALF * PAGE_PAIRS, FORMAT, COMPUTE, PACKED
                 )
                 if FORMAT == FP8:
                     p_low = b_p.to(COMPUTE)
@@ -363,52 +354,65 @@ def attention_prefill_kernel(
                                                keys_stride, values_stride, o_query, i_key + tl.arange(0, BLOCK),
                                                length, scale, window, HALF, HAS_WINDOW, True)  # fmt: skip
     o_out = (start + o_query) * num_heads + i_head
-    tl.store(lse + o_out, (b_max + tl.log2(b_sum)) * 0.6931471805599453, mask=o_query < length)
+    tl.store(lse + o_out, (b_max + tl.log2(b_sum)) * LN_2, mask=o_query < length)
     p_out = out + o_out[:, None] * (2 * HALF) + o_dim[None, :]
     tl.store(p_out, (b_low / b_sum[:, None]).to(out.dtype.element_ty), mask=m_query)
     tl.store(p_out + HALF, (b_high / b_sum[:, None]).to(out.dtype.element_ty), mask=m_query)
 
 
+@dataclass(frozen=True, slots=True)
+class PrefillConfig:
+    """How many queries and keys a tile has, and what a program is given; measured, see docs/kernels.md."""
+
+    rows: int
+    block: int
+    num_warps: int
+    num_stages: int
+
+
+def prefill_config(*, has_prefix: bool) -> PrefillConfig:
+    """Return what was found fastest."""
+    return PrefillConfig(64, 64, 4, 2 if has_prefix else 3)
+
+
 def launch_attention_prefill(
+    step: PrefillStep,
     q: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
-    starts: torch.Tensor,
+    cache: LayerCache | None = None,
     *,
-    max_len: int,
-    scale: float,
-    window: int = 0,
-    prefix: Prefix | None = None,
-    config: Config | None = None,
     out: torch.Tensor | None = None,
+    config: PrefillConfig | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp by the kernel."""
-    check(q, keys, values, starts, prefix)
-    rows, block, num_warps, num_stages = config or (PREFIX_CONFIG if prefix else CONFIG)
+    check(step, q, keys, values, cache)
+    prefix = cache if step.table is not None else None
+    config = config or prefill_config(has_prefix=prefix is not None)
     num_tokens, num_heads, head_dim = q.shape
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device) if out is None else checked_out(out, q)
     lse = torch.empty(num_tokens, num_heads, dtype=torch.float32, device=q.device)
-    if not num_tokens or max_len <= 0:
+    if not num_tokens or step.max_len <= 0:
         return out, lse
     pages, ranks = (prefix.pages, prefix.ranks) if prefix else (None, None)
     planes = pages.planes() if pages else {}
     page_keys, page_values = (code_words(planes.get(name)) for name in ("keys", "values"))
     key_meta, value_meta = (meta_words(planes.get(name)) for name in ("key_meta", "value_meta"))
-    q_prefix = hadamard(q) if prefix and prefix.rotate else q
-    attention_prefill_kernel[(triton.cdiv(max_len, rows), num_heads, len(starts) - 1)](
+    q_prefix = hadamard(q) if pages and pages.is_rotated else q
+    attention_prefill_kernel[(triton.cdiv(step.max_len, config.rows), num_heads, step.num_rows)](
         out=out,
         lse=lse,
         q=q,
         q_prefix=q_prefix,
         keys=keys,
         values=values,
-        starts=starts,
+        starts=step.starts,
         page_keys=page_keys,
         page_values=page_values,
         key_meta=key_meta,
         value_meta=value_meta,
-        table=prefix.table if prefix else None,
-        prefix_lens=prefix.lens if prefix else None,
+        table=step.table,
+        prefix_lens=step.prefix_lens,
         ranks=ranks.ranks if ranks else None,
         cos_sin=ranks.cos_sin if ranks else None,
         q_stride=q.stride(0),
@@ -423,9 +427,9 @@ def launch_attention_prefill(
         page_values_stride=page_stride(page_values),
         meta_stride=page_stride(key_meta),
         ranks_stride=page_stride(ranks.ranks if ranks else None),
-        table_stride=prefix.table.stride(0) if prefix else 0,
-        scale=scale * LOG2_E,
-        window=window,
+        table_stride=step.table.stride(0) if step.table is not None else 0,
+        scale=step.scale * LOG2_E,
+        window=step.window,
         num_heads=num_heads,
         GROUP=num_heads // keys.shape[1],
         HALF=head_dim // 2,
@@ -434,19 +438,19 @@ def launch_attention_prefill(
         FORMAT=pages.format_id if pages else 0,
         COMPUTE=operand_type(pages.format if pages else "full", q.dtype),
         PACKED=q.is_cuda,
-        HAS_WINDOW=window > 0,
-        ROWS=rows,
-        BLOCK=block,
-        STAGES=num_stages,
-        num_warps=num_warps,
+        HAS_WINDOW=step.window > 0,
+        ROWS=config.rows,
+        BLOCK=config.block,
+        STAGES=config.num_stages,
+        num_warps=config.num_warps,
     )
     return out, lse
 
 
 def check(
-    q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, starts: torch.Tensor, prefix: Prefix | None
+    step: PrefillStep, q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, cache: LayerCache | None
 ) -> None:
-    """Raise ValueError where the kernel would read what it must not."""
+    """Raise ValueError where a layer's tokens do not fit each other, or its cache."""
     num_tokens, num_heads, head_dim = q.shape
     if keys.shape != values.shape or len(keys) != num_tokens or keys.shape[2] != head_dim or num_heads % keys.shape[1]:
         raise ValueError(
@@ -454,43 +458,14 @@ def check(
         )
     if not q.dtype == keys.dtype == values.dtype or any(each.stride(2) != 1 for each in (q, keys, values)):
         raise ValueError(f"keys and values, got {keys.dtype} and {values.dtype}, expected contiguous rows of {q.dtype}")
-    if head_dim not in (32, 64, 128):
+    if head_dim not in HEAD_DIMS:
         raise ValueError(f"head_dim, got {head_dim}, expected 32, 64 or 128")
-    if starts.ndim != 1 or not starts.is_contiguous():
-        raise ValueError(f"starts, got {tuple(starts.shape)}, expected contiguous [num_rows + 1]")
-    if prefix is None:
+    if step.table is None:
         return
-    check_rows("lens", prefix.table, prefix.lens, len(starts) - 1)
-    if (prefix.pages.num_kv_heads, prefix.pages.head_dim) != tuple(keys.shape[1:]):
-        raise ValueError(
-            f"prefix, got {prefix.pages.num_kv_heads} heads of {prefix.pages.head_dim}, expected the keys'"
-        )
-    if prefix.pages.format == "full" and prefix.pages.keys.dtype != q.dtype:
-        raise ValueError(f"prefix, got {prefix.pages.keys.dtype}, expected {q.dtype}")
-    if prefix.pages.format != "full" and prefix.ranks is not None:
-        raise ValueError(f"ranks, got a cache of {prefix.pages.format}, expected full")
-    if prefix.pages.format != "full" and head_dim < 64:
-        raise ValueError(f"head_dim, got {head_dim}, expected 64 or 128 for {prefix.pages.format}")
-
-
-def attention_prefill(
-    q: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    starts: torch.Tensor,
-    *,
-    max_len: int,
-    scale: float,
-    window: int = 0,
-    prefix: Prefix | None = None,
-    out: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the attended values and the log-sum-exp; see the module's semantics.
-
-    `out` may be the prefill rows of a mixed step's output.
-    """
-    options: dict[str, Any] = {"max_len": max_len, "scale": scale, "window": window, "prefix": prefix}
-    if q.is_cuda:
-        return launch_attention_prefill(q, keys, values, starts, out=out, **options)
-    found, lse = attention_prefill_reference(q, keys, values, starts, **options)
-    return (found if out is None else checked_out(out, q).copy_(found)), lse
+    if cache is None:
+        raise ValueError("cache, got none, expected that of the layer for rows with prefixes")
+    pages = cache.pages
+    if (pages.num_kv_heads, pages.head_dim) != tuple(keys.shape[1:]):
+        raise ValueError(f"cache, got {pages.num_kv_heads} heads of {pages.head_dim}, expected the keys'")
+    if pages.format == "full" and pages.keys.dtype != q.dtype:
+        raise ValueError(f"cache, got {pages.keys.dtype}, expected {q.dtype}")

@@ -5,18 +5,18 @@ Semantics, for row b with queries t = starts[b] .. starts[b + 1], of which the l
     scores[j] += sum over t of the mean of p[t, j] over the query group
 of the queries t that are among the last `last` of the row, all if 0
 
+step           `ScoresStep`: starts, table, context_lens, scale, window, last
 q              [num_tokens, num_heads, head_dim], last dim contiguous, rotated as the keys are
 lse            fp32 [num_tokens, num_heads], natural, from `attention_prefill`
-starts         int32 [num_rows + 1]; table int32 [num_rows, max_pages]; context_lens int32 [num_rows]
-pages          with scores, in any format; they hold the chunk's own keys, too
+pages          `KVPages` with scores, in any format; they hold the chunk's own keys, too
 
 One program owns a block of keys of one head and runs over all queries that can see it, so scores need no atomics and a
 chunk of a prompt only adds to what earlier chunks gave. Keys are read once, and values not at all (as in MiniKV, Sharma
 et al., 2024).
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 import triton
@@ -27,8 +27,8 @@ from ..cache.kv_pages import (
     INT4,
     INT8,
     PAGE_SIZE,
+    PAGE_SIZE_,
     KVPages,
-    check_rows,
     meta_words,
     operand_type,
     page_stride,
@@ -36,48 +36,30 @@ from ..cache.kv_pages import (
 )
 from ..cache.kv_quantize import fp8_numbers, unpacked_meta
 from .attention_prefill import visible
-from .online_softmax import LOG2_E
+from .online_softmax import LOG2_E, LOG2_E_
+from .prefill_step import ScoresStep
 
 
-class Config(NamedTuple):
-    """How many keys and queries a tile has, and what a program is given; measured, see docs/kernels.md."""
-
-    keys: int
-    block: int
-    num_warps: int
-    num_stages: int
+def attention_scores(step: ScoresStep, q: torch.Tensor, lse: torch.Tensor, pages: KVPages) -> None:
+    """Add to the pages' scores; see the module's semantics."""
+    (launch_attention_scores if q.is_cuda else attention_scores_reference)(step, q, lse, pages)
 
 
-CONFIG = Config(64, 64, 4, 3)
-
-
-def attention_scores_reference(
-    pages: KVPages,
-    q: torch.Tensor,
-    lse: torch.Tensor,
-    starts: torch.Tensor,
-    table: torch.Tensor,
-    context_lens: torch.Tensor,
-    *,
-    scale: float,
-    window: int = 0,
-    last: int = 0,
-) -> None:
+def attention_scores_reference(step: ScoresStep, q: torch.Tensor, lse: torch.Tensor, pages: KVPages) -> None:
     """Add to the pages' scores; see the module's semantics. A loop over rows, not over tokens."""
     scores, _, _ = pages.side_planes()
-    bounds = starts.tolist()
-    for i, (start, end) in enumerate(pairwise(bounds)):
+    for i, (start, end) in enumerate(pairwise(step.starts.tolist())):
         if end <= start:
             continue
-        context = int(context_lens[i])
-        keys = read_pages(pages, table[i, None])[0][0, :, :context]
+        context = int(step.context_lens[i])
+        keys = read_pages(pages, step.table[i, None])[0][0, :, :context]
         grouped = q[start:end].float().reshape(end - start, pages.num_kv_heads, -1, q.shape[2])
-        logits = torch.einsum("thgd,hsd->thgs", grouped, keys) * scale
+        logits = torch.einsum("thgd,hsd->thgs", grouped, keys) * step.scale
         weights = torch.exp(logits - lse[start:end].reshape(*logits.shape[:3], 1))
-        seen = visible(end - start, context - (end - start), window, q.device)
-        weights = weights.masked_fill(~seen[:, None, None], 0.0)[-last if last else 0 :].mean(2).sum(0)
+        seen = visible(end - start, context - (end - start), step.window, q.device)
+        weights = weights.masked_fill(~seen[:, None, None], 0.0)[-step.last if step.last else 0 :].mean(2).sum(0)
         o_slot = torch.arange(context, device=q.device)
-        i_page = table[i].long()[o_slot // PAGE_SIZE]
+        i_page = step.table[i].long()[o_slot // PAGE_SIZE]
         scores[i_page, :, o_slot % PAGE_SIZE] += weights.T
 
 
@@ -122,10 +104,10 @@ def attention_scores_kernel(
     o_slot = first + tl.arange(0, KEYS)
     m_slot = o_slot < context
     o_dim = tl.arange(0, HALF)
-    i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
-    o_offset = o_slot % 32
+    i_page = tl.load(table + i_row * table_stride + o_slot // PAGE_SIZE_, mask=m_slot, other=0).to(tl.int64)
+    o_offset = o_slot % PAGE_SIZE_
     WIDTH: tl.constexpr = HALF if FORMAT == INT4 else 2 * HALF
-    p_keys = page_keys + (i_page * page_keys_stride + (i_kv * 32 + o_offset) * WIDTH)[:, None] + o_dim[None, :]
+    p_keys = page_keys + (i_page * page_keys_stride + (i_kv * PAGE_SIZE_ + o_offset) * WIDTH)[:, None] + o_dim[None, :]
     if FORMAT == FULL:
         k_low = tl.load(p_keys, mask=m_slot[:, None], other=0.0)
         k_high = tl.load(p_keys + HALF, mask=m_slot[:, None], other=0.0)
@@ -140,7 +122,7 @@ def attention_scores_kernel(
             else:
                 k_low, k_high = fp8_numbers(codes), fp8_numbers(others)
         if FORMAT >= INT8:
-            p_meta = key_meta + i_page * meta_stride + i_kv * 32 + o_offset
+            p_meta = key_meta + i_page * meta_stride + i_kv * PAGE_SIZE_ + o_offset
             scale_low, min_low, scale_high, min_high = unpacked_meta(tl.load(p_meta, mask=m_slot, other=0))
             k_low = k_low * scale_low[:, None] + min_low[:, None]
             k_high = k_high * scale_high[:, None] + min_high[:, None]
@@ -174,7 +156,7 @@ def attention_scores_kernel(
             p_block = p_q + o_query.to(tl.int64)[:, None] * q_stride + o_dim[None, :]
             q_low = tl.load(p_block, mask=m_query[:, None], other=0.0).to(COMPUTE)
             q_high = tl.load(p_block + HALF, mask=m_query[:, None], other=0.0).to(COMPUTE)
-            b_lse = tl.load(p_lse + o_query, mask=m_query, other=float("inf")) * 1.4426950408889634
+            b_lse = tl.load(p_lse + o_query, mask=m_query, other=float("inf")) * LOG2_E_
             b_s = tl.dot(q_low, tl.trans(k_low), input_precision="ieee")
             b_s = tl.dot(q_high, tl.trans(k_high), b_s, input_precision="ieee")
             m_seen = o_key[None, :] <= o_query[:, None]
@@ -185,92 +167,73 @@ def attention_scores_kernel(
         next_lse = tl.load(p_lse + inner + o_block, mask=inner + o_block < whole, other=float("inf"))
         for i_query in tl.range(inner, whole, BLOCK, num_stages=STAGES):
             o_query = i_query + o_block
-            b_lse = next_lse * 1.4426950408889634
+            b_lse = next_lse * LOG2_E_
             next_lse = tl.load(p_lse + o_query + BLOCK, mask=o_query + BLOCK < whole, other=float("inf"))
             p_block = p_q + o_query.to(tl.int64)[:, None] * q_stride + o_dim[None, :]
             b_s = tl.dot(tl.load(p_block).to(COMPUTE), tl.trans(k_low), input_precision="ieee")
             b_s = tl.dot(tl.load(p_block + HALF).to(COMPUTE), tl.trans(k_high), b_s, input_precision="ieee")
             b_weights += tl.exp2(b_s * scale - b_lse[:, None])
-    p_scores = scores + i_page * scores_stride + i_kv * 32 + o_offset
+    p_scores = scores + i_page * scores_stride + i_kv * PAGE_SIZE_ + o_offset
     b_scores = tl.load(p_scores, mask=m_slot, other=0.0) + tl.sum(b_weights, 0) / GROUP
     tl.store(p_scores, b_scores, mask=m_slot)
 
 
+@dataclass(frozen=True, slots=True)
+class ScoresConfig:
+    """How many keys and queries a tile has, and what a program is given; measured, see docs/kernels.md."""
+
+    keys: int = 64
+    block: int = 64
+    num_warps: int = 4
+    num_stages: int = 3
+
+
+SCORES_CONFIG = ScoresConfig()
+
+
 def launch_attention_scores(
-    pages: KVPages,
-    q: torch.Tensor,
-    lse: torch.Tensor,
-    starts: torch.Tensor,
-    table: torch.Tensor,
-    context_lens: torch.Tensor,
-    *,
-    scale: float,
-    window: int = 0,
-    last: int = 0,
-    config: Config | None = None,
+    step: ScoresStep, q: torch.Tensor, lse: torch.Tensor, pages: KVPages, *, config: ScoresConfig = SCORES_CONFIG
 ) -> None:
     """Add to the pages' scores by the kernel."""
-    keys_block, block, num_warps, num_stages = config or CONFIG
     num_tokens, num_heads, head_dim = q.shape
-    num_rows = len(starts) - 1
     scores, _, _ = pages.side_planes()
     if head_dim != pages.head_dim or num_heads % pages.num_kv_heads or q.stride(2) != 1:
         raise ValueError(f"q, got {tuple(q.shape)}, expected contiguous rows of {pages.head_dim}")
     if lse.shape != (num_tokens, num_heads):
         raise ValueError(f"lse, got {tuple(lse.shape)}, expected {num_tokens, num_heads}")
-    if not starts.is_contiguous():
-        raise ValueError(f"starts, got strides {starts.stride()}, expected contiguous ones")
-    check_rows("context_lens", table, context_lens, num_rows)
     if pages.format == "full" and pages.keys.dtype != q.dtype:
         raise ValueError(f"pages, got {pages.keys.dtype}, expected {q.dtype}")
     if not num_tokens:
         return
     key_meta = meta_words(pages.key_meta)
-    grid = (triton.cdiv(table.shape[1] * PAGE_SIZE, keys_block), pages.num_kv_heads, num_rows)
+    grid = (triton.cdiv(step.table.shape[1] * PAGE_SIZE, config.keys), pages.num_kv_heads, step.num_rows)
     attention_scores_kernel[grid](
         scores=scores,
         q=q,
         # Heads first, so that a block of queries reads one line.
         lse=lse.T.contiguous(),
-        starts=starts,
+        starts=step.starts,
         page_keys=pages.keys,
         key_meta=key_meta,
-        table=table,
-        context_lens=context_lens,
+        table=step.table,
+        context_lens=step.context_lens,
         q_stride=q.stride(0),
         q_head_stride=q.stride(1),
         page_keys_stride=page_stride(pages.keys),
         meta_stride=page_stride(key_meta),
         scores_stride=page_stride(scores),
-        table_stride=table.stride(0),
-        scale=scale * LOG2_E,
-        window=window,
-        last=last,
+        table_stride=step.table.stride(0),
+        scale=step.scale * LOG2_E,
+        window=step.window,
+        last=step.last,
         num_tokens=num_tokens,
         GROUP=num_heads // pages.num_kv_heads,
         HALF=head_dim // 2,
         FORMAT=pages.format_id,
         COMPUTE=operand_type(pages.format, q.dtype),
-        HAS_WINDOW=window > 0,
-        KEYS=keys_block,
-        BLOCK=block,
-        STAGES=num_stages,
-        num_warps=num_warps,
+        HAS_WINDOW=step.window > 0,
+        KEYS=config.keys,
+        BLOCK=config.block,
+        STAGES=config.num_stages,
+        num_warps=config.num_warps,
     )
-
-
-def attention_scores(
-    pages: KVPages,
-    q: torch.Tensor,
-    lse: torch.Tensor,
-    starts: torch.Tensor,
-    table: torch.Tensor,
-    context_lens: torch.Tensor,
-    *,
-    scale: float,
-    window: int = 0,
-    last: int = 0,
-) -> None:
-    """Add to the pages' scores; see the module's semantics."""
-    add = launch_attention_scores if q.is_cuda else attention_scores_reference
-    add(pages, q, lse, starts, table, context_lens, scale=scale, window=window, last=last)

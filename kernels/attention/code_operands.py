@@ -9,6 +9,9 @@ import triton.language as tl
 
 from ..cache.kv_pages import FP8, INT4
 
+# What undoes them: the last bit of fp16 is 2 ** -24, and a high nibble is left where it stands, 4 bits up.
+CODE_UNIT, HIGH_CODE_UNIT = tl.constexpr(2.0**24), tl.constexpr(2.0**20)
+
 
 @triton.jit
 def nibble_planes(words, PACKED: tl.constexpr):

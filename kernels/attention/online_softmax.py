@@ -3,7 +3,10 @@
 import triton
 import triton.language as tl
 
+# For Python and for kernels.
 LOG2_E = 1.4426950408889634
+LOG2_E_ = tl.constexpr(LOG2_E)
+LN_2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit

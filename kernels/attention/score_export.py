@@ -7,10 +7,11 @@ import torch
 import triton
 import triton.language as tl
 
-from ..cache.kv_pages import PAGE_SIZE, KVPages
+from ..cache.kv_pages import PAGE_SIZE, PAGE_SIZE_, KVPages
+from .online_softmax import LOG2_E_
 
 # Exported exp(s - max) are at most 1; raised by this, fp16 keeps their relative precision down to 2e-9.
-EXPORT_SCALE = tl.constexpr(32768.0)
+EXPORT_SCALE = tl.constexpr(2.0**15)
 # What a program of the second pass has; measured, see docs/kernels.md.
 SCORE_SLOTS, SCORE_WARPS = 256, 4
 
@@ -44,7 +45,7 @@ def add_tile_scores(plane, i_page, plane_stride, i_head, o_slot, m_slot, exporte
     b_p = tl.load(p_exported, mask=m_lane[:, None, :], other=0.0).to(tl.float32)
     b_max = tl.load(exported_max + (i_tile * GROUP)[:, None] + o_lane[None, :], mask=m_lane, other=float("-inf"))
     b_share = tl.exp2(b_max - b_lse[None, :]) * (1.0 / (EXPORT_SCALE * GROUP))
-    p_scores = plane + i_page * plane_stride + i_head * 32 + o_slot % 32
+    p_scores = plane + i_page * plane_stride + i_head * PAGE_SIZE_ + o_slot % PAGE_SIZE_
     b_scores = tl.load(p_scores, mask=m_slot, other=0.0)
     tl.store(p_scores, b_scores + tl.sum(b_p * b_share[:, None, :], 2), mask=m_slot)
 
@@ -85,7 +86,7 @@ def score_kernel(
         return
     o_lane = tl.arange(0, LANES)
     b_lse = tl.load(lse + (i_row * NUM_KV_HEADS + i_head) * GROUP + o_lane, mask=o_lane < GROUP, other=0.0)
-    b_lse *= 1.4426950408889634
+    b_lse *= LOG2_E_
     i_tiles = (i_row * NUM_KV_HEADS + i_head) * (num_tiles + 1)
     o_place = tl.arange(0, BLOCK)
     if IS_PAIRED:
@@ -95,14 +96,14 @@ def score_kernel(
     m_tile = (o_tile * BLOCK < length) & ((o_tile + 1) * BLOCK > begin)
     o_slot = (o_tile * BLOCK)[:, None] + o_place[None, :]
     m_slot = (o_slot >= begin) & (o_slot < length)
-    i_page = tl.load(table + i_row * table_stride + o_slot // 32, mask=m_slot, other=0).to(tl.int64)
+    i_page = tl.load(table + i_row * table_stride + o_slot // PAGE_SIZE_, mask=m_slot, other=0).to(tl.int64)
     add_tile_scores(scores, i_page, scores_stride, i_head, o_slot, m_slot, exported, exported_max, i_tiles + o_tile,
                     m_tile, b_lse, GROUP, LANES, BLOCK, BLOCK)  # fmt: skip
     if HAS_RING:  # noqa: SIM102 (a constant, then a value)
         if ring_len > 0:
-            o_ring = tl.arange(0, 32)[None, :]
+            o_ring = tl.arange(0, PAGE_SIZE_)[None, :]
             o_one = tl.arange(0, 1)
             i_ring = tl.load(ring_table + i_row + o_ring * 0).to(tl.int64)
             add_tile_scores(ring_scores, i_ring, ring_scores_stride, i_head, o_ring, o_ring < ring_len, exported,
-                            exported_max, i_tiles + num_tiles + o_one, o_one == 0, b_lse, GROUP, LANES, 32,
+                            exported_max, i_tiles + num_tiles + o_one, o_one == 0, b_lse, GROUP, LANES, PAGE_SIZE_,
                             BLOCK)  # fmt: skip

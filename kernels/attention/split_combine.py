@@ -3,6 +3,8 @@
 import triton
 import triton.language as tl
 
+from .online_softmax import LN_2
+
 # Splits are combined in chunks of this many, whatever the capacity, so that the order of the sums never changes.
 CHUNK = tl.constexpr(16)
 
@@ -53,4 +55,4 @@ def attention_combine_kernel(
         b_sum = b_sum * shrink + tl.sum(b_weight, 0)
         b_max = new_max
     tl.store(out + i_query * HEAD_DIM + o_dim, (b_out / b_sum).to(out.dtype.element_ty))
-    tl.store(lse + i_query, (b_max + tl.log2(b_sum)) * 0.6931471805599453)
+    tl.store(lse + i_query, (b_max + tl.log2(b_sum)) * LN_2)

@@ -34,6 +34,8 @@ FULL, FP8, INT8, INT4 = (tl.constexpr(i) for i in range(len(FORMATS)))
 # Slots of a page, for Python and for kernels.
 PAGE_SIZE = 32
 PAGE_SIZE_ = tl.constexpr(PAGE_SIZE)
+# Words of 16 bits that hold a dim of all codes of values in a page: two slots a word.
+PAGE_PAIRS = tl.constexpr(PAGE_SIZE // 2)
 ALIGNMENT = 16
 
 
@@ -227,9 +229,12 @@ def operand_type(format: KVFormat, dtype: torch.dtype) -> tl.dtype:
 
 def check_rows(name: str, table: torch.Tensor, lens: torch.Tensor, num_rows: int) -> None:
     """Raise ValueError where page ids and lengths are not those of so many rows."""
-    if len(table) != num_rows or lens.shape != (num_rows,) or table.stride(1) != 1 or not lens.is_contiguous():
+    is_int32 = table.dtype == lens.dtype == torch.int32
+    is_fitting = table.ndim == 2 and len(table) == num_rows and lens.shape == (num_rows,)
+    if not is_int32 or not is_fitting or table.stride(1) != 1 or not lens.is_contiguous():
         raise ValueError(
-            f"table and {name}, got {tuple(table.shape)} and {tuple(lens.shape)}, expected contiguous rows, {num_rows}"
+            f"table and {name}, got {table.dtype} {tuple(table.shape)} and {lens.dtype} {tuple(lens.shape)}, expected"
+            f" int32 [{num_rows}, max_pages] and [{num_rows}], contiguous"
         )
 
 

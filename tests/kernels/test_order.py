@@ -19,7 +19,10 @@ def launched(path: Path) -> list[str]:
 
 # The other wings follow.
 FILES = [
-    path for wing in ("cache", "layers", "tokens") for path in sorted((KERNELS / wing).glob("*.py")) if launched(path)
+    path
+    for wing in ("attention", "cache", "layers", "tokens")
+    for path in sorted((KERNELS / wing).glob("*.py"))
+    if launched(path)
 ]
 
 

@@ -1,9 +1,13 @@
-"""Paged caches with random contents, and poison wherever nothing was written."""
+"""Paged caches with random contents, and poison wherever nothing was written; chunks of new tokens to go with them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
+from verilora.kernels.attention.layer_cache import LayerCache
+from verilora.kernels.attention.prefill_step import PrefillStep
 from verilora.kernels.cache.cache_write import cache_write
 from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVFormat, KVPages, page_slots
 from verilora.kernels.cache.write_step import WriteStep
@@ -73,6 +77,49 @@ def filled_cache(
     positions = torch.cat([torch.arange(length, device=device) for length in lens]).int()
     cache_write(WriteStep(slots=slots_of(table, lens), positions=positions), keys, values, pages)
     return pages, table, torch.tensor(lens, dtype=torch.int32, device=device)
+
+
+@dataclass
+class Chunks:
+    """Rows of new tokens, ready to be attended."""
+
+    step: PrefillStep
+    q: torch.Tensor
+    keys: torch.Tensor
+    values: torch.Tensor
+    cache: LayerCache | None = None
+
+    def run(self, attend: Callable[..., Any], **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        found = attend(self.step, self.q, self.keys, self.values, self.cache, **options)
+        return found[0], found[1]
+
+    def after(self, format: KVFormat, lens: Sequence[int]) -> "Chunks":
+        """Return the same rows with prefixes of these lengths."""
+        num_kv_heads, head_dim = self.keys.shape[1:]
+        pages, table, prefix_lens = filled_cache(
+            format, lens, num_kv_heads, head_dim, dtype=self.q.dtype, device=str(self.q.device)
+        )
+        step = replace(self.step, table=table, prefix_lens=prefix_lens)
+        return replace(self, step=step, cache=LayerCache(pages=pages))
+
+
+def make_chunks(
+    lens: Sequence[int],
+    num_kv_heads: int,
+    group: int,
+    head_dim: int,
+    dtype: torch.dtype,
+    device: str = "cpu",
+    *,
+    window: int = 0,
+) -> Chunks:
+    """Return chunks as a fused projection leaves them: three slices of one tensor."""
+    torch.manual_seed(sum(lens))
+    fused = torch.randn(sum(lens), num_kv_heads * (group + 2), head_dim, device=device).to(dtype)
+    q, keys, values = fused.split([num_kv_heads * group, num_kv_heads, num_kv_heads], 1)
+    starts = torch.tensor([0, *torch.tensor(lens).cumsum(0).tolist()], dtype=torch.int32, device=device)
+    step = PrefillStep(starts=starts, max_len=max(lens), scale=head_dim**-0.5, window=window)
+    return Chunks(step, q, keys, values)
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:

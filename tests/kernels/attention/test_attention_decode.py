@@ -7,15 +7,16 @@ import pytest
 import torch
 
 from verilora.kernels.attention.attention_decode import (
-    Config,
-    Ring,
+    DecodeConfig,
     attention_decode,
     attention_decode_reference,
     launch_attention_decode,
 )
 from verilora.kernels.attention.cache_ranks import CacheRanks
+from verilora.kernels.attention.decode_step import DecodeStep
+from verilora.kernels.attention.layer_cache import LayerCache
 from verilora.kernels.attention.score_export import SCORE_SLOTS
-from verilora.kernels.cache.kv_pages import FORMATS, KVFormat, KVPages, read_pages
+from verilora.kernels.cache.kv_pages import FORMATS, PAGE_SIZE, KVFormat, KVPages, read_pages
 
 from caches import filled_cache, relative_error
 
@@ -23,32 +24,39 @@ LENS = [97, 1, 0, 33]
 RING_LENS = [32, 0, 5, 0]
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 CASES = [
-    pytest.param(torch.float32, {"split_len": 64, "config": Config(32, 4, 1)}, 0, False, id="splits"),
-    pytest.param(torch.float32, {"split_len": 64, "config": Config(32, 4, 1)}, 40, False, id="splits, window"),
-    pytest.param(torch.float32, {"split_len": 128, "config": Config(64, 4, 1)}, 0, True, id="one split, ring"),
-    pytest.param(torch.float16, {"split_len": 64, "config": Config(64, 4, 1)}, 0, True, id="splits, ring, fp16"),
+    pytest.param(torch.float32, {"split_len": 64, "config": DecodeConfig(32, 4, 1)}, 0, False, id="splits"),
+    pytest.param(torch.float32, {"split_len": 64, "config": DecodeConfig(32, 4, 1)}, 40, False, id="splits, window"),
+    pytest.param(torch.float32, {"split_len": 128, "config": DecodeConfig(64, 4, 1)}, 0, True, id="one split, ring"),
+    pytest.param(torch.float16, {"split_len": 64, "config": DecodeConfig(64, 4, 1)}, 0, True, id="splits, ring, fp16"),
 ]
 
 
 @dataclass
 class Case:
-    """A query, caches, and what was computed from them."""
+    """A step, a query and a cache."""
 
+    step: DecodeStep
     q: torch.Tensor
-    pages: KVPages
-    table: torch.Tensor
-    lens: torch.Tensor
-    ring: Ring | None
+    cache: LayerCache
 
     def copy(self) -> "Case":
         """Return the same case with scores of its own."""
-        ring = self.ring and replace(self.ring, pages=with_own_scores(self.ring.pages))
-        return replace(self, pages=with_own_scores(self.pages), ring=ring)
+        ring = self.cache.ring and with_own_scores(self.cache.ring)
+        return replace(self, cache=replace(self.cache, pages=with_own_scores(self.cache.pages), ring=ring))
 
-    def run(self, attend: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        scale = self.q.shape[-1] ** -0.5
-        found = attend(self.q, self.pages, self.table, self.lens, scale=scale, ring=self.ring, **options)
+    def run(self, attend: Any, config: DecodeConfig | None = None, **changes: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what a step with these changes attends to."""
+        options = {} if config is None else {"config": config}
+        found = attend(replace(self.step, **changes), self.q, self.cache, **options)
         return found[0], found[1]
+
+    @property
+    def scores(self) -> torch.Tensor:
+        return self.cache.pages.side_planes()[0]
+
+    @property
+    def ring_scores(self) -> torch.Tensor | None:
+        return self.cache.ring and self.cache.ring.side_planes()[0]
 
 
 def with_own_scores(pages: KVPages) -> KVPages:
@@ -70,18 +78,20 @@ def make_case(
     pages, table, lengths = filled_cache(
         format, lens, num_kv_heads, head_dim, dtype=dtype, device=device, seed=seed, has_side_planes=True
     )
-    ring = None
+    ring, rings = None, {}
     if ring_lens is not None:
-        ring_pages, ring_table, ring_lengths = filled_cache(
+        ring, ring_table, ring_lengths = filled_cache(
             "full", ring_lens, num_kv_heads, head_dim, dtype=dtype, device=device, seed=seed + 1, has_side_planes=True
         )
-        ring = Ring(pages=ring_pages, table=ring_table[:, 0].contiguous(), lens=ring_lengths)
+        rings = {"ring_table": ring_table[:, 0].contiguous(), "ring_lens": ring_lengths}
     q = torch.randn(len(lens), num_kv_heads * group, head_dim, device=device).to(dtype)
-    return Case(q=q, pages=pages, table=table, lens=lengths, ring=ring)
+    step = DecodeStep(table=table, lens=lengths, scale=head_dim**-0.5, **rings)
+    return Case(step=step, q=q, cache=LayerCache(pages=pages, ring=ring))
 
 
 def live_rows(case: Case) -> torch.Tensor:
-    return (case.lens > 0) | (case.ring.lens > 0 if case.ring else torch.zeros_like(case.lens) > 0)
+    step = case.step
+    return step.lens > 0 if step.ring_lens is None else (step.lens > 0) | (step.ring_lens > 0)
 
 
 def check_same(case: Case, tolerance: float, score_tolerance: float, window: int = 0, **options: Any) -> None:
@@ -94,17 +104,12 @@ def check_same(case: Case, tolerance: float, score_tolerance: float, window: int
     assert lse[~is_live].isnan().all()
     assert relative_error(out[is_live], expected[is_live]) < tolerance
     assert (lse[is_live] - expected_lse[is_live]).abs().max() < max(tolerance, 1e-5)
-    assert kernel.pages.scores is not None
-    assert reference.pages.scores is not None
-    assert relative_error(kernel.pages.scores, reference.pages.scores) < score_tolerance
-    if kernel.ring and reference.ring:
-        assert kernel.ring.pages.scores is not None
-        assert reference.ring.pages.scores is not None
-        assert relative_error(kernel.ring.pages.scores, reference.ring.pages.scores) < score_tolerance
-    live_mass = sum(
-        float(each.pages.scores.sum()) for each in (kernel, kernel.ring) if each and each.pages.scores is not None
-    )
-    assert live_mass == pytest.approx(float(is_live.sum()) * case.pages.num_kv_heads, rel=1e-3)
+    assert relative_error(kernel.scores, reference.scores) < score_tolerance
+    live_mass = float(kernel.scores.sum())
+    if kernel.ring_scores is not None and reference.ring_scores is not None:
+        assert relative_error(kernel.ring_scores, reference.ring_scores) < score_tolerance
+        live_mass += float(kernel.ring_scores.sum())
+    assert live_mass == pytest.approx(float(is_live.sum()) * case.cache.pages.num_kv_heads, rel=1e-3)
 
 
 @pytest.mark.interpreter
@@ -128,65 +133,120 @@ def test_small_heads_are_served_in_full_precision() -> None:
 def test_scores_of_a_row_go_to_several_programs(format: KVFormat, window: int) -> None:
     case = make_case(format, torch.float32, [SCORE_SLOTS + 33, SCORE_SLOTS])
     kernel, reference = case.copy(), case.copy()
-    kernel.run(
-        launch_attention_decode, has_scores=True, window=window, split_len=2 * SCORE_SLOTS, config=Config(64, 4, 1)
-    )
-    reference.run(attention_decode_reference, has_scores=True, window=window)
-    assert kernel.pages.scores is not None
-    assert reference.pages.scores is not None
-    assert relative_error(kernel.pages.scores, reference.pages.scores) < 1e-5
+    step = {"has_scores": True, "window": window, "split_len": 2 * SCORE_SLOTS}
+    kernel.run(launch_attention_decode, DecodeConfig(64, 4, 1), **step)
+    reference.run(attention_decode_reference, **step)
+    assert relative_error(kernel.scores, reference.scores) < 1e-5
 
 
 def test_the_reference_is_softmax_attention() -> None:
     case = make_case("int8", torch.float32, [63], group=2)
     out, _ = case.run(attention_decode_reference)
-    keys, values = read_pages(case.pages, case.table)
+    keys, values = read_pages(case.cache.pages, case.step.table)
     q, k, v = case.q.transpose(0, 1)[None], keys[:, :, :63], values[:, :, :63]
     expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
     assert relative_error(out, expected[0].transpose(0, 1)) < 1e-5
 
 
-def streaming_case(device: str, dtype: torch.dtype, lens: list[int], head_dim: int) -> tuple[Case, CacheRanks]:
+def streaming_case(device: str, dtype: torch.dtype, lens: list[int], head_dim: int) -> Case:
     case = make_case("full", dtype, lens, head_dim=head_dim, device=device)
-    num_pages, width = case.pages.num_pages, case.table.shape[1] * 32
-    ranks = torch.randint(0, width, (num_pages, case.pages.num_kv_heads, 32), device=device, dtype=torch.int32)
+    shape, width = case.scores.shape, case.step.table.shape[1] * PAGE_SIZE
+    ranks = torch.randint(0, width, shape, device=device, dtype=torch.int32)
     frequency = 10000.0 ** -(torch.arange(head_dim // 2, device=device) / (head_dim // 2))
     angle = torch.arange(width, device=device)[:, None] * frequency
-    return case, CacheRanks(ranks=ranks, cos_sin=torch.cat([angle.cos(), angle.sin()], 1))
+    turns = CacheRanks(ranks=ranks, cos_sin=torch.cat([angle.cos(), angle.sin()], 1))
+    return replace(case, cache=replace(case.cache, ranks=turns))
 
 
 @pytest.mark.interpreter
 def test_keys_are_turned_by_their_rank() -> None:
-    case, ranks = streaming_case("cpu", torch.float32, LENS, 64)
-    check = {"has_scores": False, "ranks": ranks}
-    out, _ = case.run(launch_attention_decode, split_len=64, **check)
-    expected, _ = case.run(attention_decode_reference, **check)
-    is_live = case.lens > 0
+    case = streaming_case("cpu", torch.float32, LENS, 64)
+    out, _ = case.run(launch_attention_decode, split_len=64)
+    expected, _ = case.run(attention_decode_reference)
+    is_live = case.step.lens > 0
     assert relative_error(out[is_live], expected[is_live]) < 2e-6
-    unturned, _ = case.run(attention_decode_reference)
+    unturned, _ = replace(case, cache=replace(case.cache, ranks=None)).run(attention_decode_reference)
     assert relative_error(unturned[is_live], expected[is_live]) > 1e-2
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    case = make_case("int4", torch.float32, [40])
-    with pytest.raises(ValueError, match="q, got"):
-        launch_attention_decode(case.q[:, :5], case.pages, case.table, case.lens, scale=1.0)
-    full, bare = make_case("full", torch.float32, [40]).pages, replace(case.pages, scores=None)
-    with pytest.raises(ValueError, match="pages, got"):
-        launch_attention_decode(case.q.half(), full, case.table, case.lens, scale=1.0)
-    with pytest.raises(ValueError, match="split_len, got 100"):
-        launch_attention_decode(case.q, case.pages, case.table, case.lens, scale=1.0, split_len=100)
-    with pytest.raises(ValueError, match="expected side planes"):
-        launch_attention_decode(case.q, bare, case.table, case.lens, scale=1.0, has_scores=True)
-    with pytest.raises(ValueError, match="table and lens, got"):
-        launch_attention_decode(case.q, case.pages, case.table, case.lens.repeat(2), scale=1.0)
-    ring = Ring(pages=full, table=case.table[:, 0], lens=case.lens.repeat(2))
-    with pytest.raises(ValueError, match=r"table and ring\.lens, got"):
-        launch_attention_decode(case.q, case.pages, case.table, case.lens, scale=1.0, ring=ring)
+    case = make_case("int4", torch.float32, [40], ring_lens=[3])
+    step, q, cache = case.step, case.q, case.cache
+    bare, full = replace(cache, ring=None), LayerCache(pages=make_case("full", torch.float32, [40]).cache.pages)
+    ringless = replace(step, ring_table=None, ring_lens=None)
+    for other in (q[:, :5], q.repeat(2, 1, 1), q[..., :32], q.transpose(0, 1).contiguous().transpose(0, 1)[:, ::2]):
+        with pytest.raises(ValueError, match="q, got"):
+            launch_attention_decode(step, other, cache)
+    with pytest.raises(ValueError, match=r"pages, got torch.float32, expected torch.float16"):
+        launch_attention_decode(ringless, q.half(), full)
+    with pytest.raises(ValueError, match=r"pages, got torch.float32, expected torch.float16"):
+        launch_attention_decode(step, q.half(), cache)
+    with pytest.raises(ValueError, match="ring, got one"):
+        launch_attention_decode(step, q, bare)
+    with pytest.raises(ValueError, match="ring, got one"):
+        launch_attention_decode(ringless, q, cache)
+    with pytest.raises(ValueError, match="split_len, got 32, expected a power of two from 64"):
+        launch_attention_decode(replace(step, split_len=32), q, cache)
+    for part in ("pages", "ring"):
+        without = replace(cache, **{part: replace(getattr(cache, part), scores=None)})
+        with pytest.raises(ValueError, match="expected side planes"):
+            launch_attention_decode(replace(step, has_scores=True), q, without)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lens": torch.ones(3).int()}, "table and lens, got"),
+        ({"lens": torch.ones(2).long()}, r"lens, got torch.int32 \(2, 3\) and torch.int64"),
+        ({"table": torch.zeros(3, 2).int().T}, "table and lens, got"),
+        ({"table": torch.zeros(2).int()}, "table and lens, got"),
+        ({"split_len": 100}, "split_len, got 100"),
+        ({"split_len": 0}, "split_len, got 0"),
+        ({"window": -1}, "window, got -1"),
+        ({"window": 5}, "window, got 5, expected 0 for rows with rings"),
+        ({"ring_lens": None}, "ring_table and ring_lens, got one"),
+        ({"ring_table": torch.zeros(2, 2).int()[:, 0]}, "ring_table, got strides"),
+        ({"ring_lens": torch.ones(3).int()}, "table and ring_lens, got"),
+    ],
+)
+def test_a_step_that_does_not_fit_together_is_refused(change: dict[str, Any], message: str) -> None:
+    row = torch.ones(2).int()
+    step = DecodeStep(table=torch.zeros(2, 3).int(), lens=row, scale=1.0, ring_table=row, ring_lens=row)
+    assert step.num_rows == 2
+    with pytest.raises(ValueError, match=message):
+        replace(step, **change)
+
+
+def empty_pages(format: KVFormat = "full", **changes: Any) -> KVPages:
+    shape = {"num_pages": 1, "num_kv_heads": 2, "head_dim": 64, "dtype": torch.float32}
+    return KVPages.allocate(format, **{**shape, **changes})
+
+
+RANKS = CacheRanks(ranks=torch.zeros(1, 2, PAGE_SIZE).int(), cos_sin=torch.zeros(4, 64))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"pages": empty_pages("int8", head_dim=32)}, "head_dim, got 32"),
+        ({"pages": empty_pages("int8"), "ranks": RANKS}, "ranks, got pages of int8"),
+        ({"pages": empty_pages(is_rotated=True), "ranks": RANKS}, "ranks, got rotated pages"),
+        ({"pages": empty_pages("int4"), "ring": empty_pages("fp8")}, "ring, got torch.uint8"),
+        ({"pages": empty_pages(dtype=torch.half), "ring": empty_pages()}, "ring, got torch.float32"),
+        ({"pages": empty_pages("int4"), "ring": empty_pages(num_kv_heads=1)}, r"ring, got \(1, 64, False\)"),
+        ({"pages": empty_pages("int4", is_rotated=True), "ring": empty_pages()}, r"expected .* \(2, 64, True\)"),
+    ],
+)
+def test_a_cache_that_does_not_fit_together_is_refused(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LayerCache(**parts)
+
+
+def test_ranks_of_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="ranks, got"):
-        CacheRanks(ranks=torch.zeros(3, 2, 16, dtype=torch.int32), cos_sin=torch.zeros(4, 64))
+        replace(RANKS, ranks=torch.zeros(3, 2, 16, dtype=torch.int32))
     with pytest.raises(ValueError, match="cos_sin, got"):
-        CacheRanks(ranks=torch.zeros(3, 2, 32, dtype=torch.int32), cos_sin=torch.zeros(4, 64, dtype=torch.half))
+        replace(RANKS, cos_sin=torch.zeros(4, 64, dtype=torch.half))
 
 
 GPU_LENS = [1, 4095, 8192, 0, 63, 1025]
@@ -217,9 +277,9 @@ def test_real_shapes(
 
 @pytest.mark.gpu
 def test_keys_are_turned_by_their_rank_on_real_shapes() -> None:
-    case, ranks = streaming_case("cuda", torch.bfloat16, [2048, 700], 128)
-    out, _ = case.run(attention_decode, ranks=ranks)
-    expected, _ = case.run(attention_decode_reference, ranks=ranks)
+    case = streaming_case("cuda", torch.bfloat16, [2048, 700], 128)
+    out, _ = case.run(attention_decode)
+    expected, _ = case.run(attention_decode_reference)
     assert relative_error(out, expected) < TOLERANCE[torch.bfloat16]
 
 
@@ -233,8 +293,7 @@ def test_bits_are_the_same_every_time_alone_and_in_a_batch(format: KVFormat, spl
     def bits(of: Case) -> tuple[torch.Tensor, ...]:
         own = of.copy()
         out, lse = own.run(launch_attention_decode, has_scores=True, split_len=split_len)
-        assert own.pages.scores is not None
-        return out, lse, own.pages.scores
+        return out, lse, own.scores
 
     first = bits(case)
     for _ in range(100):
@@ -242,15 +301,17 @@ def test_bits_are_the_same_every_time_alone_and_in_a_batch(format: KVFormat, spl
         assert torch.equal(out[is_live], first[0][is_live])
         assert torch.equal(lse[is_live], first[1][is_live])
         assert torch.equal(scores, first[2])
-    assert case.ring is not None
+    step = case.step
+    assert step.ring_table is not None
+    assert step.ring_lens is not None
     for i in range(len(GPU_LENS)):
         if is_live[i]:
-            pages = -(-max(GPU_LENS[i], 1) // 32)
-            ring = replace(case.ring, table=case.ring.table[i : i + 1], lens=case.ring.lens[i : i + 1])
-            table = case.table[i : i + 1, :pages] if split_len == 1024 else case.table[i : i + 1]
-            alone = replace(case, q=case.q[i : i + 1], table=table.contiguous(), lens=case.lens[i : i + 1], ring=ring)
-            out, lse, _ = bits(alone)
-            if pages * 32 > split_len or split_len == 8192:
+            own, pages = slice(i, i + 1), -(-max(GPU_LENS[i], 1) // PAGE_SIZE)
+            table = step.table[own, :pages] if split_len == 1024 else step.table[own]
+            rings = {"ring_table": step.ring_table[own], "ring_lens": step.ring_lens[own]}
+            row = replace(step, table=table.contiguous(), lens=step.lens[own], **rings)
+            out, lse, _ = bits(replace(case, step=row, q=case.q[own]))
+            if pages * PAGE_SIZE > split_len or split_len == 8192:
                 assert torch.equal(out[0], first[0][i])
                 assert torch.equal(lse[0], first[1][i])
 
@@ -260,29 +321,28 @@ def test_bits_are_the_same_every_time_alone_and_in_a_batch(format: KVFormat, spl
 @pytest.mark.parametrize("split_len", [1024, 8192])
 def test_a_captured_step_replays_with_other_contents(format: KVFormat, split_len: int) -> None:
     case = gpu_case(format, torch.bfloat16, has_ring=True)
-    assert case.ring is not None
-    options: dict[str, Any] = {"has_scores": True, "split_len": split_len}
+    case = replace(case, step=replace(case.step, has_scores=True, split_len=split_len))
+    step = case.step
+    assert step.ring_lens is not None
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
-        case.run(launch_attention_decode, **options)
+        case.run(launch_attention_decode)
     stream.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=stream):
-        out, lse = case.run(launch_attention_decode, **options)
+        out, lse = case.run(launch_attention_decode)
     for seed in range(2):
         torch.manual_seed(seed)
         order = torch.randperm(len(GPU_LENS), device="cuda")
         case.q.normal_()
-        case.table.copy_(case.table[order])
-        case.lens.copy_((case.lens[order].float() * torch.rand(len(GPU_LENS), device="cuda")).ceil().int())
-        case.ring.lens.copy_((case.ring.lens.float() * torch.rand(len(GPU_LENS), device="cuda")).ceil().int())
-        assert case.pages.scores is not None
-        case.pages.scores.zero_()
+        step.table.copy_(step.table[order])
+        step.lens.copy_((step.lens[order].float() * torch.rand(len(GPU_LENS), device="cuda")).ceil().int())
+        step.ring_lens.copy_((step.ring_lens.float() * torch.rand(len(GPU_LENS), device="cuda")).ceil().int())
+        case.scores.zero_()
         eager = case.copy()
-        expected, expected_lse = eager.run(launch_attention_decode, **options)
+        expected, expected_lse = eager.run(launch_attention_decode)
         graph.replay()
         is_live = live_rows(case)
         assert torch.equal(out[is_live], expected[is_live])
         assert torch.equal(lse[is_live], expected_lse[is_live])
-        assert eager.pages.scores is not None
-        assert torch.equal(case.pages.scores, eager.pages.scores)
+        assert torch.equal(case.scores, eager.scores)

@@ -2,7 +2,8 @@
 
 import triton.language as tl
 
-from verilora.kernels.attention.attention_decode import CONFIGS, LONG_CONFIGS, RANKS_CONFIG
+from verilora.kernels.attention.attention_decode import LONG_SPLIT, decode_config
+from verilora.kernels.attention.decode_step import SPLIT_LEN
 from verilora.kernels.attention.score_export import SCORE_SLOTS, SCORE_WARPS
 
 FORMATS = ("full", "fp8", "int8", "int4")
@@ -14,7 +15,8 @@ def attend(
 ) -> dict[str, object]:
     """Return a row; `has_side` asks for a ring and scores."""
     is_full, has_meta = format == "full", format in ("int8", "int4")
-    block, num_warps, num_stages = RANKS_CONFIG if has_ranks else (LONG_CONFIGS if is_single else CONFIGS)[format]
+    split_len = LONG_SPLIT if is_single else SPLIT_LEN
+    config = decode_config(format, split_len, has_ranks=has_ranks)
     page = "*bf16" if is_full else "*u16"
     optional = {
         "exported": ("*fp16", has_side),
@@ -57,16 +59,17 @@ def attend(
             "HAS_RING": has_side,
             "HAS_RANKS": has_ranks,
             "HAS_SCORES": has_side,
-            "SPLIT_LEN": 2048 if is_single else 1024,
-            "BLOCK": block,
-            "STAGES": num_stages,
+            "SPLIT_LEN": split_len,
+            "BLOCK": config.block,
+            "STAGES": config.num_stages,
         },
-        "options": {"num_warps": num_warps},
+        "options": {"num_warps": config.num_warps},
         "targets": targets,
         "note": f"{format}{' one split, ring, scores' if has_side else ''}{' ranks' if has_ranks else ''}",
     }
 
 
+INT4 = decode_config("int4", SPLIT_LEN)
 COMBINE = {
     "kernel": "split_combine.attention_combine_kernel",
     "signature": {
@@ -79,7 +82,7 @@ COMBINE = {
         "window": "i32",
         "num_splits": "i32",
     },
-    "constants": {"NUM_KV_HEADS": 8, "GROUP": 4, "HEAD_DIM": 128, "HAS_RING": True, "SPLIT_LEN": 1024},
+    "constants": {"NUM_KV_HEADS": 8, "GROUP": 4, "HEAD_DIM": 128, "HAS_RING": True, "SPLIT_LEN": SPLIT_LEN},
     "options": {"num_warps": 4},
     "note": "ring",
 }
@@ -105,10 +108,10 @@ SCORE = {
         "NUM_KV_HEADS": 8,
         "GROUP": 4,
         "LANES": 4,
-        "TILES": SCORE_SLOTS // CONFIGS["int4"].block,
+        "TILES": SCORE_SLOTS // INT4.block,
         "IS_PAIRED": True,
         "HAS_RING": True,
-        "BLOCK": CONFIGS["int4"].block,
+        "BLOCK": INT4.block,
     },
     "options": {"num_warps": SCORE_WARPS},
     "note": "int4, ring",

@@ -2,8 +2,8 @@
 
 import triton.language as tl
 
-from verilora.kernels.attention.attention_prefill import CONFIG, PREFIX_CONFIG
-from verilora.kernels.attention.attention_scores import CONFIG as SCORES_CONFIG
+from verilora.kernels.attention.attention_prefill import prefill_config
+from verilora.kernels.attention.attention_scores import SCORES_CONFIG
 
 FORMATS = ("full", "fp8", "int8", "int4")
 PREFIX = ("page_keys", "page_values", "key_meta", "value_meta", "table", "prefix_lens", "ranks", "cos_sin")
@@ -14,7 +14,7 @@ def attend(
 ) -> dict[str, object]:
     is_full, has_meta = format == "full", format in ("int8", "int4")
     page = "*bf16" if is_full else "*u16"
-    rows, block, num_warps, num_stages = PREFIX_CONFIG if has_prefix else CONFIG
+    config = prefill_config(has_prefix=has_prefix)
     prefix = {"page_keys": page, "page_values": page, "table": "*i32", "prefix_lens": "*i32"}
     meta = {"key_meta": "*i64", "value_meta": "*i64"} if has_meta else {}
     ranks = {"ranks": "*i32", "cos_sin": "*fp32"} if has_ranks else {}
@@ -49,11 +49,11 @@ def attend(
             "COMPUTE": tl.bfloat16 if is_full else tl.float16,
             "PACKED": True,
             "HAS_WINDOW": False,
-            "ROWS": rows,
-            "BLOCK": block,
-            "STAGES": num_stages,
+            "ROWS": config.rows,
+            "BLOCK": config.block,
+            "STAGES": config.num_stages,
         },
-        "options": {"num_warps": num_warps},
+        "options": {"num_warps": config.num_warps},
         "targets": targets,
         "spills": spills,
         "note": f"{format}{' ranks' if has_ranks else ''}" if has_prefix else "no prefix",
