@@ -2,14 +2,13 @@
 
     python benchmarks/scan_lora.py [--phase decode|prefill] [--compile-only] [--json FILE]
 
-Each line changes one thing of what `kernels/lora/lora.py` ships; what ships is the first line of each phase. Compiling
+Each line changes one thing of what `LoraConfig` ships; what ships is the first line of each phase. Compiling
 first, the phases side by side, keeps the timed run short.
 """
 
 import argparse
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,86 +16,72 @@ import torch
 import triton
 
 from kernels import Stopwatch
-from verilora.kernels.lora import lora, lora_batch
+from verilora.kernels.lora.lora_config import LoraConfig
 
 from kernel_rows.lora import DISTINCT, FUSED, LLAMA_8B, NUM_ROWS, Registered, decode, prefill, projections_case
 from kernel_rows.row import Case, Work
 
-DECODE: list[dict[str, Any]] = [
+DECODE: list[dict[str, int]] = [
     {},
-    *({"SHRINK_DECODE": {"num_warps": warps}} for warps in (2, 8)),
-    *({"SHRINK_DECODE": {"STAGES": stages}} for stages in (1, 3)),
-    {"SHRINK_DECODE": {"num_warps": 8, "STAGES": 1}},
-    {"EXPAND_DECODE": {"num_warps": 2}},
-    *({"EXPAND_DECODE": {"STAGES": stages}} for stages in (2, 3)),
-    {"DECODE_SPLITS": 8, "DECODE_SHORTEST": 512},
-    {"DECODE_SPLITS": 8, "DECODE_SHORTEST": 512, "SHRINK_DECODE": {"num_warps": 8}},
-    {"EARLY_SHRINK": False},
-    {"can_start_early": lambda device: False},
+    *({"shrink_decode_warps": warps} for warps in (2, 8)),
+    *({"shrink_decode_stages": stages} for stages in (1, 3)),
+    {"shrink_decode_warps": 8, "shrink_decode_stages": 1},
+    {"expand_decode_warps": 2},
+    *({"expand_decode_stages": stages} for stages in (2, 3)),
+    {"decode_splits": 8, "decode_shortest": 512},
+    {"decode_splits": 8, "decode_shortest": 512, "shrink_decode_warps": 8},
+    {"is_shrink_early": False},
+    {"is_early": False},
 ]
-PREFILL: list[dict[str, Any]] = [
+PREFILL: list[dict[str, int]] = [
     {},
-    *({"SHRINK_PREFILL": {"ROWS": rows}} for rows in (32, 128)),
-    *({"SHRINK_PREFILL": {"num_stages": stages}} for stages in (2, 4)),
-    {"SHRINK_PREFILL": {"num_warps": 4}},
-    {"PREFILL_STEP": 64},
-    {"PREFILL_STEP": 256},
-    {"PREFILL_STEP": 256, "SHRINK_PREFILL": {"num_stages": 2}},
-    {"PREFILL_SPLIT": 1024},
-    {"PREFILL_SPLIT": 4096},
-    {"EXPAND_PREFILL": {"num_warps": 4}},
-    {"PREFILL_BLOCK": 128},
-    {"PREFILL_BLOCK": 32, "EXPAND_PREFILL": {"num_warps": 4}},
+    *({"shrink_prefill_rows": rows} for rows in (32, 128)),
+    *({"shrink_prefill_stages": stages} for stages in (2, 4)),
+    {"shrink_prefill_warps": 4},
+    {"prefill_step": 64},
+    {"prefill_step": 256},
+    {"prefill_step": 256, "shrink_prefill_stages": 2},
+    {"prefill_split": 1024},
+    {"prefill_split": 4096},
+    {"expand_prefill_warps": 4},
+    {"prefill_block": 128},
+    {"prefill_block": 32, "expand_prefill_warps": 4},
 ]
 
 
-def decode_cases() -> dict[str, Case]:
+def decode_cases(config: LoraConfig) -> dict[str, Case]:
     return {
-        "r16 identical": decode([16], [NUM_ROWS]),
-        "r16 distinct": decode([16] * NUM_ROWS, DISTINCT),
-        "r64 distinct": decode([64] * NUM_ROWS, DISTINCT),
-        "layer identical": decode([16], [NUM_ROWS], LLAMA_8B),
-        "layer distinct": decode([16] * NUM_ROWS, DISTINCT, LLAMA_8B),
-        **{"|".join(names): one(names) for names in FUSED},
+        "r16 identical": decode([16], [NUM_ROWS], config=config),
+        "r16 distinct": decode([16] * NUM_ROWS, DISTINCT, config=config),
+        "r64 distinct": decode([64] * NUM_ROWS, DISTINCT, config=config),
+        "layer identical": decode([16], [NUM_ROWS], LLAMA_8B, config=config),
+        "layer distinct": decode([16] * NUM_ROWS, DISTINCT, LLAMA_8B, config=config),
+        **{"|".join(names): one(names, config) for names in FUSED},
     }
 
 
-def one(names: tuple[str, ...]) -> Case:
+def one(names: tuple[str, ...], config: LoraConfig) -> Case:
     """Return the case of fused projections alone, of 64 adapters of rank 16."""
     widths = {name: LLAMA_8B[name] for name in names}
-    return projections_case(Registered(ranks=[16] * NUM_ROWS, widths=widths), DISTINCT, "decode", (names,))
+    return projections_case(Registered(ranks=[16] * NUM_ROWS, widths=widths), DISTINCT, "decode", (names,), config)
 
 
-def prefill_cases() -> dict[str, Case]:
-    return {"r16 4x512": prefill([16] * 4, [512] * 4), "r64 1x8192": prefill([64], [8192])}
+def prefill_cases(config: LoraConfig) -> dict[str, Case]:
+    return {
+        "r16 4x512": prefill([16] * 4, [512] * 4, config=config),
+        "r64 1x8192": prefill([64], [8192], config=config),
+    }
 
 
-@contextmanager
-def changed(change: dict[str, Any]) -> Iterator[None]:
-    """Set module constants of the kernels for a while; a dict is laid over the constant's own."""
-    own = {name: getattr(lora, name) for name in change}
-    block = lora_batch.PREFILL_BLOCK
-    for name, value in change.items():
-        setattr(lora, name, {**own[name], **value} if isinstance(value, dict) else value)
-    lora_batch.PREFILL_BLOCK = change.get("PREFILL_BLOCK", block)
-    try:
-        yield
-    finally:
-        for name, value in own.items():
-            setattr(lora, name, value)
-        lora_batch.PREFILL_BLOCK = block
-
-
-def scan(stopwatch: Stopwatch, make: Any, changes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def scan(stopwatch: Stopwatch, make: Any, changes: list[dict[str, int]]) -> Iterator[dict[str, Any]]:
     for change in changes:
-        with changed(change):
-            found: dict[str, Any] = {"change": str(change)}
-            for name, case in make().items():
-                try:
-                    is_right = case.error() <= case.tolerance
-                    found[name] = round(stopwatch.time_us(case.run)[1], 2) if is_right else "red"
-                except Exception as error:
-                    found[name] = f"{type(error).__name__}: {str(error)[:80]}"
+        found: dict[str, Any] = {"change": str(change)}
+        for name, case in make(LoraConfig(**change)).items():
+            try:
+                is_right = case.error() <= case.tolerance
+                found[name] = round(stopwatch.time_us(case.run)[1], 2) if is_right else "red"
+            except Exception as error:
+                found[name] = f"{type(error).__name__}: {str(error)[:80]}"
         print(found, flush=True)
         yield found
 

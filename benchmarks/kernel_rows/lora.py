@@ -13,8 +13,11 @@ import torch
 
 from verilora.kernels.cache.kv_pages import kv_page_bytes
 from verilora.kernels.lora.adapter_memory import AdapterMemory
-from verilora.kernels.lora.lora import Phase, sgmv, sgmv_reference
+from verilora.kernels.lora.fused_projections import FusedProjections
+from verilora.kernels.lora.lora import sgmv, sgmv_reference
 from verilora.kernels.lora.lora_batch import decode_items, empty_records, prefill_items, record
+from verilora.kernels.lora.lora_config import LORA_CONFIG, LoraConfig, Phase
+from verilora.kernels.lora.lora_step import LoraStep
 from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout
 
 from kernel_rows.row import Case, Row, Work
@@ -67,39 +70,45 @@ class Registered:
         return self.memory.rows(numbers, down.start, width_in), self.memory.rows(numbers, up.start, width_out)
 
 
-def items_for(adapters: Registered, lengths: Sequence[int], phase: Phase) -> torch.Tensor:
-    """Return the items of segments of the first adapters, one after the other."""
+def step_for(adapters: Registered, lengths: Sequence[int], phase: Phase, config: LoraConfig) -> LoraStep:
+    """Return a step of segments of the first adapters, one after the other."""
     slots = torch.arange(len(lengths), device="cuda").int()
     if phase == "decode":
-        return decode_items(adapters.records, slots.repeat_interleave(torch.tensor(lengths, device="cuda")))
-    starts = torch.tensor([0, *lengths], device="cuda").cumsum(0).int()
-    return prefill_items(adapters.records, slots, starts, num_rows=sum(lengths))
+        items = decode_items(adapters.records, slots.repeat_interleave(torch.tensor(lengths, device="cuda")))
+    else:
+        starts = torch.tensor([0, *lengths], device="cuda").cumsum(0).int()
+        items = prefill_items(adapters.records, slots, starts, num_rows=sum(lengths), block=config.prefill_block)
+    return LoraStep(items=items, memory=adapters.memory, phase=phase, config=config)
 
 
 def projections_case(
-    adapters: Registered, lengths: Sequence[int], phase: Phase, fused: Sequence[tuple[str, ...]]
+    adapters: Registered,
+    lengths: Sequence[int],
+    phase: Phase,
+    fused: Sequence[tuple[str, ...]],
+    config: LoraConfig = LORA_CONFIG,
 ) -> Case:
     """Return the case of `fused` projections, each of which is a pair of launches, with `lengths` rows an adapter."""
-    items, num_rows = items_for(adapters, lengths, phase), sum(lengths)
+    step, num_rows = step_for(adapters, lengths, phase, config), sum(lengths)
     inputs = {width: torch.randn(num_rows, width, device="cuda").bfloat16() for width, _ in adapters.widths.values()}
     works, references, loops, num_bytes, num_flops = [], [], [], 0.0, 0.0
     for names in fused:
         widths = tuple(adapters.widths[name][1] for name in names)
         x = inputs[adapters.widths[names[0]][0]]
         output = torch.randn(num_rows, sum(widths), device="cuda").bfloat16()
-        where = {"layer": 0, "projections": names, "widths": widths}
-        works.append(partial(sgmv, output, x, items, adapters.memory, phase=phase, **where))
-        references.append(partial(sgmv_reference, output, x, items, adapters.memory, **where))
+        where = {"layer": 0, "projections": FusedProjections(names, widths)}
+        works.append(partial(sgmv, step, output, x, **where))
+        references.append(partial(sgmv_reference, step, output, x, **where))
         loops.append(loop_of_products(adapters, lengths, names, x, output))
         num_bytes += 2.0 * (x.numel() + 2 * output.numel())
         for slot, length in enumerate(lengths):
             numbers = adapters.ranks[slot] * sum(sum(adapters.widths[name]) for name in names)
             num_bytes += 2.0 * numbers
             num_flops += 2.0 * numbers * length
-    outputs = [work.args[0] for work in works]
+    outputs = [work.args[1] for work in works]
     baselines: dict[str, Work] = {"loop": lambda: [loop() for loop in loops]}
     if phase == "decode" and len(fused) == 1 and len(set(adapters.ranks[: len(lengths)])) == 1:
-        baselines["gather-bmm"] = gather_and_multiply(adapters, lengths, fused[0][0], works[0].args[1], outputs[0])
+        baselines["gather-bmm"] = gather_and_multiply(adapters, lengths, fused[0][0], works[0].args[2], outputs[0])
     return Case(
         run=lambda: [work() for work in works],
         error=lambda: error_of(works, references, outputs),
@@ -156,14 +165,18 @@ def gather_and_multiply(
     return work
 
 
-def decode(ranks: Sequence[int], lengths: Sequence[int], widths: dict[str, tuple[int, int]] = SQUARE) -> Case:
+def case_of(
+    phase: Phase,
+    ranks: Sequence[int],
+    lengths: Sequence[int],
+    widths: dict[str, tuple[int, int]] = SQUARE,
+    config: LoraConfig = LORA_CONFIG,
+) -> Case:
     fused = FUSED if widths is LLAMA_8B else (("o",),)
-    return projections_case(Registered(ranks=ranks, widths=widths), lengths, "decode", fused)
+    return projections_case(Registered(ranks=ranks, widths=widths), lengths, phase, fused, config)
 
 
-def prefill(ranks: Sequence[int], lengths: Sequence[int], widths: dict[str, tuple[int, int]] = SQUARE) -> Case:
-    fused = FUSED if widths is LLAMA_8B else (("o",),)
-    return projections_case(Registered(ranks=ranks, widths=widths), lengths, "prefill", fused)
+decode, prefill = partial(case_of, "decode"), partial(case_of, "prefill")
 
 
 DISTINCT = [1] * NUM_ROWS

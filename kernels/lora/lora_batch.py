@@ -45,9 +45,9 @@ def decode_items(records: torch.Tensor, adapter_ids: torch.Tensor, first_row: in
 
 
 def prefill_items(
-    records: torch.Tensor, adapter_ids: torch.Tensor, starts: torch.Tensor, num_rows: int
+    records: torch.Tensor, adapter_ids: torch.Tensor, starts: torch.Tensor, num_rows: int, *, block: int = PREFILL_BLOCK
 ) -> torch.Tensor:
-    """Return items int32 [capacity, ITEM_WIDTH] that cover all segments in chunks of PREFILL_BLOCK rows.
+    """Return items int32 [capacity, ITEM_WIDTH] that cover all segments in chunks of `block` rows.
 
     adapter_ids  [num_segments], the slot of each segment's adapter, -1 for the base model and for padding
     starts       [num_segments + 1], the first row of each segment and the end of the last; empty segments are allowed
@@ -55,16 +55,16 @@ def prefill_items(
 
     Everything is computed on the device, in shapes that depend on `num_segments` and `num_rows` alone.
     """
-    capacity = num_rows // PREFILL_BLOCK + len(adapter_ids)
+    capacity = num_rows // block + len(adapter_ids)
     starts = starts.long()
-    num_chunks = (starts.diff() + PREFILL_BLOCK - 1) // PREFILL_BLOCK
+    num_chunks = (starts.diff() + block - 1) // block
     ends = num_chunks.cumsum(0)
     chunk = torch.arange(capacity, device=starts.device)
     segment = torch.searchsorted(ends, chunk, right=True)
     is_live = segment < len(adapter_ids)
     segment = segment.clamp(max=len(adapter_ids) - 1)
-    first = starts[segment] + (chunk - (ends - num_chunks)[segment]) * PREFILL_BLOCK
+    first = starts[segment] + (chunk - (ends - num_chunks)[segment]) * block
     items = records[torch.where(is_live, adapter_ids[segment].long(), -1)]
     items[:, FIRST_ROW] = first.int()
-    items[:, END_ROW] = torch.minimum(first + PREFILL_BLOCK, starts[segment + 1]).int()
+    items[:, END_ROW] = torch.minimum(first + block, starts[segment + 1]).int()
     return items

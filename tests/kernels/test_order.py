@@ -17,13 +17,7 @@ def launched(path: Path) -> list[str]:
     return [name.removeprefix("launch_") for name in functions(path) if name.startswith("launch_")]
 
 
-# The other wings follow.
-FILES = [
-    path
-    for wing in ("attention", "cache", "layers", "tokens")
-    for path in sorted((KERNELS / wing).glob("*.py"))
-    if launched(path)
-]
+FILES = [path for path in sorted(KERNELS.rglob("*.py")) if launched(path)]
 
 
 def is_head(node: ast.stmt) -> bool:

@@ -1,12 +1,17 @@
 """SGMV against dense LoRA, in both phases."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from verilora.kernels.cache.kv_pages import kv_page_bytes
 from verilora.kernels.lora.adapter_memory import AdapterMemory
-from verilora.kernels.lora.lora import Phase, launch_sgmv, sgmv, sgmv_reference
+from verilora.kernels.lora.fused_projections import FusedProjections
+from verilora.kernels.lora.lora import launch_sgmv, sgmv, sgmv_reference
 from verilora.kernels.lora.lora_batch import decode_items, prefill_items
+from verilora.kernels.lora.lora_config import Phase
+from verilora.kernels.lora.lora_step import LoraStep
 from verilora.kernels.lora.page_layout import PageLayout
 
 from adapters import Adapters
@@ -65,8 +70,8 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found.double().cpu() - expected).norm() / expected.norm().clamp(min=1e-12))
 
 
-def widths_of(adapters: Adapters, projections: tuple[str, ...]) -> tuple[int, ...]:
-    return tuple(adapters.widths[name][1] for name in projections)
+def fused(adapters: Adapters, names: tuple[str, ...]) -> FusedProjections:
+    return FusedProjections(names, tuple(adapters.widths[name][1] for name in names))
 
 
 @pytest.fixture(params=[torch.float32, torch.float16], ids=["fp32", "fp16"])
@@ -75,13 +80,22 @@ def adapters(request: pytest.FixtureRequest) -> Adapters:
     return Adapters(pages, ODD_RANKS, ODD, lacking={1: {"k", "gate"}, 2: {"o"}})
 
 
-def assert_added(adapters: Adapters, ids: list[int], items: torch.Tensor, add: object, **where: object) -> None:
+def assert_added(
+    adapters: Adapters,
+    ids: list[int],
+    items: torch.Tensor,
+    phase: Phase,
+    add: Any,
+    *,
+    names: tuple[str, ...],
+    layer: int,
+) -> None:
     """Check the rows that take an adapter, and that all others keep their bits, the space beside the output too."""
-    projections = where["projections"]
-    x, output = batch(adapters, projections, len(ids))
+    x, output = batch(adapters, names, len(ids))
     before, beside = output.clone(), output._base.clone()
-    add(output, x, items, adapters.memory, widths=widths_of(adapters, projections), **where)
-    expected = adapters.expected(before, x, ids, layer=where["layer"], projections=projections)
+    step = LoraStep(items=items, memory=adapters.memory, phase=phase)
+    add(step, output, x, layer=layer, projections=fused(adapters, names))
+    expected = adapters.expected(before, x, ids, layer=layer, projections=names)
     assert relative_error(output, expected) <= TOLERANCE[x.dtype] if ids else output.numel() == 0
     base_rows = [row for row, slot in enumerate(ids) if slot < 0]
     assert torch.equal(output[base_rows], before[base_rows])
@@ -93,7 +107,7 @@ def assert_added(adapters: Adapters, ids: list[int], items: torch.Tensor, add: o
 @pytest.mark.parametrize("ids", POPULARITY.values(), ids=POPULARITY)
 def test_decode_adds_the_adapters(adapters: Adapters, ids: list[int], projections: tuple[str, ...]) -> None:
     items = decode_items_of(adapters, ids)
-    assert_added(adapters, ids, items, launch_sgmv, layer=1, projections=projections, phase="decode")
+    assert_added(adapters, ids, items, "decode", launch_sgmv, names=projections, layer=1)
 
 
 @pytest.mark.interpreter
@@ -103,20 +117,20 @@ def test_prefill_adds_the_adapters(
     adapters: Adapters, segments: list[tuple[int, int]], projections: tuple[str, ...]
 ) -> None:
     items = items_of(adapters, segments)
-    assert_added(adapters, of_rows(segments), items, launch_sgmv, layer=1, projections=projections, phase="prefill")
+    assert_added(adapters, of_rows(segments), items, "prefill", launch_sgmv, names=projections, layer=1)
 
 
 @pytest.mark.parametrize("projections", [QKV, ("o",), GATE_UP], ids="-".join)
 @pytest.mark.parametrize("ids", POPULARITY.values(), ids=POPULARITY)
 def test_the_reference_adds_the_adapters(adapters: Adapters, ids: list[int], projections: tuple[str, ...]) -> None:
     items = decode_items_of(adapters, ids)
-    assert_added(adapters, ids, items, sgmv_reference, layer=0, projections=projections)
+    assert_added(adapters, ids, items, "decode", sgmv_reference, names=projections, layer=0)
 
 
 @pytest.mark.parametrize("segments", SEGMENTS.values(), ids=SEGMENTS)
 def test_on_a_cpu_sgmv_is_the_reference(adapters: Adapters, segments: list[tuple[int, int]]) -> None:
     items = items_of(adapters, segments)
-    assert_added(adapters, of_rows(segments), items, sgmv, layer=1, projections=QKV, phase="prefill")
+    assert_added(adapters, of_rows(segments), items, "prefill", sgmv, names=QKV, layer=1)
 
 
 @pytest.mark.interpreter
@@ -125,39 +139,33 @@ def test_a_mixed_step_is_two_launches_over_disjoint_rows(adapters: Adapters) -> 
     ids = of_rows(prefill) + decode
     x, output = batch(adapters, QKV, len(ids))
     expected = adapters.expected(output, x, ids, layer=0, projections=QKV)
-    where = {"layer": 0, "projections": QKV, "widths": widths_of(adapters, QKV)}
-    launch_sgmv(output, x, items_of(adapters, prefill), adapters.memory, phase="prefill", **where)
     tail = torch.tensor(decode, dtype=torch.int32)
-    launch_sgmv(output, x, decode_items(adapters.records, tail, 68), adapters.memory, phase="decode", **where)
+    parts: dict[Phase, torch.Tensor] = {
+        "prefill": items_of(adapters, prefill),
+        "decode": decode_items(adapters.records, tail, 68),
+    }
+    for phase, items in parts.items():
+        step = LoraStep(items=items, memory=adapters.memory, phase=phase)
+        launch_sgmv(step, output, x, layer=0, projections=fused(adapters, QKV))
     assert relative_error(output, expected) <= TOLERANCE[x.dtype]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"projections": ("q", "v")}, "projections, got"),
-        ({"widths": (130, 33)}, "output, got"),
+        ({"projections": FusedProjections(("q", "k"), (130, 33))}, "output, got"),
         ({"x": torch.zeros(2, 600, dtype=torch.float64)}, "types, got"),
         ({"x": torch.zeros(600, 2).T}, "strides, got"),
-        ({"items": torch.zeros(2, 5, dtype=torch.int32)}, "items, got"),
     ],
-    ids=["projections", "widths", "types", "strides", "items"],
+    ids=["widths", "types", "strides"],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -> None:
     adapters = Adapters(PageLayout(page_bytes=8192, tile_width=64, dtype=torch.float32), [8], ODD)
-    fitting = {
-        "output": torch.zeros(2, 227),
-        "x": torch.zeros(2, 600),
-        "items": decode_items_of(adapters, [0, 0]),
-        "memory": adapters.memory,
-        "layer": 0,
-        "projections": QKV,
-        "widths": (130, 33, 64),
-        "phase": "decode",
-    }
-    sgmv(**fitting)
+    step = LoraStep(items=decode_items_of(adapters, [0, 0]), memory=adapters.memory, phase="decode")
+    fitting = {"output": torch.zeros(2, 227), "x": torch.zeros(2, 600), "projections": fused(adapters, QKV)}
+    sgmv(step, layer=0, **fitting)
     with pytest.raises(ValueError, match=message):
-        sgmv(**{**fitting, **change})
+        sgmv(step, layer=0, **{**fitting, **change})
 
 
 def test_memory_of_another_page_size_is_refused() -> None:
@@ -183,9 +191,8 @@ def real(request: pytest.FixtureRequest) -> Adapters:
 def added(
     real: Adapters, x: torch.Tensor, output: torch.Tensor, items: torch.Tensor, names: tuple[str, ...], phase: Phase
 ) -> torch.Tensor:
-    result = output.clone()
-    where = {"layer": 0, "projections": names, "widths": widths_of(real, names)}
-    sgmv(result, x, items, real.memory, phase=phase, **where)
+    result, step = output.clone(), LoraStep(items=items, memory=real.memory, phase=phase)
+    sgmv(step, result, x, layer=0, projections=fused(real, names))
     return result
 
 
@@ -232,16 +239,17 @@ def test_a_captured_graph_replays_with_other_contents(real: Adapters, names: tup
     x, output = batch(real, names, len(first_ids) if phase == "decode" else len(segments))
     static_x, static_output, result = x.clone(), output.clone(), torch.empty_like(output)
 
-    def step() -> None:
-        result.copy_(static_output)
-        where = {"layer": 0, "projections": names, "widths": widths_of(real, names)}
-        sgmv(result, static_x, items, real.memory, phase=phase, **where)
+    step = LoraStep(items=items, memory=real.memory, phase=phase)
 
-    step()
+    def run() -> None:
+        result.copy_(static_output)
+        sgmv(step, result, static_x, layer=0, projections=fused(real, names))
+
+    run()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        step()
+        run()
     static_x.copy_(x.flip(0))
     static_output.copy_(output.flip(1))
     if phase == "decode":
