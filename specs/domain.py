@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .files.errors import InputError, expected_one_of
 from .learned_world import LearnedWorld, learned_world_path, read_learned_world
-from .rulebook import Rulebook, read_rulebook, rulebook_names
+from .rulebook import Rulebook, check_words, read_rulebook, rulebook_names
 from .task import Split, Task, read_tasks
 from .vocabulary import Vocabulary, read_vocabulary
 from .world_description import WorldDescription, read_worlds
@@ -28,9 +28,12 @@ class Domain:
     def name(self) -> str:
         return self.folder.name
 
-    def rulebook(self, name: str = DEFAULT_RULEBOOK) -> Rulebook:
-        """Return a rulebook by name; raises InputError."""
-        return read_rulebook(self.folder / "rulebooks", name, self.vocabulary)
+    def rulebook(self, rulebook: str | Rulebook = DEFAULT_RULEBOOK) -> Rulebook:
+        """Return a rulebook by name, or one that is given, if it speaks of what the domain knows; raises InputError."""
+        if isinstance(rulebook, Rulebook):
+            check_words(rulebook, self.vocabulary)
+            return rulebook
+        return read_rulebook(self.folder / "rulebooks", rulebook, self.vocabulary)
 
     def rulebook_names(self) -> list[str]:
         return rulebook_names(self.folder / "rulebooks")

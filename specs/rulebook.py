@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import Field, StrictFloat, model_validator
@@ -36,6 +36,15 @@ class Rulebook:
     name: str
     description: str
     rules: tuple[Rule, ...]
+
+    def extended(self, name: str, *rules: Rule) -> "Rulebook":
+        """Return a book with this name that holds more rules; raises InputError for an id that occurs twice."""
+        ids = {rule.id for rule in self.rules}
+        for rule in rules:
+            if rule.id in ids:
+                raise InputError(f"rulebook {name}", f"duplicate id {rule.id!r}", field="rules")
+            ids.add(rule.id)
+        return replace(self, name=name, rules=(*self.rules, *rules))
 
     @property
     def digest(self) -> str:
@@ -88,6 +97,19 @@ def read_rulebook(folder: Path, name: str, vocabulary: Vocabulary, extended_by: 
     if not rules:
         raise file.error((), "the book holds no rule: expected at least one")
     return Rulebook(name=name, description=book.description, rules=tuple(rules.values()))
+
+
+def check_words(rulebook: Rulebook, vocabulary: Vocabulary) -> None:
+    """Raise InputError if a rule of a book that no file holds uses a name that the domain lacks."""
+    words = {*vocabulary.proposition_ids, *vocabulary.action_ids}
+    for rule in rulebook.rules:
+        for field, names, known in (
+            ("formula", rule.formula.propositions, words),
+            ("presumes", frozenset(rule.presumes), {*vocabulary.proposition_ids}),
+        ):
+            for name in sorted(names - known):
+                message = f"unknown proposition: {expected_one_of(name, known)}"
+                raise InputError(f"rulebook {rulebook.name}", message, field=f"{rule.id}.{field}")
 
 
 def rulebook_names(folder: Path) -> list[str]:

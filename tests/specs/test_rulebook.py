@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from verilora.specs.domain import Domain
+from verilora.specs.files.errors import InputError
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
 
@@ -437,3 +438,31 @@ def test_an_error_in_the_extended_book_names_that_book(copy) -> None:
 def test_only_the_asked_for_book_is_read(copy) -> None:
     copy.write(CHILD, "extends: nothing\n")
     assert ids(copy.load()[1]) == IDS
+
+
+def test_a_book_extended_in_memory_is_a_book_like_others(greenhouse: Domain) -> None:
+    calm = Rule(id="calm", formula=Formula("G(frost -> hold)"), english="It holds while there is frost.")
+    book = greenhouse.rulebook().extended("mine", calm)
+    assert (book.name, ids(book), ids(greenhouse.rulebook())) == ("mine", [*IDS, "calm"], IDS)
+    assert greenhouse.rulebook(book) is book
+    assert book.digest != greenhouse.rulebook().digest
+    with pytest.raises(InputError, match=r"^rulebook mine: rules: duplicate id 'calm'$"):
+        greenhouse.rulebook().extended("mine", calm, calm)
+    with pytest.raises(InputError, match=r"^rulebook mine: rules: duplicate id 'spare_pump'$"):
+        greenhouse.rulebook().extended("mine", greenhouse.rulebook().rules[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"formula": Formula("G(forst -> hold)")}, "formula: unknown proposition: got 'forst', expected one of "),
+        # What can be done exists everywhere.
+        ({"presumes": ("hold",)}, "presumes: unknown proposition: got 'hold', expected one of "),
+    ],
+)
+def test_a_book_in_memory_must_speak_of_what_the_domain_knows(
+    greenhouse: Domain, changes: dict[str, object], field: str
+) -> None:
+    calm = Rule(id="calm", formula=Formula("G(frost -> hold)"), english="").model_copy(update=changes)
+    with pytest.raises(InputError, match=rf"^rulebook mine: calm\.{field}"):
+        greenhouse.rulebook(greenhouse.rulebook().extended("mine", calm))
