@@ -2,7 +2,6 @@
 
 import os
 import sys
-from dataclasses import replace as changed
 from pathlib import Path
 
 from rich import box
@@ -10,18 +9,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ...envs.scenario import SCENARIOS
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError, expected_one_of
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
-from ...specs.world_description import WorldDescription
 from ...synth.controllers.controller import Reading
 from ...synth.controllers.steps import InvalidController
-from ..audits.audit import FIRST_SEED, Audit, RuleAudit, audit_episodes, run_controller
+from ..audits.audit import FIRST_SEED, Audit, RuleAudit
+from ..audits.drive import check_simulated, drive, judged_rules
 from ..audits.replay_search import Reproduction, save_episode
-from ..checking.compiled import Compiler
-from ..checking.trace import TraceChecker
 from ..verdicts.response import read_response, task_of
 from .terminal import console, progress
 
@@ -44,27 +40,31 @@ def drive_file(
     """
     response = read_response(name)
     task = task_of(domain, response, task_id)
-    if task.world not in SCENARIOS:
-        raise InputError(name, f"cannot be simulated: {expected_one_of(task.world, SCENARIOS)}")
+    check_simulated(name, task)
     if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
         raise InputError(name, f"no such rule: {expected_one_of(rule_id, (rule.id for rule in rulebook.rules))}")
-    rulebook = _applicable(rulebook, domain.world(task.world))
-    if rule_id is not None and rule_id not in {rule.id for rule in rulebook.rules}:
+    judged = {rule.id for rule in judged_rules(domain, rulebook, task).rules}
+    if rule_id is not None and rule_id not in judged:
         raise InputError(name, f"the rule {rule_id!r} presumes what does not exist in the world {task.world!r}")
-    processes = min(num_processes or os.cpu_count() or 1, num_episodes)
-    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
     out = console()
-    seeds = range(FIRST_SEED, FIRST_SEED + num_episodes)
     try:
         with progress(out, f"driving {name}", num_episodes) as report:
-            episodes = run_controller(response.text, task.world, seeds, domain.vocabulary, reading, processes, report)
+            audit = drive(
+                response.text,
+                domain,
+                task.id,
+                num_episodes=num_episodes,
+                rulebook=rulebook,
+                reading=reading,
+                num_processes=num_processes or os.cpu_count() or 1,
+                progress=report,
+            )
     except InvalidController as error:
         print(f"error: {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"interrupted: the episodes of {name} were not all driven, so nothing is judged", file=sys.stderr)
         return 130
-    audit = audit_episodes(task.world, episodes, rulebook, checker, domain.vocabulary.idle)
     out.print(render_audit(name, audit, rulebook))
     if replay is not None:
         out.print(_replay(response.text, audit, task, domain, reading, replay, rule_id))
@@ -91,12 +91,6 @@ def render_audit(name: str, audit: Audit, rulebook: Rulebook) -> Group:
     if audit.num_never_moved:
         parts.append(Text(f"in {audit.num_never_moved} of them the controller never acted", style="yellow"))
     return Group(*parts)
-
-
-def _applicable(rulebook: Rulebook, world: WorldDescription) -> Rulebook:
-    """Return the rules that are judged in a world: those of which all that they presume exists there."""
-    exists = {*world.free, *world.constant}
-    return changed(rulebook, rules=tuple(rule for rule in rulebook.rules if exists.issuperset(rule.presumes)))
 
 
 def _replay(

@@ -12,18 +12,16 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ...specs.domain import Domain
-from ...specs.files.errors import InputError
-from ...specs.phrase import tokenize
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
-from ...synth.models.aligned_sampling import sample_aligned
-from ...synth.models.generates import Completion, Generates, LoadsGenerator, Sampling
+from ...synth.models.generates import Generates, LoadsGenerator, Sampling
 from ...synth.models.model_files import ADAPTER_CONFIG
-from ...synth.models.prompt import Prompter, PromptStyle
 from ..certificates.certificate import check_certified, read_certificate
 from ..records.digests import CERTIFICATE
-from ..verdicts.ranked_answer import RankedAnswer, rank_answers
-from ..verdicts.verifier import Settings, Verifier
+from ..verdicts.answers import asked
+from ..verdicts.answers import synthesize as ranked_answers
+from ..verdicts.ranked_answer import RankedAnswer
+from ..verdicts.verifier import Settings
 from .render_verdict import render_verdict
 from .terminal import console
 
@@ -56,40 +54,23 @@ def synthesize(
     """Print answers with their verdicts, the best first, and return the exit code of the best; raises InputError."""
     task, wording = asked(domain, request.task_id, request.text)
     generator = _generator(request, domain, load_generator)
-    prompter = Prompter(domain, generator.prompt_style, settings.reading)
-    completions = _sample(generator, prompter, wording, request)
-    verifier = Verifier(domain, rulebook, settings)
-    answers = rank_answers((completion.text for completion in completions), task, verifier)
+    answers = ranked_answers(
+        domain,
+        generator,
+        request.task_id,
+        text=request.text,
+        rulebook=rulebook,
+        settings=settings,
+        num_answers=request.num_answers,
+        sampling=request.sampling,
+        align=request.align,
+        seed=request.seed,
+    )
     if as_json:
         print(json.dumps(_to_json(wording, task, generator, request, answers), indent=2))
     else:
         console().print(_render(wording, answers, domain, rulebook))
     return answers[0].exit_code(strict=strict)
-
-
-def asked(domain: Domain, task_id: str | None, text: str | None) -> tuple[Task | None, str]:
-    """Return the task as which answers are judged, and the words to ask in; raises InputError.
-
-    A text that is a task's wording needs no task id; for any other text without one there is no task.
-    """
-    if text is not None and not text.strip():
-        raise InputError("--text", "expected words, got none")
-    if task_id is not None:
-        task = domain.task(task_id)
-        return task, text or next(iter(task.wordings.values()))[0]
-    if text is None:
-        ids = "\n  ".join(domain.tasks)
-        raise InputError("synthesize", f"nothing to ask: expected --text or --for ID with one of\n  {ids}")
-    known = [task for task in domain.tasks.values() if _words(text) in map(_words, _wordings(task))]
-    return (known[0] if len(known) == 1 else None), text
-
-
-def _wordings(task: Task) -> list[str]:
-    return [task.english, *(wording for wordings in task.wordings.values() for wording in wordings)]
-
-
-def _words(text: str) -> list[str]:
-    return [token for token in tokenize(text) if token.isalnum()]
 
 
 def _generator(request: SynthesisRequest, domain: Domain, load_generator: LoadsGenerator) -> Generates:
@@ -104,19 +85,6 @@ def _generator(request: SynthesisRequest, domain: Domain, load_generator: LoadsG
     if certificate and certificate.base.digest != generator.digest:
         print(f"warning: {adapter} was certified on another base model, {certificate.base.name}", file=sys.stderr)
     return generator
-
-
-def _sample(generator: Generates, prompter: Prompter, wording: str, request: SynthesisRequest) -> list[Completion]:
-    if request.align and prompter.style is PromptStyle.PLAIN:
-        message = "was trained to answer in the vocabulary: --align asks a general model (--model) twice"
-        raise InputError(generator.folder, message)
-    wordings = [wording] * request.num_answers
-    try:
-        if request.align:
-            return sample_aligned(generator, prompter, wordings, request.sampling, request.seed)
-        return generator.sample([prompter.ask(words) for words in wordings], request.sampling, request.seed)
-    except ValueError as error:
-        raise InputError(generator.folder, str(error)) from None
 
 
 def _to_json(

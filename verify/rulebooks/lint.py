@@ -1,9 +1,11 @@
 """Rulebook lint: what is wrong with the rules themselves, and what any controller could make of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from ...specs.domain import Domain
+from ...specs.domain import DEFAULT_RULEBOOK, Domain
+from ...specs.files.errors import InputError, expected_one_of
 from ...specs.logic import Formula
 from ...specs.rulebook import Rulebook
 from ...specs.world_description import UNIVERSAL
@@ -25,6 +27,25 @@ class WorldLint:
     applicable: tuple[str, ...]
     implied: tuple[str, ...]
     reaches: tuple[Reach, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulebookLint:
+    """What was found about a rulebook: about each rule, and about each world that was examined."""
+
+    rulebook: str
+    digest: str
+    domain: str
+    rules: tuple[RuleLint, ...]
+    worlds: tuple[WorldLint, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What makes the book unfit for use, a sentence each."""
+        return tuple(problems(self.rules, self.worlds))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "problems": list(self.problems)}
 
 
 class Linter:
@@ -83,6 +104,42 @@ class Linter:
                 verdict = self._verifier.verify_text(reach.controller, task)
                 statuses += [rule.status for rule in verdict.deciding] + [gate.status for gate in verdict.gates]
         return min(statuses).word if statuses else None
+
+
+def lint(
+    domain: Domain,
+    rulebook: str | Rulebook = DEFAULT_RULEBOOK,
+    *,
+    world: str | None = None,
+    time_limit: float = 30.0,
+    report: Callable[[RulebookLint], None] = lambda found: None,
+) -> RulebookLint:
+    """Return what is to be said of a rulebook, named or given, in one world or in all; raises InputError.
+
+    `world` is the name of one, or a kind: `abstract` leaves out what was learned. `time_limit` is in seconds for each
+    question. `report` is told what is found so far: after the rules, and after each world.
+    """
+    book = domain.rulebook(rulebook)
+    names = _worlds(domain, world)
+    kind = WorldKind.ABSTRACT if world == WorldKind.ABSTRACT else WorldKind.SIMULATED
+    linter = Linter(domain, book, time_limit, kind)
+    found = RulebookLint(rulebook=book.name, digest=book.digest, domain=domain.name, rules=tuple(linter.rules()))
+    report(found)
+    for name in names:
+        found = replace(found, worlds=(*found.worlds, linter.world(name)))
+        report(found)
+    return found
+
+
+def _worlds(domain: Domain, name_or_kind: str | None) -> list[str]:
+    """Return the worlds to examine: one by its name, or all of them."""
+    if name_or_kind in (None, WorldKind.ABSTRACT, WorldKind.SIMULATED):
+        return list(domain.worlds)
+    assert name_or_kind is not None
+    if name_or_kind not in domain.worlds:
+        expected = expected_one_of(name_or_kind, (*domain.worlds, WorldKind.ABSTRACT, WorldKind.SIMULATED))
+        raise InputError(domain.folder / "worlds.yaml", f"no such world or kind: {expected}")
+    return [name_or_kind]
 
 
 def problems(rules: Sequence[RuleLint], worlds: Sequence[WorldLint]) -> list[str]:

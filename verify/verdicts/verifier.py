@@ -6,7 +6,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from ...specs.domain import Domain
+from ...specs.domain import DEFAULT_RULEBOOK, Domain
 from ...specs.logic import Formula
 from ...specs.processes.forked import Unanswered, check_time_limit
 from ...specs.rulebook import Rulebook
@@ -59,11 +59,16 @@ Parsed = Controller | InvalidController
 
 
 class Verifier:
-    """Verifies controllers. Made once and used many times: it keeps the automata of its rulebook and worlds."""
+    """Verifies controllers. Made once and used many times: it keeps the automata of its rulebook and worlds.
 
-    def __init__(self, domain: Domain, rulebook: Rulebook, settings: Settings | None = None) -> None:
+    `rulebook` may be named. Raises InputError.
+    """
+
+    def __init__(
+        self, domain: Domain, rulebook: str | Rulebook = DEFAULT_RULEBOOK, settings: Settings | None = None
+    ) -> None:
         self.domain = domain
-        self.rulebook = rulebook
+        self.rulebook = domain.rulebook(rulebook)
         self.settings = settings or Settings()
         self.alignment = Alignment(domain.vocabulary)
         self.compiler = Compiler(self.settings.time_limit)
@@ -199,6 +204,21 @@ class Verifier:
         if learned is None:
             return described
         return learned_world(learned, self.domain.world(name), self.domain.vocabulary, self.compiler)
+
+
+def verify_text(
+    text: str,
+    domain: Domain,
+    task: str,
+    *,
+    rulebook: str | Rulebook = DEFAULT_RULEBOOK,
+    settings: Settings | None = None,
+) -> Verdict:
+    """Return the verdict on one response, numbered steps or HOA, as the task with this id; raises InputError.
+
+    A response that is no controller gets an INVALID verdict with the reason. For many make one `Verifier`.
+    """
+    return Verifier(domain, rulebook, settings).verify_text(text, domain.task(task))
 
 
 def _rule_verdict(
