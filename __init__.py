@@ -1,1 +1,120 @@
-"""VeriLoRA: fine-tune a language model with a model checker in the loop, and serve the adapters it makes."""
+"""VeriLoRA: fine-tune a language model with a model checker in the loop, and serve the adapters it makes.
+
+The names below are the public ones; docs/api.md has an example of each. They resolve when they are used, so that
+`import verilora` costs nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .specs.domain import SHIPPED, Domain, load_domain
+    from .specs.files.errors import InputError
+    from .specs.logic import Formula
+    from .specs.rulebook import Rule, Rulebook
+    from .synth.controllers.controller import Controller, Ending, Otherwise, Reading
+    from .synth.controllers.drawing import draw_controller
+    from .synth.controllers.steps import InvalidController
+    from .synth.models.generator import Generator, Sampling
+    from .verify.audits.audit import Audit
+    from .verify.audits.drive import drive
+    from .verify.certificates.certificate import Certificate, read_certificate
+    from .verify.checking.check import Runs
+    from .verify.records.run_directory import RunDirectory, read_run
+    from .verify.records.verdict import Mode, Status, Verdict, Witness
+    from .verify.rulebooks.lint import RulebookLint, lint
+    from .verify.verdicts.answers import synthesize
+    from .verify.verdicts.ranked_answer import RankedAnswer
+    from .verify.verdicts.verifier import Settings, Verifier, verify_text
+    from .verify.worlds.world import WorldKind
+
+    __version__: str
+
+__all__ = [
+    "SHIPPED",
+    "Audit",
+    "Certificate",
+    "Controller",
+    "Domain",
+    "Ending",
+    "Formula",
+    "Generator",
+    "InputError",
+    "InvalidController",
+    "Mode",
+    "Otherwise",
+    "RankedAnswer",
+    "Reading",
+    "Rule",
+    "Rulebook",
+    "RulebookLint",
+    "RunDirectory",
+    "Runs",
+    "Sampling",
+    "Settings",
+    "Status",
+    "Verdict",
+    "Verifier",
+    "Witness",
+    "WorldKind",
+    "__version__",
+    "draw_controller",
+    "drive",
+    "lint",
+    "load_domain",
+    "read_certificate",
+    "read_run",
+    "synthesize",
+    "verify_text",
+]
+
+_NAMES = {
+    "specs.domain": ("SHIPPED", "Domain", "load_domain"),
+    "specs.files.errors": ("InputError",),
+    "specs.logic": ("Formula",),
+    "specs.rulebook": ("Rule", "Rulebook"),
+    "synth.controllers.controller": ("Controller", "Ending", "Otherwise", "Reading"),
+    "synth.controllers.drawing": ("draw_controller",),
+    "synth.controllers.steps": ("InvalidController",),
+    "synth.models.generator": ("Generator", "Sampling"),
+    "verify.audits.audit": ("Audit",),
+    "verify.audits.drive": ("drive",),
+    "verify.certificates.certificate": ("Certificate", "read_certificate"),
+    "verify.checking.check": ("Runs",),
+    "verify.records.run_directory": ("RunDirectory", "read_run"),
+    "verify.records.verdict": ("Mode", "Status", "Verdict", "Witness"),
+    "verify.rulebooks.lint": ("RulebookLint", "lint"),
+    "verify.verdicts.answers": ("synthesize",),
+    "verify.verdicts.ranked_answer": ("RankedAnswer",),
+    "verify.verdicts.verifier": ("Settings", "Verifier", "verify_text"),
+    "verify.worlds.world": ("WorldKind",),
+}
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+# Type checkers would take it for a promise that every name exists.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            return _version()
+        for module, names in _NAMES.items():
+            if name in names:
+                from importlib import import_module
+
+                return getattr(import_module(f".{module}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    """Return the version of this code: a checkout says it in pyproject.toml, an installed wheel in its metadata."""
+    import tomllib
+    from importlib.metadata import version
+    from pathlib import Path
+
+    project = Path(__file__).with_name("pyproject.toml")
+    if project.is_file():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+    return version(__name__)

@@ -48,5 +48,6 @@ def test_the_wheel_holds_the_data_and_no_tests(installed: Path) -> None:
     shipped = {path.relative_to(ROOT) for path in (ROOT / "specs").rglob("*.yaml")}
     assert shipped
     assert all((package / path).is_file() for path in shipped)
-    assert not (package / "tests").exists()
+    assert (package / "py.typed").is_file()
+    assert not [folder for folder in ("tests", "examples") if (package / folder).exists()]
     assert {path.name for path in (installed / "bin").iterdir()} == {"train", "verilora"}
