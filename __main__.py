@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -21,22 +22,41 @@ from .verify.checking.check import Runs
 from .verify.records.verdict import Mode
 from .verify.worlds.world import WorldError, WorldKind
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__, add_completion=False)
+HELP = (
+    "Fine-tune a language model with a model checker in the loop.\n\n"
+    "A model answers a task with numbered steps. VeriLoRA reads them as a controller, checks it against a rulebook in "
+    "linear temporal logic, shows step by step how a rule can be broken, and trains a LoRA adapter whose answers keep "
+    "the rules."
+)
+MORE = "`verilora COMMAND --help` tells the options of a command and its exit codes."
+
+
+def exit_codes(meanings: Mapping[int, str]) -> str:
+    """Return the end of a command's help: what each exit code says, a line each."""
+    known = {**meanings, 3: "an internal error; please report it"}
+    return "\n".join(("Exit codes:", *(f"{code}: {known[code]}" for code in sorted(known))))
+
+
+UNUSABLE = "the input or an option cannot be used"
+STOPPED = "it was interrupted"
+TRAIN_HELP = "Train a LoRA adapter on the verifier's verdicts, and write its certificate and a report."
+TRAIN_EXITS = exit_codes({0: "the adapter, its certificate and the report are written", 2: UNUSABLE, 130: STOPPED})
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=HELP, epilog=MORE, add_completion=False)
 DomainName = Annotated[str, typer.Option("--task", metavar="DOMAIN", help="The task domain, a folder under --specs.")]
 Specs = Annotated[Path, typer.Option(help="The folder of task domains.", show_default="the one that ships")]
-Book = Annotated[str, typer.Option("--rulebook", metavar="NAME", help="The rulebook.")]
+Book = Annotated[str, typer.Option("--rulebook", metavar="NAME", help="The rulebook to judge by.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 WorldOption = Annotated[WorldKind | None, typer.Option(help="Default: simulated; in paper mode universal.")]
 ModeOption = Annotated[Mode, typer.Option(help="Gates and applicable rules, or the paper's raw count.")]
-AtTheEnd = Annotated[Ending, typer.Option(help="What follows the last step.")]
-IfOmitted = Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means.")]
+AtTheEnd = Annotated[Ending, typer.Option(help="What follows the last step: step 1 again, or idling for ever.")]
+IfOmitted = Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means: stay there, or go on.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if a rule is kept by observation only.")]
 Model = Annotated[
     str | None, typer.Option(metavar="ID_OR_PATH", help="A causal language model.", show_default="the embedded one")
 ]
 Device = Annotated[str, typer.Option(help="`cpu` or `cuda`.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="How many at once. Default: one for each core.")]
-world_app = typer.Typer(no_args_is_help=True, help="Worlds learned from the simulator.")
+world_app = typer.Typer(no_args_is_help=True, help="Show the learned worlds, or learn them again in the simulator.")
 app.add_typer(world_app, name="world")
 
 
@@ -49,18 +69,29 @@ def _time_limit(seconds: float) -> float:
 
 TimeLimit = Annotated[
     float,
-    typer.Option(metavar="SECONDS", callback=_time_limit, help="What takes longer is UNKNOWN, never a pass."),
+    typer.Option(
+        metavar="SECONDS", callback=_time_limit, help="For each formula; what takes longer is UNKNOWN, never a pass."
+    ),
 ]
 
 
-@app.command()
+@app.command(
+    epilog=exit_codes(
+        {
+            0: "every controller keeps all rules and gates",
+            1: "something is violated or unknown; with --strict also, kept by observation only",
+            2: f"{UNUSABLE}, or a file holds no valid controller",
+        }
+    )
+)
 def verify(
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Numbered steps or HOA; `-` is standard input.")
-    ],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Numbered steps or HOA; `-` is standard input.")],
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
-    task_id: Annotated[str | None, typer.Option("--for", metavar="TASK_ID", help="The task of the files.")] = None,
+    task_id: Annotated[
+        str | None,
+        typer.Option("--for", metavar="TASK_ID", help="What the files answer, unless their first lines say it."),
+    ] = None,
     rulebook: Book = DEFAULT_RULEBOOK,
     world: WorldOption = None,
     mode: ModeOption = Mode.GATED,
@@ -74,7 +105,7 @@ def verify(
     as_json: Json = False,
     time_limit: TimeLimit = 5.0,
 ) -> None:
-    """Verify controllers: 0 all kept, 1 something violated or unknown, 2 unusable input (an invalid controller too)."""
+    """Check controllers against a rulebook, and show step by step how a rule can be broken."""
     from .verify.commands.verify_command import verify_files
     from .verify.verdicts.verifier import Settings
 
@@ -95,7 +126,7 @@ def verify(
     )
 
 
-@app.command()
+@app.command(epilog=exit_codes({0: "the rulebook is fit for use", 1: "it has problems", 2: UNUSABLE}))
 def rules(
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
@@ -105,7 +136,7 @@ def rules(
     as_json: Json = False,
     time_limit: TimeLimit = 30.0,
 ) -> None:
-    """Lint a rulebook: what each rule is, and what any controller can reach: 0 fit for use, 1 not, 2 unusable input."""
+    """Examine a rulebook: what each rule says, and whether any controller can keep them all."""
     from .verify.commands.rules_command import lint_rulebook
 
     domain = load_domain(task, specs)
@@ -116,18 +147,30 @@ def rules(
     )
 
 
-@app.command()
+@app.command(
+    epilog=exit_codes(
+        {
+            0: "no episode broke a rule",
+            1: "one did; with --run, a rule is broken more often after training",
+            2: f"{UNUSABLE}, or the file holds no valid controller",
+            130: STOPPED,
+        }
+    )
+)
 def drive(
     context: typer.Context,
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="Numbered steps or HOA; `-` is standard input.")
+        str | None, typer.Argument(metavar="FILE", help="Numbered steps or HOA; `-` is standard input.")
     ] = None,
     run: Annotated[
         Path | None, typer.Option(metavar="RUN_DIR", help="Instead of a file: controllers of a run, before and after.")
     ] = None,
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
-    task_id: Annotated[str | None, typer.Option("--for", metavar="TASK_ID", help="The task of the file.")] = None,
+    task_id: Annotated[
+        str | None,
+        typer.Option("--for", metavar="TASK_ID", help="What the file answers, unless its first line says it."),
+    ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="How many for each controller.")] = 100,
     rulebook: Book = DEFAULT_RULEBOOK,
     ending: AtTheEnd = Ending.PATROL,
@@ -136,9 +179,9 @@ def drive(
     replay: Annotated[Path | None, typer.Option(metavar="GIF", help="Write an episode as an animated picture.")] = None,
     rule: Annotated[str | None, typer.Option(help="Replay the first episode that breaks this rule.")] = None,
 ) -> None:
-    """Drive a controller in the simulator: 0 no rule was violated, 1 one was, 2 unusable input.
+    """Drive a controller in the simulator, and count the episodes that break a rule.
 
-    With --run, a controller before and one after training for each task: 1 if a rule is violated more often after.
+    With --run, drive a controller from before and one from after training for each task, and compare.
     """
     if (file is None) == (run is None):
         raise typer.BadParameter("expected either a FILE or --run RUN_DIR")
@@ -161,7 +204,15 @@ def drive(
     raise typer.Exit(drive_file(file, domain, book, reading, task_id, episodes, processes, replay, rule))
 
 
-@app.command()
+@app.command(
+    epilog=exit_codes(
+        {
+            0: "the best answer keeps all rules and gates",
+            1: "it does not, or is not judged",
+            2: f"{UNUSABLE}, or no answer is a valid controller",
+        }
+    )
+)
 def synthesize(
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
@@ -177,20 +228,20 @@ def synthesize(
         Path | None, typer.Option(metavar="DIR", help="A LoRA adapter, or the directory of a run.")
     ] = None,
     num_answers: Annotated[int, typer.Option("-n", min=1, max=256, help="How many answers.")] = 1,
-    temperature: Annotated[float, typer.Option(min=0, help="Of sampling; 0 takes the likeliest.")] = 0.8,
+    temperature: Annotated[float, typer.Option(min=0, help="How freely to sample; 0 takes the likeliest.")] = 0.8,
     constrained: Annotated[bool, typer.Option("--constrained", help="Sample under the grammar of steps.")] = False,
     align: Annotated[
         bool, typer.Option("--align", help="Ask a general model twice: freely, then in the vocabulary.")
     ] = False,
-    world: Annotated[WorldKind, typer.Option(help="What is judged in.")] = WorldKind.SIMULATED,
+    world: Annotated[WorldKind, typer.Option(help="The world to judge in.")] = WorldKind.SIMULATED,
     ending: AtTheEnd = Ending.PATROL,
     otherwise: IfOmitted = Otherwise.STAY,
     strict: Strict = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of sampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of sampling.")] = 0,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Let a language model write controllers: 0 the best keeps all, 1 it does not or is not judged, 2 unusable."""
+    """Let a language model write controllers, and print each with its verdict, the best first."""
     from .synth.models.generates import Sampling
     from .verify.commands.synthesize_command import SynthesisRequest
     from .verify.commands.synthesize_command import synthesize as run
@@ -218,7 +269,7 @@ def synthesize(
     )
 
 
-@world_app.command("learn")
+@world_app.command("learn", epilog=exit_codes({0: "every world is learned", 2: UNUSABLE, 130: STOPPED}))
 def world_learn(
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
@@ -228,18 +279,18 @@ def world_learn(
     out: Annotated[Path | None, typer.Option(help="Where worlds are written. Default: the domain's folder.")] = None,
     processes: Processes = None,
 ) -> None:
-    """Simulate every world that tasks need, and learn it."""
+    """Simulate every world that tasks need, and learn it. A recording that was interrupted is resumed."""
     from .verify.commands.world_command import learn_worlds
 
     domain = load_domain(task, specs)
     raise typer.Exit(learn_worlds(domain, recordings, out or domain.folder, episodes, held_out, processes))
 
 
-@world_app.command("show")
+@world_app.command("show", epilog=exit_codes({0: "the worlds are printed", 2: UNUSABLE}))
 def world_show(
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
-    world: Annotated[str | None, typer.Argument(metavar="[WORLD]", help="One world, with its transitions.")] = None,
+    world: Annotated[str | None, typer.Argument(metavar="WORLD", help="One world, with its transitions.")] = None,
     drawings: Annotated[Path | None, typer.Option("--svg", metavar="FOLDER", help="Draw them there as SVG.")] = None,
 ) -> None:
     """Print the learned worlds and what they cover."""
@@ -248,7 +299,7 @@ def world_show(
     raise typer.Exit(show_worlds(load_domain(task, specs), world, drawings))
 
 
-@app.command()
+@app.command(epilog=exit_codes({0: "the report is written", 2: UNUSABLE}))
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A directory that `train` wrote.")],
     specs: Annotated[
@@ -261,7 +312,15 @@ def report(
     raise typer.Exit(report_run(run, specs))
 
 
-@app.command()
+@app.command(
+    epilog=exit_codes(
+        {
+            0: "the adapter still holds what was certified",
+            1: "it falls short of that",
+            2: f"{UNUSABLE}, or a file is not the certified one",
+        }
+    )
+)
 def certify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An adapter, or the directory of a run.")],
     specs: Specs = SHIPPED,
@@ -274,12 +333,12 @@ def certify(
     public: Annotated[
         Path | None, typer.Option(metavar="PUBLIC.pem", help="Whose signature the certificate must bear.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of sampling.", show_default="the certificate's")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of sampling.", show_default="the certificate's")] = None,
     device: Annotated[str | None, typer.Option(help="`cpu` or `cuda`.", show_default="the certificate's")] = None,
     processes: Processes = None,
     check: Annotated[bool, typer.Option("--check", help="Leave the certificate as it is.")] = False,
 ) -> None:
-    """Verify an adapter again and renew its certificate: 0 it holds, 1 it fell short, 2 unusable or not the adapter."""
+    """Measure an adapter again, compare that with its certificate, and renew it."""
     from .verify.commands.certify_command import CertificationRequest, certify
 
     request = CertificationRequest(
@@ -296,7 +355,7 @@ def certify(
     raise typer.Exit(certify(request, load_generator))
 
 
-@app.command()
+@app.command(help=TRAIN_HELP, epilog=TRAIN_EXITS)
 def train(
     task: Annotated[
         str | None,
@@ -461,7 +520,7 @@ def main() -> None:
 def train_main() -> None:
     """Run `train`, which is `verilora train`."""
     alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    alone.command()(train)
+    alone.command(help=TRAIN_HELP, epilog=TRAIN_EXITS)(train)
     _run(alone)
 
 

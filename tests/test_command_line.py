@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from verilora.specs.domain import Domain
 from command_line import run_main
 from controllers import AFTER_LOOPING, BEFORE
 
+ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
 TASK = "right-at-traffic-light"
-SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "verdict.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "docs" / "verdict.schema.json").read_text())
+COMMANDS = ("verify", "rules", "drive", "synthesize", "world learn", "world show", "report", "certify", "train")
 
 
 def verilora(
@@ -231,6 +234,40 @@ def test_a_domain_without_driving_needs_no_code() -> None:
     assert (code, err, found["problems"], len(found["rules"])) == (0, "", [], 5)
     code, out, _ = run_main("verify", *arguments, "--for", "water-glasshouse", "--json", DATA / "greenhouse-steps.txt")
     assert (code, json.loads(out)[0]["all_kept"]) == (0, True)
+
+
+def test_the_first_screen_says_what_the_product_does() -> None:
+    code, out, err = verilora("--help")
+    assert (code, err) == (0, "")
+    assert "Fine-tune a language model with a model checker in the loop." in out
+    assert "numbered steps" in out
+    assert "`verilora COMMAND --help` tells the options of a command and its exit codes." in out
+    listed = {line.split()[1] for line in out.partition("Commands")[2].splitlines() if line.startswith("│ ")}
+    assert {command.split()[0] for command in COMMANDS} <= listed
+    code, shown, _ = verilora()
+    assert (code, shown.split()) == (2, out.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_a_command_does_and_then_what_its_exit_codes_mean(command: str) -> None:
+    _, out, _ = run_main(*command.split(), "--help")
+    lines = [line.strip() for line in out.splitlines()]
+    assert re.fullmatch(r"[A-Z][^0-9]*\.", lines[3]), lines[3]
+    codes = [line.partition(": ")[0] for line in lines[lines.index("Exit codes:") + 1 :] if line]
+    assert codes[0] == "0"
+    assert {"2", "3"} <= {*codes} <= {"0", "1", "2", "3", "130"}
+    assert codes == sorted(codes, key=int)
+
+
+def test_train_alone_has_the_help_of_verilora_train() -> None:
+    code = "import sys; sys.argv[0] = 'train'; from verilora.__main__ import train_main; train_main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"],
+        capture_output=True, check=False, text=True, env={**os.environ, "COLUMNS": "160"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Train a LoRA adapter on the verifier's verdicts" in done.stdout
+    assert "\n 130: it was interrupted" in done.stdout
 
 
 @pytest.mark.parametrize(
