@@ -29,6 +29,7 @@ HELP = (
     "the rules."
 )
 MORE = "`verilora COMMAND --help` tells the options of a command and its exit codes."
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 def exit_codes(meanings: Mapping[int, str]) -> str:
@@ -41,7 +42,9 @@ UNUSABLE = "the input or an option cannot be used"
 STOPPED = "it was interrupted"
 TRAIN_HELP = "Train a LoRA adapter on the verifier's verdicts, and write its certificate and a report."
 TRAIN_EXITS = exit_codes({0: "the adapter, its certificate and the report are written", 2: UNUSABLE, 130: STOPPED})
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=HELP, epilog=MORE, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help=HELP, epilog=MORE, context_settings=HELP_NAMES
+)
 DomainName = Annotated[str, typer.Option("--task", metavar="DOMAIN", help="The task domain, a folder under --specs.")]
 Specs = Annotated[Path, typer.Option(help="The folder of task domains.", show_default="the one that ships")]
 Book = Annotated[str, typer.Option("--rulebook", metavar="NAME", help="The rulebook to judge by.")]
@@ -58,6 +61,23 @@ Device = Annotated[str, typer.Option(help="`cpu` or `cuda`.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="How many at once. Default: one for each core.")]
 world_app = typer.Typer(no_args_is_help=True, help="Show the learned worlds, or learn them again in the simulator.")
 app.add_typer(world_app, name="world")
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from . import __version__
+
+        print(f"verilora {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _verilora(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def _time_limit(seconds: float) -> float:
@@ -519,7 +539,7 @@ def main() -> None:
 
 def train_main() -> None:
     """Run `train`, which is `verilora train`."""
-    alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    alone = typer.Typer(pretty_exceptions_enable=False, context_settings=HELP_NAMES)
     alone.command(help=TRAIN_HELP, epilog=TRAIN_EXITS)(train)
     _run(alone)
 

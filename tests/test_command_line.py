@@ -248,6 +248,19 @@ def test_the_first_screen_says_what_the_product_does() -> None:
     assert (code, shown.split()) == (2, out.split())
 
 
+def test_the_version() -> None:
+    found = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
+    assert found
+    assert verilora("--version") == (0, f"verilora {found[1]}\n", "")
+
+
+@pytest.mark.parametrize("command", ["", "world", *COMMANDS])
+def test_help_has_a_short_name_everywhere(command: str) -> None:
+    code, out, err = run_main(*command.split(), "-h")
+    assert (code, err) == (0, "")
+    assert run_main(*command.split(), "--help") == (code, out, err)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_says_what_a_command_does_and_then_what_its_exit_codes_mean(command: str) -> None:
     _, out, _ = run_main(*command.split(), "--help")
@@ -262,7 +275,7 @@ def test_help_says_what_a_command_does_and_then_what_its_exit_codes_mean(command
 def test_train_alone_has_the_help_of_verilora_train() -> None:
     code = "import sys; sys.argv[0] = 'train'; from verilora.__main__ import train_main; train_main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, "--help"],
+        [sys.executable, "-c", code, "-h"],
         capture_output=True, check=False, text=True, env={**os.environ, "COLUMNS": "160"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -271,7 +284,19 @@ def test_train_alone_has_the_help_of_verilora_train() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["verify", "--help"], ["verify", "--for", TASK, "-"], ["rules", "--help"]]
+    ("words", "expected"), [("verilora ver", "verify\n"), ("verilora verify --rule", "--rulebook\n")]
+)
+def test_a_shell_completes_commands_and_options(words: str, expected: str) -> None:
+    code = "import sys; sys.argv[0] = 'verilora'; from verilora.__main__ import main; main()"
+    asked = {"_VERILORA_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, text=True, env={**os.environ, **asked}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["verify", "--help"], ["verify", "--for", TASK, "-"], ["rules", "--help"]]
 )
 def test_the_light_commands_do_not_import_torch(arguments: list[str]) -> None:
     code = "import sys\nfrom verilora.__main__ import main\ntry: main()\nexcept SystemExit: pass\n"
