@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from .synth.controllers.controller import Controller, Ending, Otherwise, Reading
     from .synth.controllers.drawing import draw_controller
     from .synth.controllers.steps import InvalidController
-    from .synth.models.generator import Generator, Sampling
+    from .synth.models.generates import Sampling
+    from .synth.models.generator import Generator
     from .verify.audits.audit import Audit
     from .verify.audits.drive import drive
     from .verify.certificates.certificate import Certificate, read_certificate
     from .verify.checking.check import Runs
-    from .verify.records.run_directory import RunDirectory, read_run
+    from .verify.records.run import Run, read_run
     from .verify.records.verdict import Mode, Status, Verdict, Witness
     from .verify.rulebooks.lint import RulebookLint, lint
     from .verify.verdicts.answers import synthesize
@@ -47,7 +48,7 @@ __all__ = [
     "Rule",
     "Rulebook",
     "RulebookLint",
-    "RunDirectory",
+    "Run",
     "Runs",
     "Sampling",
     "Settings",
@@ -75,12 +76,13 @@ _NAMES = {
     "synth.controllers.controller": ("Controller", "Ending", "Otherwise", "Reading"),
     "synth.controllers.drawing": ("draw_controller",),
     "synth.controllers.steps": ("InvalidController",),
-    "synth.models.generator": ("Generator", "Sampling"),
+    "synth.models.generates": ("Sampling",),
+    "synth.models.generator": ("Generator",),
     "verify.audits.audit": ("Audit",),
     "verify.audits.drive": ("drive",),
     "verify.certificates.certificate": ("Certificate", "read_certificate"),
     "verify.checking.check": ("Runs",),
-    "verify.records.run_directory": ("RunDirectory", "read_run"),
+    "verify.records.run": ("Run", "read_run"),
     "verify.records.verdict": ("Mode", "Status", "Verdict", "Witness"),
     "verify.rulebooks.lint": ("RulebookLint", "lint"),
     "verify.verdicts.answers": ("synthesize",),

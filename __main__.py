@@ -473,7 +473,7 @@ def train(
     key: Annotated[Path | None, typer.Option(metavar="PEM", help="Sign the certificate with this Ed25519 key.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with the run in this directory.")] = None,
 ) -> None:
-    """Train an adapter: sample, verify, rank, DPO, evaluate, certify, report. 0 done, 2 unusable input, 130 stopped."""
+    """Train a LoRA adapter: what is said of it stands in TRAIN_HELP, which both names of the command share."""
     from .finetune.commands.train_command import train_new, train_resumed
 
     try:

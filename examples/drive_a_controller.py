@@ -17,9 +17,9 @@ def main() -> int:
     audit = drive(STEPS, domain, TASK, num_episodes=20)
     broken = {rule.rule_id: rule.violated for rule in audit.rules}
     print(f"{audit.num_arrived} of {audit.num_episodes} episodes arrived, {audit.num_crashed} crashed")
-    for rule in verdict.judged:
+    for rule in verdict.deciding:
         print(f"{rule.rule_id:6} {rule.status.name.lower():9} broken in {broken[rule.rule_id]} episodes")
-    return int(any(rule.status.is_kept and broken[rule.rule_id] for rule in verdict.judged))
+    return int(any(rule.status.is_kept and broken[rule.rule_id] for rule in verdict.deciding))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 import verilora
 from verilora.specs.domain import Domain
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, write_certificate
-from verilora.verify.certificates.issue import new_certificate
+from verilora.verify.certificates.issue import Measurement, new_certificate
 
 from command_line import run_main
 from controllers import AFTER_LOOPING, BEFORE
@@ -215,12 +215,14 @@ def run_called_first(folder: Path, domain: Domain) -> None:
     )  # fmt: skip
     certificate = new_certificate(
         adapter,
-        domain=domain,
-        rulebook=domain.rulebook(),
-        settings=verilora.Settings(),
-        base=BaseDigests(name="embedded", digest="0" * 64, tokenizer_digest="0" * 64),
-        sampling=sampling,
-        verdicts=[verilora.verify_text(AFTER_LOOPING, domain, TASK)],
+        Measurement(
+            domain=domain,
+            rulebook=domain.rulebook(),
+            settings=verilora.Settings(),
+            base=BaseDigests(name="embedded", digest="0" * 64, tokenizer_digest="0" * 64),
+            sampling=sampling,
+            verdicts=[verilora.verify_text(AFTER_LOOPING, domain, TASK)],
+        ),
     )
     write_certificate(adapter, certificate)
 

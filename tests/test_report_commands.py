@@ -149,7 +149,7 @@ class TestCertify:
             (adapter / "adapter_model.safetensors").write_bytes(b"another")
             return verdicts
 
-        monkeypatch.setattr("verilora.verify.certificates.recertify.verify_again", judge_and_swap)
+        monkeypatch.setattr("verilora.verify.commands.certify_command.verify_again", judge_and_swap)
         with pytest.raises(InputError, match=r"adapter_model\.safetensors: is not the file that was certified"):
             certify(CertificationRequest(folder=adapter, specs=specs, key=keys[0], num_processes=1), Generator)
         assert (adapter / "certificate.json").read_bytes() == before
