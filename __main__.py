@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Mapping
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,6 +45,13 @@ TRAIN_EXITS = exit_codes({0: "the adapter, its certificate and the report are wr
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help=HELP, epilog=MORE, context_settings=HELP_NAMES
 )
+
+
+def _option(said: str, default: object, **others: Any) -> Any:
+    """Return an option of `train`. It is None where it is not asked for; help says which default then holds."""
+    return typer.Option(help=f"{said} Default: {default}.", show_default=False, **others)
+
+
 DomainName = Annotated[str, typer.Option("--task", metavar="DOMAIN", help="The task domain, a folder under --specs.")]
 Specs = Annotated[Path, typer.Option(help="The folder of task domains.", show_default="the one that ships")]
 Book = Annotated[str, typer.Option("--rulebook", metavar="NAME", help="The rulebook to judge by.")]
@@ -378,97 +385,60 @@ def certify(
 @app.command(help=TRAIN_HELP, epilog=TRAIN_EXITS)
 def train(
     task: Annotated[
-        str | None,
-        typer.Option(metavar="DOMAIN", help="The task domain, a folder under --specs.", show_default="driving"),
+        str | None, _option("The task domain, a folder under --specs.", DEFAULTS.task, metavar="DOMAIN")
     ] = None,
-    specs: Annotated[
-        Path | None, typer.Option(help="The folder of task domains.", show_default="the one that ships")
-    ] = None,
-    rulebook: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The rulebook.", show_default=DEFAULT_RULEBOOK)
-    ] = None,
+    specs: Annotated[Path | None, _option("The folder of task domains.", "the one that ships")] = None,
+    rulebook: Annotated[str | None, _option("The rulebook to judge by.", DEFAULTS.rulebook, metavar="NAME")] = None,
     model: Model = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the run goes.", show_default="a new one under runs/")
-    ] = None,
+    out: Annotated[Path | None, _option("Where the run goes.", "a new one under runs/", metavar="DIR")] = None,
     samples: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="How many answers to each train prompt, a round (DPO).",
-            show_default=str(DEFAULTS.samples),
-        ),
+        int | None, _option("How many answers to each train prompt, a round (DPO).", DEFAULTS.samples, min=1)
     ] = None,
     rounds: Annotated[
-        int | None,
-        typer.Option(min=1, help="At most so many; the best by validation is kept.", show_default=str(DEFAULTS.rounds)),
+        int | None, _option("At most so many; the best by validation is kept.", DEFAULTS.rounds, min=1)
     ] = None,
     world: WorldOption = None,
     mode: Annotated[
-        Mode | None,
-        typer.Option(help="Gates and applicable rules, or the paper's raw count.", show_default=DEFAULTS.mode.value),
+        Mode | None, _option("Gates and applicable rules, or the paper's raw count.", DEFAULTS.mode)
     ] = None,
     algorithm: Annotated[
-        Algorithm | None,
-        typer.Option(help="On preference pairs, or on the verifier's reward.", show_default=DEFAULTS.algorithm.value),
+        Algorithm | None, _option("On preference pairs, or on the verifier's reward.", DEFAULTS.algorithm)
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Of everything that is drawn.", show_default=str(DEFAULTS.seed))
-    ] = None,
+    seed: Annotated[int | None, _option("Of everything that is drawn.", DEFAULTS.seed, min=0)] = None,
     device: Annotated[
-        str | None,
-        typer.Option(help="`cpu` or `cuda`; with several GPUs all of them train (DPO).", show_default=DEFAULTS.device),
+        str | None, _option("`cpu` or `cuda`; with several GPUs all of them train (DPO).", DEFAULTS.device)
     ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="Of sampling, everywhere.", show_default=str(DEFAULTS.temperature))
-    ] = None,
+    temperature: Annotated[float | None, _option("Of sampling, everywhere.", DEFAULTS.temperature)] = None,
     top_p: Annotated[
-        float | None,
-        typer.Option(help="Sample from the likeliest tokens that hold this share.", show_default=str(DEFAULTS.top_p)),
+        float | None, _option("Sample from the likeliest tokens that hold this share.", DEFAULTS.top_p)
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="How many answers are sampled at once. GPUs do best with a thousand.",
-            show_default=str(DEFAULTS.batch_size),
-        ),
+        _option("How many answers are sampled at once. GPUs do best with a thousand.", DEFAULTS.batch_size, min=1),
     ] = None,
     constrained: Annotated[
         bool, typer.Option("--constrained", help="Sample under the grammar of steps (DPO).")
     ] = False,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Of DPO or GRPO.", show_default="by the size of the model")
-    ] = None,
-    beta: Annotated[float | None, typer.Option(help="Of DPO.", show_default=str(DEFAULTS.optimiser.beta))] = None,
+    learning_rate: Annotated[float | None, _option("Of DPO or GRPO.", "by the size of the model")] = None,
+    beta: Annotated[float | None, _option("Of DPO.", DEFAULTS.optimiser.beta)] = None,
     loss_type: Annotated[
-        list[str] | None,
-        typer.Option(metavar="LOSS[:WEIGHT]", help="TRL's DPO losses.", show_default="sigmoid:1 sft:64"),
+        list[str] | None, _option("TRL's DPO losses.", "sigmoid:1 sft:64", metavar="LOSS[:WEIGHT]")
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Of DPO.", show_default=str(DEFAULTS.optimiser.epochs))] = None,
+    epochs: Annotated[float | None, _option("Of DPO.", DEFAULTS.optimiser.epochs)] = None,
     baselines: Annotated[
-        Budget | None,
-        typer.Option(help="A few tries, or the tokens that training sampled.", show_default=DEFAULTS.baselines.value),
+        Budget | None, _option("A few tries, or the tokens that training sampled.", DEFAULTS.baselines)
     ] = None,
     shuffle_verdicts: Annotated[
         bool, typer.Option("--shuffle-verdicts", help="A control experiment: train on permuted verdicts.")
     ] = False,
     drive_seconds: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            help="At most, in the simulator; 0 leaves it out.",
-            show_default=str(DEFAULTS.evaluation.drive_seconds),
-        ),
+        _option("At most, in the simulator; 0 leaves it out.", DEFAULTS.evaluation.drive_seconds, min=0),
     ] = None,
     processes: Processes = None,
     threads: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="On a CPU. More than one helps models beyond the embedded one.",
-            show_default=str(DEFAULTS.num_threads),
-        ),
+        _option("On a CPU. More than one helps models beyond the embedded one.", DEFAULTS.num_threads, min=1),
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="PEM", help="Sign the certificate with this Ed25519 key.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with the run in this directory.")] = None,

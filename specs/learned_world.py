@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from .files.atomic import write_text
 from .files.errors import InputError, expected_one_of
 from .files.yaml_file import Row, read_text
 from .vocabulary import Name
@@ -77,9 +78,7 @@ def write_learned_world(path: Path, learned: LearnedWorld) -> None:
     """Write a learned world with its digest; the file is complete or does not appear."""
     content = {"digest": learned.digest, **learned.model_dump(mode="json")}
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(path)
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _check(learned: LearnedWorld, path: Path, worlds: Mapping[str, WorldDescription]) -> None:

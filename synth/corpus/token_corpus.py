@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
+from ...specs.files.atomic import replacing
 from ...specs.files.errors import InputError
 from .corpus import Draw
 from .tokenizer_training import ASSISTANT, conversation_text
@@ -36,10 +37,8 @@ class TokenCorpus:
     def save(self, path: Path, origin: dict[str, Any]) -> None:
         """Write the file, with a note of what it was made from; it is complete or does not appear."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".unfinished")
-        with unfinished.open("wb") as file:
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, tokens=self.tokens, starts=self.starts, answers=self.answers, origin=json.dumps(origin))
-        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path, origin: dict[str, Any]) -> "TokenCorpus":
