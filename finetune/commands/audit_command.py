@@ -34,7 +34,7 @@ def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: 
     """
     run = RunFiles(path)
     config = read_settings(run)
-    domain = domain_of(run, config.task, config.specs, specs)
+    domain = domain_of(run, config.task, specs or config.specs)
     rulebook = domain.rulebook(config.rulebook)
     content = read_run(path)
     check_domain(content, domain, rulebook)

@@ -1,7 +1,6 @@
 """What the command `train` does: begin a run, or go on with one."""
 
 import sys
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ...verify.records.run import domain_of
 from ...verify.records.run_files import RunFiles
 from ..pipeline import Pipeline
 from ..run.config import TrainConfig, read_settings
-from .train_options import TrainOptions, check_same
+from .train_options import TrainOptions, resumed
 
 RUNS = Path("runs")
 STOPPED = 130
@@ -37,15 +36,15 @@ def train_resumed(path: Path, options: TrainOptions, key: Path | None) -> int:
     the same. Return 0, or 130 if it was stopped. Raises InputError.
     """
     run = RunFiles(path)
-    config = read_settings(run)
     try:
-        check_same(options, config, path)
+        config = resumed(options, read_settings(run))
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(run.config, str(error)) from None
-    domain = domain_of(run, config.task, config.specs, options.specs)
-    num_processes = options.processes or config.num_processes
-    config = replace(config, num_processes=num_processes, specs=str(options.specs or config.specs))
-    return _train(domain, config, run, key)
+    if options.out is not None and not (options.out.exists() and options.out.samefile(path)):
+        raise InputError(run.config, f"a run goes on where it is: out is {path}, got {options.out}")
+    return _train(domain_of(run, config.task, config.specs), config, run, key)
 
 
 def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None) -> int:

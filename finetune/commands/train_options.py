@@ -11,11 +11,11 @@ from ...verify.verdicts.verifier import Settings
 from ...verify.worlds.world import WorldKind
 from ..run.config import Algorithm, Budget, TrainConfig
 
-DEFAULTS = TrainConfig(task="driving", specs=str(SHIPPED), rulebook=DEFAULT_RULEBOOK)
+DEFAULTS = TrainConfig(task="driving", specs=str(SHIPPED), rulebook=DEFAULT_RULEBOOK, num_processes=os.cpu_count() or 1)
 # GRPO makes no pairs, and TRL samples for it, without a grammar.
 DPO_ONLY = ("samples", "beta", "epochs", "losses", "shuffle_verdicts", "constrained")
 # A run goes on with any of these: no result depends on the one, and digests check the other.
-FREE_ON_RESUMING = ("processes", "specs")
+FREE_ON_RESUMING = ("num_processes", "specs")
 T = TypeVar("T")
 
 
@@ -24,9 +24,6 @@ class Loss(NamedTuple):
 
     name: str
     weight: float
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.weight:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,91 +63,65 @@ class TrainOptions:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def resolve(options: TrainOptions) -> TrainConfig:
-    """Return the settings that options ask for; raises ValueError for one that cannot be."""
-    default = DEFAULTS
-    algorithm = _or(options.algorithm, default.algorithm)
+def resolve(options: TrainOptions, base: TrainConfig = DEFAULTS) -> TrainConfig:
+    """Return the settings that options ask for, those of `base` where they do not ask.
+
+    Raises ValueError for one that cannot be.
+    """
+    algorithm = _or(options.algorithm, base.algorithm)
     unknown = next((name for name in DPO_ONLY if name in options.asked), None)
     if algorithm is Algorithm.GRPO and unknown:
         raise ValueError(f"{unknown}: expected dpo as the algorithm, got grpo, for which there is no such option")
-    mode = _or(options.mode, default.mode)
-    # In paper mode the margin is counted in rules.
-    margin = 1.0 if mode is Mode.PAPER else default.pairs.margin
-    optimiser = replace(
-        default.optimiser,
-        learning_rate=_or(options.learning_rate, default.optimiser.learning_rate),
-        beta=_or(options.beta, default.optimiser.beta),
-        epochs=_or(options.epochs, default.optimiser.epochs),
-    )
+    mode = _or(options.mode, base.mode)
+    names, weights = base.optimiser.loss_type, base.optimiser.loss_weights
     if options.losses:
         names, weights = zip(*options.losses, strict=True)
-        optimiser = replace(optimiser, loss_type=names, loss_weights=weights)
-    drive_seconds = _or(options.drive_seconds, default.evaluation.drive_seconds)
     return replace(
-        default,
-        task=_or(options.task, default.task),
-        specs=_absolute(_or(options.specs, SHIPPED)),
-        rulebook=_or(options.rulebook, default.rulebook),
-        model=_absolute(options.model) if options.model and Path(options.model).is_dir() else options.model,
-        world=Settings.of(mode, world=options.world).world,
+        base,
+        task=_or(options.task, base.task),
+        specs=_absolute(options.specs) if options.specs else base.specs,
+        rulebook=_or(options.rulebook, base.rulebook),
+        model=_model(options.model) if options.model else base.model,
+        world=options.world or (base.world if mode is base.mode else Settings.of(mode).world),
         mode=mode,
-        seed=_or(options.seed, default.seed),
-        device=_or(options.device, default.device),
-        samples=_or(options.samples, default.samples),
-        temperature=_or(options.temperature, default.temperature),
-        top_p=_or(options.top_p, default.top_p),
-        constrained=_or(options.constrained, default.constrained),
-        batch_size=_or(options.batch_size, default.batch_size),
-        rounds=_or(options.rounds, default.rounds),
+        seed=_or(options.seed, base.seed),
+        device=_or(options.device, base.device),
+        samples=_or(options.samples, base.samples),
+        temperature=_or(options.temperature, base.temperature),
+        top_p=_or(options.top_p, base.top_p),
+        constrained=_or(options.constrained, base.constrained),
+        batch_size=_or(options.batch_size, base.batch_size),
+        rounds=_or(options.rounds, base.rounds),
         algorithm=algorithm,
-        baselines=_or(options.baselines, default.baselines),
-        num_processes=options.processes or os.cpu_count() or 1,
-        num_threads=_or(options.threads, default.num_threads),
-        pairs=replace(default.pairs, margin=margin, shuffle=_or(options.shuffle_verdicts, default.pairs.shuffle)),
-        optimiser=optimiser,
-        evaluation=replace(default.evaluation, drive_seconds=drive_seconds),
+        baselines=_or(options.baselines, base.baselines),
+        num_processes=_or(options.processes, base.num_processes),
+        num_threads=_or(options.threads, base.num_threads),
+        pairs=replace(
+            base.pairs,
+            # In paper mode it is counted in rules.
+            margin=1.0 if mode is Mode.PAPER else base.pairs.margin,
+            shuffle=_or(options.shuffle_verdicts, base.pairs.shuffle),
+        ),
+        optimiser=replace(
+            base.optimiser,
+            learning_rate=_or(options.learning_rate, base.optimiser.learning_rate),
+            beta=_or(options.beta, base.optimiser.beta),
+            epochs=_or(options.epochs, base.optimiser.epochs),
+            loss_type=names,
+            loss_weights=weights,
+        ),
+        evaluation=replace(base.evaluation, drive_seconds=_or(options.drive_seconds, base.evaluation.drive_seconds)),
     )
 
 
-def options_of(config: TrainConfig, out: Path) -> TrainOptions:
-    """Return the options that ask for the settings of a run."""
-    optimiser = config.optimiser
-    return TrainOptions(
-        task=config.task,
-        specs=Path(config.specs),
-        rulebook=config.rulebook,
-        model=config.model,
-        out=out,
-        samples=config.samples,
-        rounds=config.rounds,
-        world=config.world,
-        mode=config.mode,
-        algorithm=config.algorithm,
-        seed=config.seed,
-        device=config.device,
-        temperature=config.temperature,
-        top_p=config.top_p,
-        batch_size=config.batch_size,
-        constrained=config.constrained,
-        learning_rate=optimiser.learning_rate,
-        beta=optimiser.beta,
-        losses=tuple(map(Loss, optimiser.loss_type, optimiser.loss_weights)),
-        epochs=optimiser.epochs,
-        baselines=config.baselines,
-        shuffle_verdicts=config.pairs.shuffle,
-        drive_seconds=config.evaluation.drive_seconds,
-        processes=config.num_processes,
-        threads=config.num_threads,
-    )
-
-
-def check_same(options: TrainOptions, config: TrainConfig, out: Path) -> None:
-    """Raise ValueError for an option that asks for something else than the run in `out` has."""
-    settings = options_of(config, out)
-    for name, asked in options.asked.items():
-        setting = getattr(settings, name)
-        if name not in FREE_ON_RESUMING and not _is_same(setting, asked):
-            raise ValueError(f"a run goes on with its own settings: {name} is {_said(setting)}, got {_said(asked)}")
+def resumed(options: TrainOptions, config: TrainConfig) -> TrainConfig:
+    """Return the settings with which a run goes on; raises ValueError for an option that asks for others."""
+    asked = resolve(options, config)
+    then, now = config.to_json(), asked.to_json()
+    for name in (name for name in now if name not in FREE_ON_RESUMING):
+        if then[name] != now[name] and not _is_same_folder(then[name], now[name]):
+            raise ValueError(f"a run goes on with its own settings: {name} is {then[name]}, got {now[name]}")
+    return asked
 
 
 def parse_losses(texts: list[str] | None) -> tuple[Loss, ...] | None:
@@ -174,13 +145,11 @@ def _absolute(folder: str | Path) -> str:
     return str(Path(folder).absolute())
 
 
-def _is_same(setting: object, asked: object) -> bool:
-    """Return whether an option says what the run has; a folder may be named in another way."""
-    if setting == asked:
-        return True
-    folders = [Path(value) for value in (setting, asked) if isinstance(value, str | Path)]
-    return len(folders) == 2 and all(folder.is_dir() for folder in folders) and folders[0].samefile(folders[1])
+def _model(name: str) -> str:
+    return _absolute(name) if Path(name).is_dir() else name
 
 
-def _said(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _is_same_folder(one: object, other: object) -> bool:
+    """Return whether two settings are the same folder under different names."""
+    folders = [Path(value) for value in (one, other) if isinstance(value, str) and Path(value).is_dir()]
+    return len(folders) == 2 and folders[0].samefile(folders[1])

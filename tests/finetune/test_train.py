@@ -145,7 +145,7 @@ def test_other_settings_are_refused_on_resuming(finished: Path) -> None:
     assert "a run goes on with its own settings: seed is 0, got 7" in err
     code, _, err = resume(finished, "--out", "elsewhere")
     assert code == 2
-    assert f"a run goes on with its own settings: out is {finished}, got elsewhere" in err
+    assert f"a run goes on where it is: out is {finished}, got elsewhere" in err
     assert resume(finished, "--processes", "1", "--specs", f"{DATA}/", "--world", "abstract")[0] == 0
     another_way = os.path.relpath(BASE)
     assert resume(finished, "--model", another_way, "--specs", os.path.relpath(DATA))[0] == 0

@@ -139,13 +139,9 @@ def read_run(path: Path | str) -> Run:
     )
 
 
-def domain_of(files: RunFiles, task: str, specs: str, asked: Path | None) -> Domain:
-    """Return a run's domain from the folder that is asked for, or the one of its configuration.
-
-    Raises InputError if it is not there.
-    """
-    folder = asked or Path(specs)
-    if not (folder / task).is_dir():
-        message = f"names {folder / task}, which is not there: expected --specs with the folder of task domains"
+def domain_of(files: RunFiles, task: str, specs: Path | str) -> Domain:
+    """Return a run's domain from the folder in its configuration, or another that is asked for; raises InputError."""
+    if not (Path(specs) / task).is_dir():
+        message = f"names {Path(specs) / task}, which is not there: expected --specs with the folder of task domains"
         raise InputError(files.config, message, field="specs")
-    return load_domain(task, folder)
+    return load_domain(task, specs)

@@ -8,10 +8,9 @@ from verilora.finetune.commands.train_options import (
     DEFAULTS,
     Loss,
     TrainOptions,
-    check_same,
-    options_of,
     parse_losses,
     resolve,
+    resumed,
 )
 from verilora.finetune.run.config import LOSS_TYPES, Algorithm, TrainConfig
 from verilora.verify.records.verdict import Mode
@@ -19,7 +18,7 @@ from verilora.verify.worlds.world import WorldKind
 
 
 def test_what_is_not_asked_for_is_as_the_settings_have_it() -> None:
-    config = resolve(TrainOptions(processes=DEFAULTS.num_processes))
+    config = resolve(TrainOptions())
     assert config == DEFAULTS
 
 
@@ -92,17 +91,16 @@ def test_options_that_grpo_does_not_have_are_refused(option: str, value: Any) ->
         resolve(TrainOptions(algorithm=Algorithm.GRPO, **{option: value}))
 
 
-def test_a_run_remembers_its_options(tmp_path: Path) -> None:
-    options = TrainOptions(seed=5, losses=(Loss("ipo", 1.0),))
-    config = TrainConfig.from_json(resolve(options).to_json())
-    remembered = options_of(config, tmp_path)
-    assert (remembered.seed, remembered.losses) == (5, (Loss("ipo", 1.0),))
-    check_same(options, config, tmp_path)
-    check_same(TrainOptions(losses=parse_losses(["ipo:1.0"]), processes=99, specs=tmp_path), config, tmp_path)
-    with pytest.raises(ValueError, match=r"own settings: losses is ipo:1, got sigmoid:1 sft:2$"):
-        check_same(TrainOptions(losses=parse_losses(["sigmoid", "sft:2"])), config, tmp_path)
-    with pytest.raises(ValueError, match=r"own settings: out is .*, got elsewhere$"):
-        check_same(TrainOptions(out=Path("elsewhere")), config, tmp_path)
+def test_a_run_goes_on_with_its_own_settings(tmp_path: Path) -> None:
+    config = TrainConfig.from_json(resolve(TrainOptions(seed=5, mode=Mode.PAPER, losses=(Loss("ipo", 1.0),))).to_json())
+    assert resumed(TrainOptions(), config) == config
+    assert resumed(TrainOptions(seed=5, mode=Mode.PAPER, losses=parse_losses(["ipo:1.0"])), config) == config
+    free = resumed(TrainOptions(processes=99, specs=tmp_path), config)
+    assert (free.num_processes, free.specs) == (99, str(tmp_path))
+    with pytest.raises(ValueError, match=r"own settings: seed is 5, got 0$"):
+        resumed(TrainOptions(seed=0), config)
+    with pytest.raises(ValueError, match=r"own settings: optimiser is .*'ipo'.*, got .*'sigmoid', 'sft'"):
+        resumed(TrainOptions(losses=parse_losses(["sigmoid", "sft:2"])), config)
 
 
 def test_folders_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
