@@ -193,62 +193,6 @@ def test_what_does_not_fit_is_refused() -> None:
             launch_attention_decode(replace(step, has_scores=True), q, without)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"lens": torch.ones(3).int()}, "table and lens, got"),
-        ({"lens": torch.ones(2).long()}, r"lens, got torch.int32 \(2, 3\) and torch.int64"),
-        ({"table": torch.zeros(3, 2).int().T}, "table and lens, got"),
-        ({"table": torch.zeros(2).int()}, "table and lens, got"),
-        ({"split_len": 100}, "split_len, got 100"),
-        ({"split_len": 0}, "split_len, got 0"),
-        ({"window": -1}, "window, got -1"),
-        ({"window": 5}, "window, got 5, expected 0 for rows with rings"),
-        ({"ring_lens": None}, "ring_table and ring_lens, got one"),
-        ({"ring_table": torch.zeros(2, 2).int()[:, 0]}, "ring_table, got strides"),
-        ({"ring_lens": torch.ones(3).int()}, "table and ring_lens, got"),
-    ],
-)
-def test_a_step_that_does_not_fit_together_is_refused(change: dict[str, Any], message: str) -> None:
-    row = torch.ones(2).int()
-    step = DecodeStep(table=torch.zeros(2, 3).int(), lens=row, scale=1.0, ring_table=row, ring_lens=row)
-    assert step.num_rows == 2
-    with pytest.raises(ValueError, match=message):
-        replace(step, **change)
-
-
-def empty_pages(format: KVFormat = "full", **changes: Any) -> KVPages:
-    shape = {"num_pages": 1, "num_kv_heads": 2, "head_dim": 64, "dtype": torch.float32}
-    return KVPages.allocate(format, **{**shape, **changes})
-
-
-RANKS = CacheRanks(ranks=torch.zeros(1, 2, PAGE_SIZE).int(), cos_sin=torch.zeros(4, 64))
-
-
-@pytest.mark.parametrize(
-    ("parts", "message"),
-    [
-        ({"pages": empty_pages("int8", head_dim=32)}, "head_dim, got 32"),
-        ({"pages": empty_pages("int8"), "ranks": RANKS}, "ranks, got pages of int8"),
-        ({"pages": empty_pages(is_rotated=True), "ranks": RANKS}, "ranks, got rotated pages"),
-        ({"pages": empty_pages("int4"), "ring": empty_pages("fp8")}, "ring, got torch.uint8"),
-        ({"pages": empty_pages(dtype=torch.half), "ring": empty_pages()}, "ring, got torch.float32"),
-        ({"pages": empty_pages("int4"), "ring": empty_pages(num_kv_heads=1)}, r"ring, got \(1, 64, False\)"),
-        ({"pages": empty_pages("int4", is_rotated=True), "ring": empty_pages()}, r"expected .* \(2, 64, True\)"),
-    ],
-)
-def test_a_cache_that_does_not_fit_together_is_refused(parts: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LayerCache(**parts)
-
-
-def test_ranks_of_other_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="ranks, got"):
-        replace(RANKS, ranks=torch.zeros(3, 2, 16, dtype=torch.int32))
-    with pytest.raises(ValueError, match="cos_sin, got"):
-        replace(RANKS, cos_sin=torch.zeros(4, 64, dtype=torch.half))
-
-
 GPU_LENS = [1, 4095, 8192, 0, 63, 1025]
 GPU_RING_LENS = [32, 0, 17, 0, 1, 31]
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from verilora.kernels.cache.kv_pages import kv_page_bytes
-from verilora.kernels.lora.adapter_memory import AdapterMemory
 from verilora.kernels.lora.fused_projections import FusedProjections
 from verilora.kernels.lora.lora import launch_sgmv, sgmv, sgmv_reference
 from verilora.kernels.lora.lora_batch import decode_items, prefill_items
@@ -166,16 +165,6 @@ def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -
     sgmv(step, layer=0, **fitting)
     with pytest.raises(ValueError, match=message):
         sgmv(step, layer=0, **{**fitting, **change})
-
-
-def test_memory_of_another_page_size_is_refused() -> None:
-    pool, table = torch.zeros(2, 8192, dtype=torch.uint8), torch.zeros(1, 2, dtype=torch.int32)
-    with pytest.raises(ValueError, match="pool, got"):
-        AdapterMemory(pool=pool, page_table=table, pages=PageLayout(page_bytes=16384), max_rank=8)
-    with pytest.raises(ValueError, match="pool, got strides"):
-        AdapterMemory(pool=pool.repeat(2, 1)[::2], page_table=table, pages=PageLayout(page_bytes=8192), max_rank=8)
-    with pytest.raises(ValueError, match="page_table, got"):
-        AdapterMemory(pool=pool, page_table=table[0], pages=PageLayout(page_bytes=8192), max_rank=8)
 
 
 # On a GPU: real shapes.
