@@ -328,7 +328,7 @@ def attention_decode_kernel(
 
 @dataclass(frozen=True, slots=True)
 class DecodeConfig:
-    """How many slots a tile has, and what a program is given; measured, see docs/kernels.md."""
+    """How many slots a tile has, and what a program is given; measured, see `kernels-lab-book.md`."""
 
     block: int
     num_warps: int

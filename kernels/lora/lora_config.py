@@ -12,7 +12,7 @@ Phase = Literal["prefill", "decode"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraConfig:
-    """What was found fastest; see docs/kernels.md.
+    """What was found fastest; see `kernels-lab-book.md`.
 
     The wide dimension is cut into splits, whose products are summed apart. They shape the result's bits, so they follow
     the width alone, never the batch. In prefill a split is `prefill_split` long and read `prefill_step` numbers at a
