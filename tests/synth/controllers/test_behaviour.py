@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -40,14 +41,18 @@ def test_the_digest_is_the_same_in_every_process() -> None:
     text = "1. observe car from left\\n2. if no car from left and green traffic light, turn right\\n3. go to step 1"
     code = f"""
 from verilora.specs.domain import SHIPPED, load_domain
-from verilora.synth.alignment import Alignment
-from verilora.synth.behaviour import behaviour_digest
-from verilora.synth.build import parse_controller
+from verilora.synth.controllers.alignment import Alignment
+from verilora.synth.controllers.behaviour import behaviour_digest
+from verilora.synth.controllers.build import parse_controller
 print(behaviour_digest(parse_controller("{text}", Alignment(load_domain("driving").vocabulary))))
 """
     digests = {
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")
     }
