@@ -1,11 +1,12 @@
-"""A vocabulary small enough to enumerate, and hypothesis strategies for formulas and worlds over it."""
+"""A vocabulary small enough to enumerate, strategies for formulas and worlds over it, and what is asked of them."""
 
 from hypothesis import strategies as st
 
-from verilora.specs.logic import Formula, letter_diagram, new_automaton
+from verilora.specs.logic import Formula, letter_diagram, new_automaton, spot
 from verilora.specs.vocabulary import Vocabulary, Word
 from verilora.specs.world_description import WorldDescription
-from verilora.verify.checking.compiled import Compiler
+from verilora.synth.controllers.controller import Controller
+from verilora.verify.checking.compiled import CompiledFormula, Compiler, _from_hoa, _translate
 from verilora.verify.worlds.world import World, WorldError, WorldKind, abstract_world
 
 PROPOSITIONS = ("p", "q")
@@ -60,3 +61,17 @@ def explicit_worlds(draw: st.DrawFn, max_states: int = 4) -> World:
         for target, true in draw(st.lists(edge, min_size=1, max_size=3)):
             graph.new_edge(state, target, letter_diagram(true, set(PROPOSITIONS) - true))
     return World(name="some", kind=WorldKind.ABSTRACT, graph=graph, free=PROPOSITIONS, fairness=Formula("true"))
+
+
+def compiled(formula: Formula) -> CompiledFormula:
+    """Translate here rather than in a child process: thousands of small formulas."""
+    return _from_hoa(formula, *_translate(formula))
+
+
+def behaviour(world: World, controller: Controller) -> object:
+    return spot.product(world.graph, controller.automaton())
+
+
+def world_targets(world: World, state: int, letter: frozenset[str]) -> list[int]:
+    diagram = letter_diagram(letter, set(PROPOSITIONS) - letter)
+    return [edge.dst for edge in world.graph.out(state) if spot.buddy.bdd_implies(diagram, edge.cond)]
