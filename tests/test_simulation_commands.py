@@ -312,7 +312,7 @@ def test_interrupted_and_run_again_it_learns_the_same(
 
 
 def test_a_drive_that_is_interrupted_judges_nothing(steps: Path) -> None:
-    arguments = command("drive", "--episodes", "3000", "--processes", "2", steps)
+    arguments = command("drive", "--episodes", "1000", "--processes", "2", steps)
     with subprocess.Popen(
         arguments,
         stdout=subprocess.PIPE,
@@ -324,7 +324,7 @@ def test_a_drive_that_is_interrupted_judges_nothing(steps: Path) -> None:
         try:
             assert running.stdout is not None
             # It says so as soon as the first episodes are done.
-            while b": 300 of 3000" not in running.stdout.readline():
+            while b": 100 of 1000" not in running.stdout.readline():
                 assert running.poll() is None
             os.killpg(running.pid, signal.SIGINT)
             out, errors = running.communicate(timeout=DEADLINE)
