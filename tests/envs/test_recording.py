@@ -38,7 +38,8 @@ def resume(driving: Domain, whole: bytes, tmp_path: Path, monkeypatch: pytest.Mo
     """Return what resumes a recording with episodes from memory, and tells how many it drove."""
     complete = tmp_path / "complete.jsonl"
     complete.write_bytes(whole)
-    known = {(episode.policy, episode.seed): episode for episode in read_recording(complete).episodes}
+    remembered = read_recording(complete)
+    known = {(episode.policy, episode.seed): episode for episode in remembered.episodes}
     driven = []
 
     def run(world: str, vocabulary: object, job: recording.Job, controller: str) -> object:
@@ -46,6 +47,8 @@ def resume(driving: Domain, whole: bytes, tmp_path: Path, monkeypatch: pytest.Mo
         return known[job]
 
     monkeypatch.setattr(recording, "_run", run)
+    # Telling it makes an environment.
+    monkeypatch.setattr(recording, "provenance", lambda world, vocabulary: remembered.provenance)
 
     def resume(path: Path) -> int:
         driven.clear()
