@@ -132,4 +132,5 @@ def _reachable(state: Any, successors: dict[Any, set[Any]]) -> set[Any]:
 
 
 def _highest_mark(automaton: Any, states: set[tuple[int, int, int]]) -> int:
-    return max(max(automaton.state_acc_sets(state).sets()) for _, _, state in states)
+    """Return the highest mark of some states, which need not have any; without one the number is odd: rejected."""
+    return max((mark for _, _, state in states for mark in automaton.state_acc_sets(state).sets()), default=-1)

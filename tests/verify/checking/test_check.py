@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verilora.specs.logic import Formula
+from verilora.specs.world_description import WorldDescription
 from verilora.synth.controllers.build import build_controller
-from verilora.synth.controllers.controller import Controller, are_equivalent
+from verilora.synth.controllers.controller import Controller, always, are_equivalent
 from verilora.synth.controllers.decompile import to_steps
 from verilora.verify.checking.check import Runs, find_violation
-from verilora.verify.worlds.world import World, explicit_world
+from verilora.verify.checking.compiled import Compiler
+from verilora.verify.worlds.world import World, abstract_world, explicit_world
 
 from models import PROPOSITIONS, TINY, abstract_worlds, behaviour, compiled, explicit_worlds, formulas, world_targets
 from oracle import all_letters, holds, holds_almost_surely
@@ -29,6 +31,12 @@ def is_kept(world: World, controller: Controller, formula: Formula, runs: Runs) 
 def test_chain_verdict_is_probability_one(world: World, controller: Controller, formula: Formula) -> None:
     expected = holds_almost_surely(formula, world, controller)
     assert is_kept(world, controller, formula, Runs.CHAIN) == expected
+
+
+def test_chain_verdict_where_the_oracle_meets_states_without_a_mark() -> None:
+    world = abstract_world("some", WorldDescription(free=PROPOSITIONS), TINY, Compiler())
+    still, formula = always("rest", TINY), Formula("GF p -> FG q")
+    assert is_kept(world, still, formula, Runs.CHAIN) == holds_almost_surely(formula, world, still)
 
 
 @settings(max_examples=100)
