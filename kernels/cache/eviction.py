@@ -69,6 +69,8 @@ EPSILON = tl.constexpr(1e-6)
 NEVER = tl.constexpr(2**30 - 1)
 # Three counts of slots share one 64-bit sum; none reaches 2 ** COUNT_BITS, as there are at most MAX_SLOTS.
 COUNT_BITS, COUNT_MASK = tl.constexpr(20), tl.constexpr(2**20 - 1)
+# Slots that a warp holds in registers, eight a thread, as far as 16 warps reach.
+WARP_SLOTS = 256
 
 
 @triton.jit
@@ -234,7 +236,7 @@ def launch_eviction(step: EvictionStep, pages: KVPages) -> torch.Tensor:
         "NUM_KV_HEADS": num_kv_heads,
         "IS_LOG": step.rule.is_log,
         "SLOTS": slots,
-        "num_warps": max(4, min(16, slots // 256)),
+        "num_warps": max(4, min(16, slots // WARP_SLOTS)),
     }
     if num_rows:
         attention_range_kernel[(num_kv_heads, num_rows)](**shared)

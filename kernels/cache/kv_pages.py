@@ -19,7 +19,7 @@ Pages of a policy that evicts hold three planes more: accumulated attention (fp3
 the tokens that quantise best) and positions (int32 [32], -1 in an empty slot).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, Self
 
 import torch
@@ -101,18 +101,10 @@ class KVPages:
         """Return empty pages in a pool of their own."""
         page_bytes = kv_page_bytes(format, num_kv_heads, head_dim, dtype, has_side_planes=has_side_planes)
         pool = torch.zeros(num_pages, page_bytes, dtype=torch.uint8, device=device)
-        pages = cls.view(
-            pool,
-            format,
-            num_kv_heads,
-            head_dim,
-            dtype=dtype,
-            has_side_planes=has_side_planes,
-            is_rotated=is_rotated,
-        )
+        pages = cls.view(pool, format, num_kv_heads, head_dim, dtype=dtype, has_side_planes=has_side_planes)
         if pages.positions is not None:
             pages.positions.fill_(-1)
-        return pages
+        return replace(pages, is_rotated=is_rotated)
 
     @classmethod
     def view(

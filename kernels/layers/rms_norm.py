@@ -46,6 +46,8 @@ def rms_norm_reference(
 
 
 TILE = 2048
+# Numbers of a row that a warp holds in registers, sixteen a thread.
+WARP_DIMS = 512
 
 
 @triton.jit(do_not_specialize=["num_rows"])
@@ -140,6 +142,6 @@ def launch_rms_norm(
         BLOCK_DIM=block_dim,
         BLOCK_ROWS=block_rows,
         HAS_RESIDUAL=residual is not None,
-        num_warps=min(16, max(4, block_dim // 512)),
+        num_warps=min(16, max(4, block_dim // WARP_DIMS)),
     )
     return out

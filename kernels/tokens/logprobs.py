@@ -74,7 +74,8 @@ def load_logits(p_row, start, vocab_size, BLOCK: tl.constexpr):
 
 @triton.jit
 def load_keys(p_row, start, vocab_size, BLOCK: tl.constexpr):
-    # Adding 0.0 makes -0.0, whose bits would come behind those of 0.0, its equal.
+    # Bits of floats are ordered as integers are, once those of negative ones but the sign are flipped. Adding 0.0 makes
+    # -0.0, whose bits would come behind those of 0.0, its equal.
     b_bits = (load_logits(p_row, start, vocab_size, BLOCK) + 0.0).to(tl.int32, bitcast=True)
     b_order = b_bits ^ ((b_bits >> 31) & 0x7FFFFFFF)
     return (b_order.to(tl.int64) << 32) + (0x7FFFFFFF - start - tl.arange(0, BLOCK)).to(tl.int64)

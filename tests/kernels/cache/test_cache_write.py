@@ -7,7 +7,7 @@ import torch
 
 from verilora.kernels.cache.cache_write import cache_write, cache_write_reference, launch_cache_write
 from verilora.kernels.cache.hadamard import hadamard_reference
-from verilora.kernels.cache.kv_pages import FORMATS, KVFormat, read_pages, read_plane
+from verilora.kernels.cache.kv_pages import FORMATS, PAGE_SIZE, KVFormat, read_pages, read_plane
 from verilora.kernels.cache.write_step import WriteStep
 
 from caches import page_table, poisoned_pages, relative_error, same_bytes, slots_of
@@ -20,7 +20,7 @@ def new_tokens(num_tokens: int, num_kv_heads: int, head_dim: int, dtype: torch.d
     """Return keys, values and slots of a head's own; one token is padding, one head of another is left out."""
     generator = torch.Generator().manual_seed(num_tokens)
     keys, values = torch.randn(2, num_tokens, num_kv_heads, head_dim, generator=generator).to(dtype)
-    slots = [torch.randperm(5 * 32, generator=generator)[:num_tokens] for _ in range(num_kv_heads)]
+    slots = [torch.randperm(5 * PAGE_SIZE, generator=generator)[:num_tokens] for _ in range(num_kv_heads)]
     table = torch.stack(slots, 1).int()
     table[1:2] = -1
     table[2:3, 0] = -1
