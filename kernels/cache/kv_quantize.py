@@ -131,6 +131,7 @@ def fp8_codes(x):
     """Return fp32 numbers as e4m3 bytes, rounded to nearest even and saturated."""
     size = tl.minimum(tl.abs(x), FP8_MAX_)
     bits = size.to(tl.uint32, bitcast=True)
+    # Of 23 bits of the mantissa 3 stay, rounded to even, and the exponent's bias falls from 127 to 7.
     normal = ((bits + 0x7FFFF + ((bits >> 20) & 1)) >> 20) - (120 << 3)
     # What the sum's mantissa holds are the steps.
     small = (size + FP8_STEPS).to(tl.uint32, bitcast=True) - FP8_STEPS_BITS
