@@ -99,6 +99,9 @@ def _spread(ordered: Sequence[tuple[ScoredAnswer, ScoredAnswer]], most: int) -> 
     by_chosen: dict[int, list[tuple[ScoredAnswer, ScoredAnswer]]] = {}
     for pair in ordered:
         by_chosen.setdefault(id(pair[0]), []).append(pair)
+    # A task has many more pairs than places. A turn takes one pair of each chosen response, so that a model sees many
+    # good answers instead of a few of them again and again. Often the places are filled after little more than one
+    # turn: if all queues began with the same fault, that turn would show no other. So each begins with the next one.
     best_first = sorted(by_chosen.values(), key=lambda queue: queue[0][0].verdict.rank, reverse=True)
     queues = [_alternating(queue, first) for first, queue in enumerate(best_first)]
     longest = max(map(len, queues), default=0)
