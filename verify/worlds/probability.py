@@ -127,6 +127,9 @@ class WeightedWorld:
             letters[label] = [(letter, self._diagram(letter)) for letter in with_label]
         drawn = []
         for edges, weights in zip(self._edges, self._weights, strict=True):
+            # Constraints may remember more than the label, and then edges under one label lead to different states. If
+            # edges shared its weight, few letters on an edge would come as often as many on another. So ways share it,
+            # a letter and where it leads: each is as likely as the next, which is what a free proposition means here.
             allowed: dict[Label, list[tuple[Letter, int]]] = {label: [] for label in weights}
             for label, condition, target in edges:
                 fitting = (letter for letter, diagram in letters[label] if condition & diagram != buddy.bddfalse)
