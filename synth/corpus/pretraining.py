@@ -133,6 +133,10 @@ class _Batches:
 
     def epoch(self, random: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
         """Yield the numbers of the sequences of each batch, all sequences once."""
+        # Padding costs what tokens cost, so a batch holds sequences of about one length; several in one row would need
+        # no padding, but each would see those before it. Sorted over the whole corpus, a sequence would only ever meet
+        # others of its very length. So windows of a random order are sorted, and the batches of a window are shuffled
+        # again: else each window would go from short sequences to long ones.
         order = random.permutation(len(self._lengths))
         window = max(1, int(_BATCHES_SORTED_TOGETHER * self._how.batch_tokens / self._lengths.mean()))
         for first in range(0, len(order), window):
@@ -145,6 +149,8 @@ class _Batches:
         """Yield pieces of an order by length, each as long as its longest, last sequence allows."""
         first = 0
         while first < len(order):
+            # n sequences cost n times the length of the nth, which is the longest of them. That grows with n, so the
+            # number of those that fit is where the piece ends.
             fits = np.arange(1, len(order) - first + 1) * self._lengths[order[first:]] <= self._how.batch_tokens
             last = first + int(fits.sum())
             yield order[first:last]
