@@ -1,4 +1,4 @@
-"""VeriLoRA: fine-tune a language model with a model checker in the loop, and serve the adapters it makes.
+"""VeriLoRA: fine-tune a language model with a model checker in the loop.
 
 The names below are the public ones; docs/api.md has an example of each. They resolve when they are used, so that
 `import verilora` costs nothing.
