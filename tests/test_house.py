@@ -35,6 +35,7 @@ WINGS: dict[str, tuple[str, ...]] = {
 NO_ROOMS = {"tests", "benchmarks", "docs", "examples", "build", "dist"}
 # `envs` is divided when its files are next changed.
 MAX_FILES = {"envs": 34}
+ELSEWHERE = "## Where a file without a test of its own name is tested"
 Module = tuple[str, ...]
 
 
@@ -85,6 +86,62 @@ def circles(graph: Mapping[Module, Collection[Module]]) -> list[list[str]]:
     while ends := [node for node, targets in left.items() if not targets]:
         left = {node: targets - {*ends} for node, targets in left.items() if targets}
     return [[".".join(node), *(".".join(target) for target in targets)] for node, targets in left.items()]
+
+
+@cache
+def files_of_the_house() -> dict[Module, Path]:
+    """The command line and every file of every room."""
+    paths = [ROOT / "__main__.py", *(path for room in existing_rooms() for path in python_files(ROOT / room))]
+    return {module_of(path): path for path in paths}
+
+
+def rows_of_other_names() -> list[tuple[str, str]]:
+    """The table of CONTRIBUTING.md: a file that has no test of its own name, with a test file."""
+    _, found, table = (ROOT / "CONTRIBUTING.md").read_text().partition(ELSEWHERE)
+    assert found, ELSEWHERE
+    # Behind its head, up to the next section.
+    rows = re.findall(r"^\|(.*)\|(.*)\|$", table.partition("\n## ")[0], flags=re.MULTILINE)[2:]
+    cells = [(re.findall("`(.+?)`", files), re.findall("`(.+?)`", tests)) for files, tests in rows]
+    return [(file, test) for files, tests in cells for file in files for test in tests]
+
+
+@cache
+def named_by(path: Path) -> frozenset[Module]:
+    """The files of the house that a file names, to import them or to run them, or the support of tests that it uses."""
+    known = {".".join(("verilora", *module)): module for module in files_of_the_house()}
+    known["verilora"] = ("__main__",)
+    found: set[Module] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names = [node.value.partition(":")[0]]
+        found |= {known[name] for name in names if name in known}
+        support = {ROOT / "tests" / "support" / f"{name}.py" for name in names if name.isidentifier()} - {path}
+        found |= {module for file in support if file.is_file() for module in named_by(file)}
+    return frozenset(found)
+
+
+@cache
+def next_to(module: Module) -> set[Module]:
+    """The files that a file of the house imports or names; there `verilora` is the product, not the command."""
+    path = files_of_the_house()[module]
+    return ({*imported(path, imports())} | named_by(path)) - {(), ("__main__",)}
+
+
+@cache
+def run_by(test: Path) -> set[Module]:
+    """The files that a test file names, and those that stand next to these, by way of others or not."""
+    left = [*named_by(test)]
+    found = {*left}
+    while left:
+        new = next_to(left.pop()) - found
+        found |= new
+        left += new
+    return found
 
 
 def test_the_packages_list_equals_the_tree() -> None:
@@ -139,6 +196,21 @@ def test_a_circle_would_be_found() -> None:
 def test_a_folder_is_seen_in_one_look(folder: Path) -> None:
     files = list(folder.glob("*.py"))
     assert len(files) <= MAX_FILES.get(folder.relative_to(ROOT).as_posix(), 12), [file.name for file in files]
+
+
+def test_every_file_has_a_test_of_its_name_or_a_row_that_says_where_it_is_tested() -> None:
+    files = [path.relative_to(ROOT) for path in files_of_the_house().values()]
+    without = {file.as_posix() for file in files if not (ROOT / "tests" / file.parent / f"test_{file.name}").is_file()}
+    rows = rows_of_other_names()
+    assert len(rows) == len({*rows}), "the same twice"
+    named = {file for file, _ in rows}
+    assert sorted(without - named) == [], f"neither a test of their name nor a row in CONTRIBUTING.md, {ELSEWHERE}"
+    assert sorted(named - without) == [], "rows of CONTRIBUTING.md about files that have their test, or that are gone"
+
+
+@pytest.mark.parametrize(("file", "test"), rows_of_other_names())
+def test_where_a_file_is_said_to_be_tested_it_is_imported_or_run(file: str, test: str) -> None:
+    assert module_of(ROOT / file) in run_by(ROOT / test)
 
 
 def test_spot_enters_through_one_door() -> None:
