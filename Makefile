@@ -7,8 +7,9 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/train --task driving --specs specs/
 
+# A file's tests stay together, since they share what they make; the longest files begin first (tests/conftest.py).
 test: .venv/installed
-	$(BIN)/python -m pytest -m "not gpu and not slow"
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not gpu and not slow"
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow

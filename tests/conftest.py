@@ -1,5 +1,6 @@
-"""Fixtures that all rooms share."""
+"""Fixtures that all rooms share, and how processes share the tests."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,30 @@ from verilora.verify.checking import compiled, trace
 # Machines are noisy: no example fails for being slow.
 settings.register_profile("verilora", deadline=None)
 settings.load_profile("verilora")
+
+TESTS = Path(__file__).parent
+# They take the most CPU, half a minute each, and go first: what begins late keeps one process busy alone at the end.
+LONGEST = (
+    "kernels/test_compile.py",
+    "finetune/test_train.py",
+    "finetune/training/test_dpo.py",
+    "envs/test_right_of_way.py",
+    "test_simulation_commands.py",
+    "verify/rulebooks/test_lint.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        # A worker of pytest-xdist has one core, and so has all that it starts. Before torch is imported.
+        os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        order = {TESTS / name: place for place, name in enumerate(LONGEST)}
+        assert all(path.is_file() for path in order), "LONGEST names a file that is not there"
+        items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,7 +70,7 @@ def driving() -> Domain:
 
 @pytest.fixture(scope="session")
 def greenhouse() -> Domain:
-    return load_domain("greenhouse", Path(__file__).parent / "data")
+    return load_domain("greenhouse", TESTS / "data")
 
 
 @pytest.fixture(scope="session")

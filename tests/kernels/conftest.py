@@ -1,17 +1,22 @@
 """How kernels are tested.
 
 A test marked `interpreter` calls `launch_x` on CPU tensors. It needs TRITON_INTERPRET=1 before its kernels are
-imported, and a process of its own, since nothing compiles in such a process. So all of them that were selected run in
-one child, which writes down each outcome, beside all other tests; here each is reported under its own name, after the
-others. Tests marked `gpu` are skipped without a GPU. Memory from `torch.empty` is poisoned in every test, so that a
-value that no kernel wrote is seen.
+imported, and a process of its own, since nothing compiles in such a process. So a child runs it on request; here it is
+reported under its own name. A single process asks for all such tests at once, so that its child runs them beside the
+others, and reports them last; each worker of pytest-xdist has a child of its own, and waits for it, as it has one core.
+Tests marked `gpu` are skipped without a GPU. Memory from `torch.empty` is poisoned in every test, so that a value that
+no kernel wrote is seen.
 """
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import groupby
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,9 +26,10 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-OUTCOMES = "VERILORA_KERNEL_OUTCOMES"
+QUESTIONS = "VERILORA_INTERPRETER_QUESTIONS"
 EMPTY = ((torch, "empty"), (torch, "empty_like"), (torch, "empty_strided"), (torch.Tensor, "new_empty"))
-interpreted_key = pytest.StashKey["Interpreted"]()
+interpreter_key = pytest.StashKey["Interpreter"]()
+Outcome = tuple[str, str]
 resources_key = pytest.StashKey[list[str]]()
 
 
@@ -54,74 +60,131 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs an NVIDIA GPU")
 
 
+def shares_its_work(config: pytest.Config) -> bool:
+    """Return whether this is one of several processes that run tests."""
+    return hasattr(config, "workerinput")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not IS_INTERPRETED:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not (IS_INTERPRETED or shares_its_work(config)):
         items.sort(key=is_interpreter_test)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     items = [item for item in session.items if is_interpreter_test(item)]
     if items and not IS_INTERPRETED and not session.config.option.collectonly:
-        session.config.stash[interpreted_key] = Interpreted(items)
+        session.config.stash[interpreter_key] = interpreter = Interpreter(items)
+        if not shares_its_work(session.config):
+            interpreter.ask([item.nodeid for item in group] for _, group in groupby(items, lambda item: item.path))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if IS_INTERPRETED or not is_interpreter_test(pyfuncitem):
         return None
-    outcome = pyfuncitem.config.stash[interpreted_key].outcome(pyfuncitem)
-    if outcome["outcome"] == "skipped":
-        pytest.skip(outcome["text"])
-    if outcome["outcome"] != "passed":
-        pytest.fail(outcome["text"], pytrace=False)
+    outcome, text = pyfuncitem.config.stash[interpreter_key].outcome(pyfuncitem.nodeid)
+    if outcome == "skipped":
+        pytest.skip(text)
+    if outcome != "passed":
+        pytest.fail(text, pytrace=False)
     return True
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if interpreted_key in config.stash:
-        config.stash[interpreted_key].end()
+    if interpreter_key in config.stash:
+        config.stash[interpreter_key].end()
 
 
-class Interpreted:
-    """Tests that run from now on in a child process that interprets kernels."""
+class Interpreter:
+    """A child process that interprets kernels and runs those tests that it is asked for, one after another."""
 
-    def __init__(self, items: list[pytest.Item]) -> None:
-        root = items[0].config.rootpath
+    def __init__(self, items: Sequence[pytest.Item]) -> None:
+        self._items = items
+        self._awaited: deque[list[str]] = deque()
+        self._outcomes: dict[str, Outcome | None] = {}
         self._folder = TemporaryDirectory(prefix="interpreter-")
-        self._outcomes = Path(self._folder.name) / "outcomes.jsonl"
-        self._outcomes.touch()
-        selected = Path(self._folder.name) / "selected"
-        selected.write_text("\n".join(str(root / item.nodeid) for item in items))
-        environment = {**os.environ, "TRITON_INTERPRET": "1", OUTCOMES: str(self._outcomes)}
-        command = [sys.executable, "-m", "pytest", "-q", "--confcutdir", str(Path(__file__).parent), f"@{selected}"]
         # Into a file, as nobody reads it meanwhile.
         self._output = Path(self._folder.name) / "output"
-        with self._output.open("w") as output:
-            self._child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        self._ended: dict[str, dict[str, str]] = {}
+        self._child: subprocess.Popen[bytes] | None = None
 
-    def outcome(self, item: pytest.Item) -> dict[str, str]:
-        """Return how a test ended, once all have."""
-        self._child.wait()
-        if not self._ended:
-            self._ended = {line["id"]: line for line in map(json.loads, self._outcomes.read_text().splitlines())}
-        said = self._output.read_text()[-8000:]
-        return self._ended.get(item.nodeid, {"outcome": "failed", "text": f"the child did not run this test\n{said}"})
+    def ask(self, groups: Iterable[list[str]]) -> None:
+        """Have groups of tests run in this order. The outcomes come by group."""
+        if self._child is None:
+            self._start()
+        asked = list(groups)
+        self._awaited.extend(asked)
+        self._outcomes |= {node_id: None for group in asked for node_id in group}
+        # All at once: what nobody has read yet must not fill a pipe, since then nothing would run side by side.
+        with suppress(OSError):
+            self._connection.send(asked)
+
+    def outcome(self, node_id: str) -> Outcome:
+        """Return how a test ended, and what is to be said of that."""
+        if node_id not in self._outcomes:
+            self.ask([[node_id]])
+        while (outcome := self._outcomes[node_id]) is None:
+            try:
+                outcomes = self._connection.recv()
+            except (EOFError, OSError):
+                return "failed", f"the child did not run this test\n{self._output.read_text()[-8000:]}"
+            self._outcomes |= zip(self._awaited.popleft(), outcomes, strict=True)
+        return outcome
 
     def end(self) -> None:
         """Kill the child if it still runs."""
-        self._child.kill()
-        self._child.wait()
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._connection.close()
         self._folder.cleanup()
 
+    def _start(self) -> None:
+        root = self._items[0].config.rootpath
+        selected = Path(self._folder.name) / "selected"
+        selected.write_text("\n".join(str(root / item.nodeid) for item in self._items))
+        command = [sys.executable, "-m", "pytest", "-q", "--confcutdir", str(Path(__file__).parent), f"@{selected}"]
+        self._connection, theirs = Pipe()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
+        environment |= {"TRITON_INTERPRET": "1", QUESTIONS: str(theirs.fileno())}
+        with self._output.open("w") as output, theirs:
+            self._child = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+            )
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    path = os.environ.get(OUTCOMES)
-    if path and (report.when == "call" or report.outcome != "passed"):
-        text = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else report.longreprtext
-        with open(path, "a") as file:
-            file.write(json.dumps({"id": report.nodeid, "outcome": report.outcome, "text": text}) + "\n")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """In the child, run what is asked for until nobody asks any more."""
+    if QUESTIONS not in os.environ or session.testsfailed:
+        return None
+    items = {item.nodeid: item for item in session.items}
+    reports = Reports()
+    session.config.pluginmanager.register(reports)
+    with Connection(int(os.environ[QUESTIONS])) as connection, suppress(EOFError, BrokenPipeError):
+        while True:
+            for group in connection.recv():
+                for node_id in group:
+                    session.config.hook.pytest_runtest_protocol(item=items[node_id], nextitem=None)
+                connection.send([reports.outcomes.pop(node_id) for node_id in group])
+    return True
+
+
+class Reports:
+    """How tests ended: the first thing that was not as it should be, else that they passed."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self.outcomes.get(report.nodeid, ("passed", ""))[0] == "passed":
+            text = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else report.longreprtext
+            self.outcomes[report.nodeid] = (report.outcome, text)
 
 
 @pytest.fixture(scope="session")
