@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .verify.records.run import Run, read_run
     from .verify.records.verdict import Mode, Status, Verdict, Witness
     from .verify.rulebooks.lint import RulebookLint, lint
-    from .verify.verdicts.answers import synthesize
     from .verify.verdicts.ranked_answer import RankedAnswer
+    from .verify.verdicts.synthesize import synthesize
     from .verify.verdicts.verifier import Settings, Verifier, verify_text
     from .verify.worlds.world import WorldKind
 
@@ -85,7 +85,7 @@ _NAMES = {
     "verify.records.run": ("Run", "read_run"),
     "verify.records.verdict": ("Mode", "Status", "Verdict", "Witness"),
     "verify.rulebooks.lint": ("RulebookLint", "lint"),
-    "verify.verdicts.answers": ("synthesize",),
+    "verify.verdicts.synthesize": ("synthesize",),
     "verify.verdicts.ranked_answer": ("RankedAnswer",),
     "verify.verdicts.verifier": ("Settings", "Verifier", "verify_text"),
     "verify.worlds.world": ("WorldKind",),

@@ -39,9 +39,11 @@ def exit_codes(meanings: Mapping[int, str]) -> str:
 
 
 UNUSABLE = "the input or an option cannot be used"
-STOPPED = "it was interrupted"
+WAS_INTERRUPTED = "it was interrupted"
 TRAIN_HELP = "Train a LoRA adapter on the verifier's verdicts, and write its certificate and a report."
-TRAIN_EXITS = exit_codes({0: "the adapter, its certificate and the report are written", 2: UNUSABLE, 130: STOPPED})
+TRAIN_EXITS = exit_codes(
+    {0: "the adapter, its certificate and the report are written", 2: UNUSABLE, 130: WAS_INTERRUPTED}
+)
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help=HELP, epilog=MORE, context_settings=HELP_NAMES
 )
@@ -180,7 +182,7 @@ def rules(
             0: "no episode broke a rule",
             1: "one did; with --run, a rule is broken more often after training",
             2: f"{UNUSABLE}, or the file holds no valid controller",
-            130: STOPPED,
+            130: WAS_INTERRUPTED,
         }
     )
 )
@@ -270,8 +272,7 @@ def synthesize(
 ) -> None:
     """Let a language model write controllers, and print each with its verdict, the best first."""
     from .synth.models.generates import Sampling
-    from .verify.commands.synthesize_command import SynthesisRequest
-    from .verify.commands.synthesize_command import synthesize as run
+    from .verify.commands.synthesize_command import SynthesisRequest, print_answers
     from .verify.verdicts.verifier import Settings
 
     try:
@@ -292,11 +293,19 @@ def synthesize(
     settings = Settings(world=world, reading=Reading(ending=ending, otherwise=otherwise))
     domain = load_domain(task, specs)
     raise typer.Exit(
-        run(domain, domain.rulebook(rulebook), settings, request, load_generator, as_json=as_json, strict=strict)
+        print_answers(
+            domain,
+            domain.rulebook(rulebook),
+            settings,
+            request,
+            load_generator,
+            as_json=as_json,
+            strict=strict,
+        )
     )
 
 
-@world_app.command("learn", epilog=exit_codes({0: "every world is learned", 2: UNUSABLE, 130: STOPPED}))
+@world_app.command("learn", epilog=exit_codes({0: "every world is learned", 2: UNUSABLE, 130: WAS_INTERRUPTED}))
 def world_learn(
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
@@ -466,7 +475,7 @@ def train(
             constrained=constrained or None,
             learning_rate=learning_rate,
             beta=beta,
-            losses=parse_losses(loss_type),
+            loss_type=parse_losses(loss_type),
             epochs=epochs,
             baselines=baselines,
             shuffle_verdicts=shuffle_verdicts or None,
@@ -474,13 +483,12 @@ def train(
             processes=processes,
             threads=threads,
         )
-        if resume is not None:
-            raise typer.Exit(train_resumed(resume, options, key))
-        config = resolve(options)
-    except InputError:
-        raise
+        config = resolve(options) if resume is None else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    if config is None:
+        assert resume is not None
+        raise typer.Exit(train_resumed(resume, options, key))
     raise typer.Exit(train_new(load_domain(config.task, Path(config.specs)), config, out, key))
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/scan_lora.py [--phase decode|prefill] [--compile-only] [--json FILE]
 
-Each line changes one thing of what `LoraConfig` ships; what ships is the first line of each phase. Compiling
+Each line changes one thing of what `SgmvConfig` ships; what ships is the first line of each phase. Compiling
 first, the phases side by side, keeps the timed run short.
 """
 
@@ -16,7 +16,7 @@ import torch
 import triton
 
 from kernels import Stopwatch
-from verilora.kernels.lora.lora_config import LoraConfig
+from verilora.kernels.lora.sgmv_config import SgmvConfig
 
 from kernel_rows.lora import DISTINCT, FUSED, LLAMA_8B, NUM_ROWS, Registered, decode, prefill, projections_case
 from kernel_rows.row import Case, Work
@@ -49,7 +49,7 @@ PREFILL: list[dict[str, int]] = [
 ]
 
 
-def decode_cases(config: LoraConfig) -> dict[str, Case]:
+def decode_cases(config: SgmvConfig) -> dict[str, Case]:
     return {
         "r16 identical": decode([16], [NUM_ROWS], config=config),
         "r16 distinct": decode([16] * NUM_ROWS, DISTINCT, config=config),
@@ -60,13 +60,13 @@ def decode_cases(config: LoraConfig) -> dict[str, Case]:
     }
 
 
-def one(names: tuple[str, ...], config: LoraConfig) -> Case:
+def one(names: tuple[str, ...], config: SgmvConfig) -> Case:
     """Return the case of fused projections alone, of 64 adapters of rank 16."""
     widths = {name: LLAMA_8B[name] for name in names}
     return projections_case(Registered(ranks=[16] * NUM_ROWS, widths=widths), DISTINCT, "decode", (names,), config)
 
 
-def prefill_cases(config: LoraConfig) -> dict[str, Case]:
+def prefill_cases(config: SgmvConfig) -> dict[str, Case]:
     return {
         "r16 4x512": prefill([16] * 4, [512] * 4, config=config),
         "r64 1x8192": prefill([64], [8192], config=config),
@@ -76,7 +76,7 @@ def prefill_cases(config: LoraConfig) -> dict[str, Case]:
 def scan(stopwatch: Stopwatch, make: Any, changes: list[dict[str, int]]) -> Iterator[dict[str, Any]]:
     for change in changes:
         found: dict[str, Any] = {"change": str(change)}
-        for name, case in make(LoraConfig(**change)).items():
+        for name, case in make(SgmvConfig(**change)).items():
             try:
                 is_right = case.error() <= case.tolerance
                 found[name] = round(stopwatch.time_us(case.run)[1], 2) if is_right else "red"

@@ -1,4 +1,4 @@
-"""Makes a base model from the corpus of a domain: `python -m verilora.finetune.make_base --help`."""
+"""What people type to make a base model: `python -m verilora.finetune.make_base --help`; the work is in `base/`."""
 
 from .base.make import main
 

@@ -165,7 +165,7 @@ class Pipeline:
             base=base,
             sampling=sampling,
             verdicts=[answer.verdict for answer in _held_out(after)],
-            digests=origin.domain,
+            digests=origin.domain_digests,
         )
         issue_certificate(self.run.adapter, measured, self.key)
 

@@ -100,7 +100,12 @@ def read_rulebook(folder: Path, name: str, vocabulary: Vocabulary, extended_by: 
 
 
 def check_words(rulebook: Rulebook, vocabulary: Vocabulary) -> None:
-    """Raise InputError if a rule of a book that no file holds uses a name that the domain lacks."""
+    """Raise InputError if a book that no file holds has no rule, one id twice, or a name that the domain lacks."""
+    ids = [rule.id for rule in rulebook.rules]
+    twice = [name for name in ids if ids.count(name) > 1]
+    if not ids or twice:
+        got = f"got {twice[0]!r} twice, expected each id once" if twice else "got none, expected at least one rule"
+        raise InputError(f"rulebook {rulebook.name}", got, field="rules")
     words = {*vocabulary.proposition_ids, *vocabulary.action_ids}
     for rule in rulebook.rules:
         for field, names, known in (

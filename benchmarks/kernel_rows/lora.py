@@ -16,9 +16,9 @@ from verilora.kernels.lora.adapter_memory import AdapterMemory
 from verilora.kernels.lora.fused_projections import FusedProjections
 from verilora.kernels.lora.lora import sgmv, sgmv_reference
 from verilora.kernels.lora.lora_batch import decode_items, empty_records, prefill_items, record
-from verilora.kernels.lora.lora_config import LORA_CONFIG, LoraConfig, Phase
 from verilora.kernels.lora.lora_step import LoraStep
 from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout
+from verilora.kernels.lora.sgmv_config import LORA_CONFIG, Phase, SgmvConfig
 
 from kernel_rows.row import Case, Row, Work
 
@@ -70,7 +70,7 @@ class Registered:
         return self.memory.rows(numbers, down.start, width_in), self.memory.rows(numbers, up.start, width_out)
 
 
-def step_for(adapters: Registered, lengths: Sequence[int], phase: Phase, config: LoraConfig) -> LoraStep:
+def step_for(adapters: Registered, lengths: Sequence[int], phase: Phase, config: SgmvConfig) -> LoraStep:
     """Return a step of segments of the first adapters, one after the other."""
     slots = torch.arange(len(lengths), device="cuda").int()
     if phase == "decode":
@@ -86,7 +86,7 @@ def projections_case(
     lengths: Sequence[int],
     phase: Phase,
     fused: Sequence[tuple[str, ...]],
-    config: LoraConfig = LORA_CONFIG,
+    config: SgmvConfig = LORA_CONFIG,
 ) -> Case:
     """Return the case of `fused` projections, each of which is a pair of launches, with `lengths` rows an adapter."""
     step, num_rows = step_for(adapters, lengths, phase, config), sum(lengths)
@@ -170,7 +170,7 @@ def case_of(
     ranks: Sequence[int],
     lengths: Sequence[int],
     widths: dict[str, tuple[int, int]] = SQUARE,
-    config: LoraConfig = LORA_CONFIG,
+    config: SgmvConfig = LORA_CONFIG,
 ) -> Case:
     fused = FUSED if widths is LLAMA_8B else (("o",),)
     return projections_case(Registered(ranks=ranks, widths=widths), lengths, phase, fused, config)

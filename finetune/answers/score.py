@@ -18,16 +18,17 @@ def mean_of(answers: Sequence[ScoredAnswer], value: Callable[[Verdict], float]) 
 
     Answers to one prompt resemble each other, so the prompt is the unit (Efron and Tibshirani, 1993, chapter 8).
     """
-    by_prompt: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for answer in answers:
-        by_prompt[answer.prompt].append(value(answer.verdict))
-    if not by_prompt:
+    if not answers:
         return Mean(mean=0.0, low=0.0, high=1.0, n=0)
-    sums = np.array([(sum(values), len(values)) for values in by_prompt.values()])
+    values = [value(answer.verdict) for answer in answers]
+    by_prompt: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for answer, found in zip(answers, values, strict=True):
+        by_prompt[answer.prompt].append(found)
+    sums = np.array([(sum(group), len(group)) for group in by_prompt.values()])
     picks = np.random.default_rng(0).integers(len(sums), size=(NUM_RESAMPLES, len(sums)))
     totals = sums[picks].sum(axis=1)
     low, high = np.quantile(totals[:, 0] / totals[:, 1], (0.025, 0.975))
-    mean = sum(value(answer.verdict) for answer in answers) / len(answers)
+    mean = sum(values) / len(values)
     return Mean(mean=mean, low=float(low), high=float(high), n=len(answers))
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Self
 
 from pydantic import ConfigDict
 
@@ -32,6 +33,12 @@ class BehaviourVerdict(Record):
     behaviour: str
     never_moves: bool
     verdict: Verdict
+
+    def of_task(self, task: Task) -> Self:
+        """Return it as the verdict on an answer to a task: all with the same goal in the same world share one."""
+        if self.verdict.task_id == task.id:
+            return self
+        return self.model_copy(update={"verdict": self.verdict.model_copy(update={"task_id": task.id})})
 
 
 class VerdictCache:
@@ -64,7 +71,7 @@ class VerdictCache:
             }
             self._file.append(found.values())
             self._known |= found
-        return [self._known[key] for key in keys]
+        return [self._known[key].of_task(task) for key, (_, task) in zip(keys, responses, strict=True)]
 
     def _key(self, behaviour: str, num_steps: int, task: Task) -> str:
         if task.id not in self._contexts:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ...specs.files.atomic import write_json
 from ...specs.files.errors import InputError
-from ...verify.commands.terminal import console, progress
+from ...verify.commands.terminal import INTERRUPTED, console, progress
 from ...verify.records.evaluation import Drives
 from ...verify.records.run import Run, domain_of, read_run
 from ...verify.records.run_files import RunFiles
@@ -22,8 +22,6 @@ from ..answers.scored_answer import scored
 from ..answers.verdict_cache import VerdictCache
 from ..evaluation.drive import drive, drive_score, drivers
 from ..run.config import read_settings
-
-INTERRUPTED = 130
 
 
 def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: int) -> int:

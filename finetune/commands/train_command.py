@@ -7,7 +7,7 @@ from pathlib import Path
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...verify.certificates.signature import read_private_key
-from ...verify.commands.terminal import console
+from ...verify.commands.terminal import INTERRUPTED, console
 from ...verify.records.run import domain_of
 from ...verify.records.run_files import RunFiles
 from ..pipeline import Pipeline
@@ -15,7 +15,6 @@ from ..run.config import TrainConfig, read_settings
 from .train_options import TrainOptions, resumed
 
 RUNS = Path("runs")
-STOPPED = 130
 
 
 def train_new(domain: Domain, config: TrainConfig, path: Path | None, key: Path | None) -> int:
@@ -55,7 +54,7 @@ def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None)
         Pipeline(domain, domain.rulebook(config.rulebook), config, run, console(), key).execute()
     except KeyboardInterrupt:
         print(f"stopped; {_again(run)}", file=sys.stderr)
-        return STOPPED
+        return INTERRUPTED
     except OSError as error:
         message = f"{error.strerror or error}; {_again(run)} when that is mended"
         raise InputError(error.filename or run.path, message) from None

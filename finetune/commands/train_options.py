@@ -13,9 +13,9 @@ from ..run.config import Algorithm, Budget, TrainConfig
 
 DEFAULTS = TrainConfig(task="driving", specs=str(SHIPPED), rulebook=DEFAULT_RULEBOOK, num_processes=os.cpu_count() or 1)
 # GRPO makes no pairs, and TRL samples for it, without a grammar.
-DPO_ONLY = ("samples", "beta", "epochs", "losses", "shuffle_verdicts", "constrained")
+DPO_ONLY = ("samples", "beta", "epochs", "loss_type", "shuffle_verdicts", "constrained")
 # A run goes on with any of these: no result depends on the one, and digests check the other.
-FREE_ON_RESUMING = ("num_processes", "specs")
+FREE_ON_RESUMING = ("processes", "specs", "out")
 T = TypeVar("T")
 
 
@@ -48,7 +48,7 @@ class TrainOptions:
     constrained: bool | None = None
     learning_rate: float | None = None
     beta: float | None = None
-    losses: tuple[Loss, ...] | None = None
+    loss_type: tuple[Loss, ...] | None = None
     epochs: float | None = None
     baselines: Budget | None = None
     shuffle_verdicts: bool | None = None
@@ -74,8 +74,8 @@ def resolve(options: TrainOptions, base: TrainConfig = DEFAULTS) -> TrainConfig:
         raise ValueError(f"{unknown}: expected dpo as the algorithm, got grpo, for which there is no such option")
     mode = _or(options.mode, base.mode)
     names, weights = base.optimiser.loss_type, base.optimiser.loss_weights
-    if options.losses:
-        names, weights = zip(*options.losses, strict=True)
+    if options.loss_type:
+        names, weights = zip(*options.loss_type, strict=True)
     return replace(
         base,
         task=_or(options.task, base.task),
@@ -115,13 +115,22 @@ def resolve(options: TrainOptions, base: TrainConfig = DEFAULTS) -> TrainConfig:
 
 
 def resumed(options: TrainOptions, config: TrainConfig) -> TrainConfig:
-    """Return the settings with which a run goes on; raises ValueError for an option that asks for others."""
-    asked = resolve(options, config)
-    then, now = config.to_json(), asked.to_json()
-    for name in (name for name in now if name not in FREE_ON_RESUMING):
-        if then[name] != now[name] and not _is_same_folder(then[name], now[name]):
-            raise ValueError(f"a run goes on with its own settings: {name} is {then[name]}, got {now[name]}")
-    return asked
+    """Return the settings with which a run goes on: its own, on as many processes as are asked for.
+
+    Raises ValueError for an option that asks for something else than the run has.
+    """
+    for name, value in options.asked.items():
+        if name in FREE_ON_RESUMING:
+            continue
+        alone = _leaves(resolve(TrainOptions(**{name: value}), config).to_json())
+        changed = {leaf: (was, alone[leaf]) for leaf, was in _leaves(config.to_json()).items() if was != alone[leaf]}
+        if changed and not any(_is_same_folder(*pair) for pair in changed.values()):
+            # An option may change more than the setting of its name.
+            of_its_name = (pair for leaf, pair in changed.items() if leaf.rpartition(".")[2] == name)
+            was, got = next(of_its_name, next(iter(changed.values())))
+            raise ValueError(f"a run goes on with its own settings: {name} is {was}, got {got}")
+    specs = _absolute(options.specs) if options.specs else config.specs
+    return replace(config, num_processes=_or(options.processes, config.num_processes), specs=specs)
 
 
 def parse_losses(texts: list[str] | None) -> tuple[Loss, ...] | None:
@@ -147,6 +156,14 @@ def _absolute(folder: str | Path) -> str:
 
 def _model(name: str) -> str:
     return _absolute(name) if Path(name).is_dir() else name
+
+
+def _leaves(settings: dict[str, Any], group: str = "") -> dict[str, Any]:
+    """Return settings under dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _leaves(value, f"{group}{name}.") if isinstance(value, dict) else {group + name: value}
+    return found
 
 
 def _is_same_folder(one: object, other: object) -> bool:

@@ -142,6 +142,8 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         _positive(train=self.train, held_out=self.held_out, num_tries=self.num_tries)
+        if not 0 <= self.drive_seconds < inf:
+            raise ValueError(f"drive_seconds: expected 0 or more and finite, got {self.drive_seconds}")
         if self.num_tries > self.held_out:
             raise ValueError(
                 f"num_tries: expected at most {self.held_out}, the responses to a held-out prompt, got {self.num_tries}"
@@ -218,8 +220,9 @@ class TrainConfig:
 def write_config(files: RunFiles, config: TrainConfig, provenance: Provenance) -> None:
     """Make the directory of a run and its config.json, in the form in which reports read it."""
     files.evaluated("").parent.mkdir(parents=True, exist_ok=True)
-    content = RunConfig.model_validate({**config.to_json(), **provenance.model_dump()})
-    write_json(files.config, content.model_dump(mode="json"))
+    settings = config.to_json()
+    content = RunConfig.model_validate({**settings, **provenance.model_dump()}).model_dump(mode="json")
+    write_json(files.config, {**{name: content[name] for name in settings}, **content})
 
 
 def read_settings(files: RunFiles) -> TrainConfig:

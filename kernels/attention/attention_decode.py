@@ -328,7 +328,7 @@ def attention_decode_kernel(
 
 @dataclass(frozen=True, slots=True)
 class DecodeConfig:
-    """How many slots a tile has, and what a program is given; measured, see `kernels-lab-book.md`."""
+    """How many slots a tile has, and what a program is given (the lab book in `benchmarks/results/`)."""
 
     block: int
     num_warps: int

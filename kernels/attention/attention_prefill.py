@@ -362,7 +362,7 @@ def attention_prefill_kernel(
 
 @dataclass(frozen=True, slots=True)
 class PrefillConfig:
-    """How many queries and keys a tile has, and what a program is given; measured, see `kernels-lab-book.md`."""
+    """How many queries and keys a tile has, and what a program is given (the lab book in `benchmarks/results/`)."""
 
     rows: int
     block: int

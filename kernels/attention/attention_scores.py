@@ -180,7 +180,7 @@ def attention_scores_kernel(
 
 @dataclass(frozen=True, slots=True)
 class ScoresConfig:
-    """How many keys and queries a tile has, and what a program is given; measured, see `kernels-lab-book.md`."""
+    """How many keys and queries a tile has, and what a program is given (the lab book in `benchmarks/results/`)."""
 
     keys: int = 64
     block: int = 64

@@ -12,7 +12,7 @@ from .online_softmax import LOG2_E_
 
 # Exported exp(s - max) are at most 1; raised by this, fp16 keeps their relative precision down to 2e-9.
 EXPORT_SCALE = tl.constexpr(2.0**15)
-# What a program of the second pass has; measured, see `kernels-lab-book.md`.
+# What a program of the second pass has; measured, see `benchmarks/results/kernels-lab-book.md`.
 SCORE_SLOTS, SCORE_WARPS = 256, 4
 
 

@@ -6,7 +6,7 @@ import torch
 
 from .adapter_memory import AdapterMemory
 from .lora_batch import ITEM_WIDTH
-from .lora_config import LORA_CONFIG, LoraConfig, Phase
+from .sgmv_config import LORA_CONFIG, Phase, SgmvConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class LoraStep:
     items: torch.Tensor
     memory: AdapterMemory
     phase: Phase
-    config: LoraConfig = LORA_CONFIG
+    config: SgmvConfig = LORA_CONFIG
     # Whether expand starts while shrink still runs.
     starts_early: bool = field(init=False)
 

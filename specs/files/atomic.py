@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 UNFINISHED = ".unfinished"
@@ -20,11 +20,14 @@ def replacing(path: Path, unfinished: Path | None = None) -> Iterator[Path]:
     unfinished = unfinished or path.with_name(path.name + UNFINISHED)
     if unfinished.is_dir():
         shutil.rmtree(unfinished)
+    unfinished.unlink(missing_ok=True)
     yield unfinished
     for written in (*unfinished.rglob("*"), unfinished):
         _sync(written)
     unfinished.replace(path)
-    _sync(path.parent)
+    # It stands there already; some file systems cannot be asked to wait for a folder.
+    with suppress(OSError):
+        _sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

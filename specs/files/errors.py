@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
@@ -11,6 +12,15 @@ class InputError(ValueError):
     def __init__(self, path: Path | str, message: str, *, line: int | None = None, field: str = "") -> None:
         place = f"{path}:{line}" if line else str(path)
         super().__init__(": ".join(part for part in (place, field, message) if part))
+        self._made_with = (str(path), message, line, field)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it pass from one process to another as it is."""
+        return _again, self._made_with
+
+
+def _again(path: str, message: str, line: int | None, field: str) -> InputError:
+    return InputError(path, message, line=line, field=field)
 
 
 def expected_one_of(got: str, known: Iterable[str], most: int = 16) -> str:

@@ -28,8 +28,12 @@ class RecordFile(Generic[RecordT]):
         """
         if not self.path.exists():
             return []
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise InputError(self.path, f"cannot be read: {error.strerror}") from None
         # Cut as bytes: what a kill left can end inside of a character.
-        *lines, _cut_off = self.path.read_bytes().split(b"\n")
+        *lines, _cut_off = content.split(b"\n")
         return [self._record(number, line) for number, line in enumerate(lines, start=1)]
 
     def append(self, records: Iterable[RecordT]) -> None:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from safetensors.torch import load_file
 
+from verilora.finetune.pipeline import Pipeline
 from verilora.finetune.training.pairs import Pair
 from verilora.specs.files.record_file import RecordFile
 from verilora.synth.models.generator import Generator
@@ -149,6 +150,18 @@ def test_a_directory_in_use_is_refused(finished: Path) -> None:
     code, _, err = run_main(*beginning(finished))
     assert code == 2
     assert "is not empty: expected a new directory, or --resume" in err
+
+
+def test_an_internal_fault_is_called_one_whether_a_run_begins_or_goes_on(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(pipeline: Pipeline) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(Pipeline, "execute", fail)
+    for options in (("--resume", finished), ("--task", "greenhouse", "--specs", DATA, "--out", tmp_path / "new")):
+        code, _, err = run_main("train", *options)
+        assert (code, "ValueError: a fault of ours" in err) == (3, True)
 
 
 def test_other_settings_are_refused_on_resuming(finished: Path) -> None:

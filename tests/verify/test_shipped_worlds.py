@@ -15,7 +15,7 @@ from verilora.verify.audits.audit import FIRST_SEED, run_controller
 from verilora.verify.checking.check import Runs
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.trace import TraceChecker, TraceStatus
-from verilora.verify.commands.world_command import NUM_EPISODES, NUM_HELD_OUT, learn_worlds
+from verilora.verify.commands.world_command import learn_worlds
 from verilora.verify.records.verdict import Status, Verdict
 from verilora.verify.rulebooks.lint import Linter
 from verilora.verify.verdicts.verifier import Settings, Verifier
@@ -79,7 +79,7 @@ def test_one_command_makes_the_shipped_worlds_again_byte_for_byte(driving: Domai
     """For one world; the versions that a file names are part of it, so they must be those it was made with."""
     only = [task for task in driving.tasks.values() if task.world == "wide_median"]
     domain = replace(driving, tasks={task.id: task for task in only})
-    learn_worlds(domain, tmp_path, tmp_path, NUM_EPISODES, NUM_HELD_OUT, None)
+    learn_worlds(domain, tmp_path, tmp_path, 3000, 600, None)
     for task in only:
         shipped = learned_world_path(driving.folder, task.world, task.relevant)
         made = learned_world_path(tmp_path, task.world, task.relevant)

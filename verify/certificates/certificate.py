@@ -128,10 +128,11 @@ def signed(certificate: Certificate, key: Ed25519PrivateKey) -> Certificate:
 def write_certificate(adapter: Path, certificate: Certificate) -> None:
     """Write a certificate beside its adapter; the file is complete or does not appear."""
     path = adapter / CERTIFICATE
+    beside = adapter.resolve()
     content = json.dumps(certificate.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     try:
         # Not within the folder: a kill would leave a file there that is not certified.
-        with replacing(path, adapter.parent / f"{adapter.name}.{CERTIFICATE}{UNFINISHED}") as unfinished:
+        with replacing(path, beside.with_name(f"{beside.name}.{CERTIFICATE}{UNFINISHED}")) as unfinished:
             unfinished.write_text(content, encoding="utf-8")
     except OSError as error:
         raise InputError(path, f"cannot be written: {error.strerror}") from None

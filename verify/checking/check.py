@@ -25,17 +25,17 @@ class Runs(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Counterexample:
     """Sets of letters, one an instant; any choice from them violates. `cycle` repeats, and is empty for a prefix."""
 
     prefix: tuple[Bdd, ...]
     cycle: tuple[Bdd, ...] = ()
 
 
-FindRun = Callable[[], Run]
+FindCounterexample = Callable[[], Counterexample]
 
 
-def find_violation(behaviour: Automaton, formula: CompiledFormula, runs: Runs) -> FindRun | None:
+def find_violation(behaviour: Automaton, formula: CompiledFormula, runs: Runs) -> FindCounterexample | None:
     """Return None if the formula is kept, else a function that finds a run which violates it.
 
     For `Runs.FAIR` the behaviour must already be the product with the fairness automaton.
@@ -49,16 +49,16 @@ def find_violation(behaviour: Automaton, formula: CompiledFormula, runs: Runs) -
     return None
 
 
-def _bad_prefix(behaviour: Automaton, formula: CompiledFormula) -> FindRun | None:
+def _bad_prefix(behaviour: Automaton, formula: CompiledFormula) -> FindCounterexample | None:
     product = spot.product(behaviour, formula.automaton)
     pairs = product.get_product_states()
     bad = frozenset(state for state, (_, monitor) in enumerate(pairs) if monitor in formula.bad)
     if not bad:
         return None
-    return lambda: Run(_labels(_walk(_Steps(product), product.get_init_state_number(), bad)))
+    return lambda: Counterexample(_labels(_walk(_Steps(product), product.get_init_state_number(), bad)))
 
 
-def _rejecting_bottom(behaviour: Automaton, formula: CompiledFormula) -> FindRun | None:
+def _rejecting_bottom(behaviour: Automaton, formula: CompiledFormula) -> FindCounterexample | None:
     product = spot.product(behaviour, formula.automaton)
     components = spot.scc_info(product)
     acceptance = product.acc()
@@ -72,7 +72,7 @@ def _rejecting_bottom(behaviour: Automaton, formula: CompiledFormula) -> FindRun
     return None
 
 
-def _into_bottom(product: Automaton, bottom: frozenset[int]) -> Run:
+def _into_bottom(product: Automaton, bottom: frozenset[int]) -> Counterexample:
     """Return a path into a bottom component and a cycle through every edge of it."""
     steps = _Steps(product)
     prefix = _walk(steps, product.get_init_state_number(), bottom)
@@ -88,7 +88,7 @@ def _into_bottom(product: Automaton, bottom: frozenset[int]) -> Run:
             del missing[state]
         state = cycle[-1].target
     cycle += _walk(steps, state, {home})
-    return Run(_labels(prefix), _labels(cycle))
+    return Counterexample(_labels(prefix), _labels(cycle))
 
 
 class _Step(NamedTuple):
@@ -133,5 +133,5 @@ def _labels(path: Iterable[_Step]) -> tuple[Bdd, ...]:
     return tuple(step.letters for step in path)
 
 
-def _from_spot(run: Any) -> Run:
-    return Run(*(tuple(owned(step.label) for step in part) for part in (run.prefix, run.cycle)))
+def _from_spot(run: Any) -> Counterexample:
+    return Counterexample(*(tuple(owned(step.label) for step in part) for part in (run.prefix, run.cycle)))

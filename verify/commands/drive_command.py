@@ -19,7 +19,7 @@ from ..audits.audit import FIRST_SEED, Audit, RuleAudit
 from ..audits.drive import check_simulated, drive, judged_rules
 from ..audits.replay_search import Reproduction, save_episode
 from ..verdicts.response import read_response, task_of
-from .terminal import console, progress
+from .terminal import INTERRUPTED, console, progress
 
 
 def drive_file(
@@ -64,7 +64,7 @@ def drive_file(
         return 2
     except KeyboardInterrupt:
         print(f"interrupted: the episodes of {name} were not all driven, so nothing is judged", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     out.print(render_audit(name, audit, rulebook))
     if replay is not None:
         out.print(_replay(response.text, audit, task, domain, reading, replay, rule_id))

@@ -18,9 +18,8 @@ from ...synth.models.generates import Generates, LoadsGenerator, Sampling
 from ...synth.models.model_files import ADAPTER_CONFIG
 from ..certificates.certificate import check_certified, read_certificate
 from ..records.digests import CERTIFICATE
-from ..verdicts.answers import asked
-from ..verdicts.answers import synthesize as ranked_answers
 from ..verdicts.ranked_answer import RankedAnswer
+from ..verdicts.synthesize import asked, synthesize
 from ..verdicts.verifier import Settings
 from .render_verdict import render_verdict
 from .terminal import console
@@ -41,7 +40,7 @@ class SynthesisRequest:
     seed: int = 0
 
 
-def synthesize(
+def print_answers(
     domain: Domain,
     rulebook: Rulebook,
     settings: Settings,
@@ -54,11 +53,11 @@ def synthesize(
     """Print answers with their verdicts, the best first, and return the exit code of the best; raises InputError."""
     task, wording = asked(domain, request.task_id, request.text)
     generator = _generator(request, domain, load_generator)
-    answers = ranked_answers(
+    answers = synthesize(
         domain,
         generator,
-        request.task_id,
-        text=request.text,
+        task.id if task else None,
+        text=wording,
         rulebook=rulebook,
         settings=settings,
         num_answers=request.num_answers,

@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress
 
+INTERRUPTED = 130
+"""The exit code of a command that a Ctrl-C ended."""
+
 
 def console() -> Console:
     """Return a console that prints data as it is; output to a file or a pipe is wide enough for the tables."""

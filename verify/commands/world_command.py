@@ -14,10 +14,8 @@ from ...specs.world_description import Exclusion
 from ..worlds.chain_drawing import draw_chain
 from ..worlds.learning import learn
 from ..worlds.world_table import coverage_line, render_learned
-from .terminal import console, progress
+from .terminal import INTERRUPTED, console, progress
 
-NUM_EPISODES = 3000
-NUM_HELD_OUT = 600
 # Of each five episodes three mostly watch, one drives when it is safe, one just drives.
 _POLICIES = ("random", "random", "cautious", "random", "bold")
 
@@ -39,7 +37,7 @@ def learn_worlds(
         _learn_worlds(domain, recordings, out, num_episodes, num_held_out, num_processes or os.cpu_count() or 1)
     except KeyboardInterrupt:
         print(f"interrupted: {recordings} keeps what is recorded; the same command goes on from there", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
 
 

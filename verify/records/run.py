@@ -29,7 +29,7 @@ class Provenance(Record):
     started: str
 
     @property
-    def domain(self) -> DomainDigests:
+    def domain_digests(self) -> DomainDigests:
         """The digests of the domain under the run's rulebook."""
         return DomainDigests(rulebook=self.rulebook_digest, tasks=self.tasks_digest, worlds=self.worlds)
 

@@ -42,7 +42,7 @@ def make_report(run: Run, domain: Domain, rulebook: Rulebook) -> Report:
 
 def check_domain(run: Run, domain: Domain, rulebook: Rulebook, hint: str = "") -> None:
     """Raise InputError that names what changed since the run: what is said of it would be of other rules or worlds."""
-    if changed := domain_digests(domain, rulebook).changed_from(run.config.domain):
+    if changed := domain_digests(domain, rulebook).changed_from(run.config.domain_digests):
         more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
         names = f"{', '.join(changed[:MAX_NAMED])}{more}"
         where = f"in {domain.folder}: {names}; expected what the run was made with{hint}"

@@ -13,7 +13,7 @@ HorizonScores = dict[str, dict[TraceStatus, float]]
 
 
 class HorizonScorer:
-    """HorizonScores controllers in the learned worlds of a domain; keeps worlds and monitors between controllers."""
+    """Scores controllers in the learned worlds of a domain; keeps worlds and monitors between controllers."""
 
     def __init__(self, domain: Domain, rulebook: Rulebook, num_letters: int, time_limit: float) -> None:
         self.domain = domain

@@ -15,7 +15,7 @@ from ...specs.world_description import UNIVERSAL
 from ...synth.controllers.alignment import Alignment
 from ...synth.controllers.controller import Controller, Ending, Reading
 from ...synth.controllers.steps import MAX_STEPS, InvalidController
-from ..checking.check import FindRun, Runs, find_violation
+from ..checking.check import FindCounterexample, Runs, find_violation
 from ..checking.compiled import CompiledFormula, Compiler
 from ..records.verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict, Witness
 from ..worlds.learned import learned_world
@@ -136,7 +136,7 @@ class Verifier:
             return GateVerdict(name=name, formula=gate.text, status=Status.UNKNOWN, reason=str(error))
         return GateVerdict(name=name, formula=gate.text, status=status, witness=self._tell(violation, controller))
 
-    def _check(self, formula: CompiledFormula, product: Product) -> tuple[Status, FindRun | None]:
+    def _check(self, formula: CompiledFormula, product: Product) -> tuple[Status, FindCounterexample | None]:
         """Return the status of a formula, and how to find a run that violates it in what was seen."""
         violation = find_violation(product.behaviour, formula, self.settings.runs)
         if violation is not None:
@@ -145,7 +145,7 @@ class Verifier:
             return Status.OBSERVED, None
         return Status.SATISFIED, None
 
-    def _tell(self, violation: FindRun | None, controller: Controller) -> Witness | None:
+    def _tell(self, violation: FindCounterexample | None, controller: Controller) -> Witness | None:
         return tell(violation(), controller) if violation is not None and self.settings.witnesses else None
 
     def _gates(self, task: Task) -> Sequence[tuple[str, Formula]]:

@@ -2,14 +2,14 @@
 
 from ...specs.logic import Bdd, buddy, variable
 from ...synth.controllers.controller import Controller
-from ..checking.check import Run
+from ..checking.check import Counterexample
 from ..records.verdict import Moment, Witness
 
 SHOWN_MOMENTS = 12
 """How many instants of a path and of a cycle are shown to people; files hold all."""
 
 
-def tell(run: Run, controller: Controller) -> Witness:
+def tell(run: Counterexample, controller: Controller) -> Witness:
     """Return a run of a controller's product as moments; what a run leaves open is taken to be false."""
     state = 0
     moments = []

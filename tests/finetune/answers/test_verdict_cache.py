@@ -42,3 +42,17 @@ def test_verdicts_of_another_version_are_refused(verifier: Verifier, tmp_path: P
     path.write_text(json.dumps({**record, "mood": 1}) + "\n")
     with pytest.raises(InputError, match=r"verdicts\.jsonl:1: mood: Extra inputs are not permitted"):
         VerdictCache(verifier, path, 1)
+
+
+def test_a_text_is_parsed_once_and_a_verdict_is_that_on_its_own_task(
+    verifier: Verifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    parse = verifier.parse
+    monkeypatch.setattr(verifier, "parse", lambda text: parsed.append(text) or parse(text))
+    tasks = list(verifier.domain.tasks.values())
+    cache = VerdictCache(verifier, tmp_path / "verdicts.jsonl", 1)
+    for _ in range(2):
+        found = cache.verify([(WAITING, task) for task in tasks])
+        assert [entry.verdict.task_id for entry in found] == [task.id for task in tasks]
+    assert parsed == [WAITING, WAITING], "once a call"

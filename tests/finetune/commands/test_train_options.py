@@ -29,15 +29,15 @@ def test_paper_mode_counts_rules_in_the_universal_world() -> None:
 
 
 def test_losses_go_to_trl_as_they_are() -> None:
-    optimiser = resolve(TrainOptions(losses=parse_losses(["ipo", "sft:2.5"]))).optimiser
+    optimiser = resolve(TrainOptions(loss_type=parse_losses(["ipo", "sft:2.5"]))).optimiser
     assert (optimiser.loss_type, optimiser.loss_weights) == (("ipo", "sft"), (1.0, 2.5))
     with pytest.raises(ValueError, match="expected LOSS or LOSS:WEIGHT with a number, got 'sft:much'"):
         parse_losses(["sft:much"])
     with pytest.raises(ValueError, match=r"loss_type: expected one of sigmoid, .*, got 'sigmoit'"):
-        resolve(TrainOptions(losses=parse_losses(["sigmoit"])))
+        resolve(TrainOptions(loss_type=parse_losses(["sigmoit"])))
     for weight in ("-3", "0", "nan", "inf"):
         with pytest.raises(ValueError, match="loss_weights: expected more than 0 and finite, got"):
-            resolve(TrainOptions(losses=parse_losses([f"sft:{weight}"])))
+            resolve(TrainOptions(loss_type=parse_losses([f"sft:{weight}"])))
 
 
 def test_losses_are_those_of_trl() -> None:
@@ -57,6 +57,7 @@ def test_losses_are_those_of_trl() -> None:
         ("epochs", 0.0, "epochs: expected more than 0"),
         ("beta", -0.1, "beta: expected more than 0"),
         ("temperature", float("inf"), "temperature: expected more than 0"),
+        ("drive_seconds", float("inf"), "drive_seconds: expected 0 or more and finite, got inf"),
         ("learning_rate", 0.0, "learning_rate: expected more than 0"),
         ("learning_rate", float("nan"), "learning_rate: expected more than 0"),
     ],
@@ -79,7 +80,7 @@ def test_options_that_exclude_each_other_are_refused_before_anything_is_sampled(
         ("epochs", 1.0),
         ("beta", DEFAULTS.optimiser.beta),
         ("samples", DEFAULTS.samples),
-        ("losses", (Loss("sigmoid", 1.0),)),
+        ("loss_type", (Loss("sigmoid", 1.0),)),
         ("shuffle_verdicts", True),
         ("constrained", True),
     ],
@@ -92,15 +93,29 @@ def test_options_that_grpo_does_not_have_are_refused(option: str, value: Any) ->
 
 
 def test_a_run_goes_on_with_its_own_settings(tmp_path: Path) -> None:
-    config = TrainConfig.from_json(resolve(TrainOptions(seed=5, mode=Mode.PAPER, losses=(Loss("ipo", 1.0),))).to_json())
+    config = TrainConfig.from_json(
+        resolve(TrainOptions(seed=5, mode=Mode.PAPER, loss_type=(Loss("ipo", 1.0),))).to_json()
+    )
     assert resumed(TrainOptions(), config) == config
-    assert resumed(TrainOptions(seed=5, mode=Mode.PAPER, losses=parse_losses(["ipo:1.0"])), config) == config
+    assert resumed(TrainOptions(seed=5, mode=Mode.PAPER, loss_type=parse_losses(["ipo:1.0"])), config) == config
     free = resumed(TrainOptions(processes=99, specs=tmp_path), config)
     assert (free.num_processes, free.specs) == (99, str(tmp_path))
     with pytest.raises(ValueError, match=r"own settings: seed is 5, got 0$"):
         resumed(TrainOptions(seed=0), config)
-    with pytest.raises(ValueError, match=r"own settings: optimiser is .*'ipo'.*, got .*'sigmoid', 'sft'"):
-        resumed(TrainOptions(losses=parse_losses(["sigmoid", "sft:2"])), config)
+    for options, message in (
+        (
+            TrainOptions(loss_type=parse_losses(["sigmoid", "sft:2"])),
+            r"loss_type is \('ipo',\), got \('sigmoid', 'sft'\)",
+        ),
+        (TrainOptions(mode=Mode.GATED), "mode is paper, got gated"),
+        (TrainOptions(beta=0.5), "beta is 0.4, got 0.5"),
+        (TrainOptions(shuffle_verdicts=True), "shuffle_verdicts is False, got True"),
+        (TrainOptions(drive_seconds=5.0), "drive_seconds is 110.0, got 5.0"),
+        (TrainOptions(threads=4), "threads is 1, got 4"),
+        (TrainOptions(algorithm=Algorithm.GRPO, beta=0.4), "algorithm is dpo, got grpo"),
+    ):
+        with pytest.raises(ValueError, match=f"own settings: {message}$"):
+            resumed(options, config)
 
 
 def test_folders_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from verilora.kernels.cache.kv_pages import kv_page_bytes
 from verilora.kernels.lora.fused_projections import FusedProjections
 from verilora.kernels.lora.lora import launch_sgmv, sgmv, sgmv_reference
 from verilora.kernels.lora.lora_batch import decode_items, prefill_items
-from verilora.kernels.lora.lora_config import Phase
 from verilora.kernels.lora.lora_step import LoraStep
 from verilora.kernels.lora.page_layout import PageLayout
+from verilora.kernels.lora.sgmv_config import Phase
 
 from adapters import Adapters
 

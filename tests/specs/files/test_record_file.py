@@ -72,6 +72,12 @@ def test_a_record_without_its_fields_is_named(file: RecordFile[Row]) -> None:
         file.read()
 
 
+def test_what_cannot_be_read_is_named(file: RecordFile[Row]) -> None:
+    file.path.mkdir()
+    with pytest.raises(InputError, match=r"rows\.jsonl: cannot be read: Is a directory"):
+        file.read()
+
+
 def test_only_the_first_records_are_kept(file: RecordFile[Row]) -> None:
     file.append(ROWS)
     file.keep(2)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from verilora.specs.files.errors import InputError
 from verilora.specs.processes.forked import Forked, Unanswered, within
 
 
@@ -21,6 +22,14 @@ def test_returns_the_result_of_a_call_that_inherits_what_cannot_be_pickled() -> 
 def test_raises_what_the_call_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         within(60, lambda: 1 // 0)
+
+
+def test_an_error_of_unusable_input_comes_as_it_was_raised() -> None:
+    def refuse() -> None:
+        raise InputError("book.yaml", "got 1, expected 2", line=3, field="weights")
+
+    with pytest.raises(InputError, match=r"^book\.yaml:3: weights: got 1, expected 2$"):
+        within(60, refuse)
 
 
 def test_ends_work_that_takes_too_long() -> None:

@@ -11,8 +11,8 @@ Phase = Literal["prefill", "decode"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoraConfig:
-    """What was found fastest; see `kernels-lab-book.md`.
+class SgmvConfig:
+    """What was found fastest; see `benchmarks/results/kernels-lab-book.md`.
 
     The wide dimension is cut into splits, whose products are summed apart. They shape the result's bits, so they follow
     the width alone, never the batch. In prefill a split is `prefill_split` long and read `prefill_step` numbers at a
@@ -52,4 +52,4 @@ class LoraConfig:
         )
 
 
-LORA_CONFIG = LoraConfig()
+LORA_CONFIG = SgmvConfig()

@@ -34,6 +34,8 @@ def synthesize(
     It is asked in the words of `text`, or in the first wording of the task with this id, as which it is judged. A text
     that is the wording of a task needs no id; answers to any other are only read. `align` asks a general model twice.
     """
+    if num_answers < 1:
+        raise ValueError(f"num_answers: expected at least 1, got {num_answers}")
     chosen, wording = asked(domain, task, text)
     verifier = Verifier(domain, rulebook, settings)
     prompter = Prompter(domain, generator.prompt_style, verifier.settings.reading)
@@ -47,13 +49,13 @@ def asked(domain: Domain, task_id: str | None, text: str | None) -> tuple[Task |
     A text that is a task's wording needs no task id; for any other text without one there is no task.
     """
     if text is not None and not text.strip():
-        raise InputError("text", "expected words, got none")
+        raise InputError("the text to ask with (--text)", "expected words, got none")
     if task_id is not None:
         task = domain.task(task_id)
         return task, text or next(iter(task.wordings.values()))[0]
     if text is None:
         ids = "\n  ".join(domain.tasks)
-        raise InputError("synthesize", f"nothing to ask: expected a text, or a task, one of\n  {ids}")
+        raise InputError("synthesize", f"nothing to ask: expected a text (--text), or a task (--for), one of\n  {ids}")
     known = [task for task in domain.tasks.values() if _words(text) in map(_words, _wordings(task))]
     return (known[0] if len(known) == 1 else None), text
 
@@ -70,11 +72,13 @@ def _sample(
     generator: Generates, prompter: Prompter, wordings: Sequence[str], sampling: Sampling, *, align: bool, seed: int
 ) -> list[Completion]:
     if align and prompter.style is PromptStyle.PLAIN:
-        message = "was trained to answer in the vocabulary: only a general model can be asked twice (align)"
+        message = "was trained to answer in the vocabulary: only a general model (--model) can be asked twice (--align)"
         raise InputError(generator.folder, message)
     try:
         if align:
             return sample_aligned(generator, prompter, wordings, sampling, seed)
         return generator.sample([prompter.ask(words) for words in wordings], sampling, seed)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(generator.folder, str(error)) from None
