@@ -196,16 +196,20 @@ def test_an_adapter_that_is_not_the_certified_one_is_refused(synthesize: Run, ad
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "error: synthesize: nothing to ask: expected a text, or a task, one of\n  right-at-traffic-light\n"),
+        (
+            (),
+            "error: synthesize: nothing to ask: expected a text (--text), or a task (--for), one of\n"
+            "  right-at-traffic-light\n",
+        ),
         (("--for", "fly"), f"error: {SHIPPED / 'driving' / 'tasks.yaml'}: no such task: got 'fly', expected one of "),
-        (("--text", " \n"), "error: text: expected words, got none"),
+        (("--text", " \n"), "error: the text to ask with (--text): expected words, got none"),
         (("--for", TASK, "--rulebook", "none"), "none"),
         (("--for", TASK, "--model", "nowhere"), "error: nowhere: got nothing there, expected a model's or an"),
         (("--for", TASK, "--adapter", "nowhere"), "error: nowhere: got nothing there, expected a model's or an"),
         (("--for", TASK, "--device", "abacus"), "error: device 'abacus': cannot be used here: "),
         (
             ("--for", TASK, "--align"),
-            "was trained to answer in the vocabulary: only a general model can be asked twice",
+            "was trained to answer in the vocabulary: only a general model (--model) can be asked twice (--align)",
         ),
         (("--text", "turn right " * 2000), "a prompt has "),
         (("--for", TASK, "-n", "0"), "Invalid value for '-n'"),

@@ -11,6 +11,8 @@ from rich.console import Console
 from verilora.finetune.pipeline import Pipeline
 from verilora.finetune.run.config import Algorithm, Budget, EvaluationConfig, GrpoConfig, PairConfig, TrainConfig
 from verilora.specs.domain import Domain
+from verilora.specs.files.record_file import RecordFile
+from verilora.verify.records.run import TrainingRow
 from verilora.verify.records.run_files import RunFiles
 from verilora.verify.records.verdict import Mode
 from verilora.verify.worlds.world import WorldKind
@@ -39,10 +41,11 @@ def test_grpo_with_baselines_at_equal_tokens(tmp_path: Path, greenhouse: Domain)
     config = replace(SMALL, algorithm=Algorithm.GRPO, grpo=grpo, baselines=Budget.FULL, max_new_tokens=60)
     run, found = execute(tmp_path / "run", greenhouse, config)
     assert not run.samples.exists()
-    assert not run.pairs.path.exists()
-    assert {row["step"] for row in run.training.read()} == {1, 2}
+    assert not run.pairs.exists()
+    rows = RecordFile(run.training, TrainingRow).read()
+    assert {row.step for row in rows} == {1, 2}
     assert "2 steps of 8 answers a round for training" in run.path.joinpath("report.html").read_text()
-    sampled = sum(row["num_tokens"] for row in run.training.read())
+    sampled = sum(row.num_tokens or 0 for row in rows)
     assert found["training_tokens"] == sampled > 0
     assert found["baselines"]["best_of_n"]["num_tokens"] == pytest.approx(sampled, rel=0.5)
 

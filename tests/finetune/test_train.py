@@ -181,7 +181,7 @@ def test_other_settings_are_refused_on_resuming(finished: Path) -> None:
     assert "expected LOSS or LOSS:WEIGHT with a number, got 'sft:much'" in err
     code, _, err = resume(finished, "--loss-type", "sigmoid")
     assert code == 2
-    assert "loss_type is ['sigmoid:1', 'sft:64'], got ['sigmoid:1']" in err
+    assert "loss_type is ('sigmoid', 'sft'), got ('sigmoid',)" in err
 
 
 def test_a_run_finds_its_domain_in_another_place(finished: Path, tmp_path: Path) -> None:

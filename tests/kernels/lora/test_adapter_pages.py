@@ -48,7 +48,7 @@ def test_a_peft_adapter_comes_back_as_it_was() -> None:
         vocab_size=8,
     )
     model = transformers.LlamaForCausalLM(config)
-    lora = peft.SgmvConfig(r=12, target_modules="all-linear", init_lora_weights=False)
+    lora = peft.LoraConfig(r=12, target_modules="all-linear", init_lora_weights=False)
     state = peft.get_peft_model_state_dict(peft.get_peft_model(model, lora))
     weights = read_peft(state)
     assert len(weights) == 14
