@@ -1,5 +1,6 @@
 """Fixtures that all rooms share, and how processes share the tests."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         order = {TESTS / name: place for place, name in enumerate(LONGEST)}
         assert all(path.is_file() for path in order), "LONGEST names a file that is not there"
         items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def pytest_collection_finish() -> None:
+    # What is imported now stays: neither the collector nor forked children go through it again and again.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
