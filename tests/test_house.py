@@ -180,6 +180,16 @@ def test_a_wing_imports_only_wings_to_its_left(room: str) -> None:
             assert not above, f"{'.'.join(module)} imports {above}"
 
 
+def test_the_model_checker_does_not_know_the_simulator() -> None:
+    """In `verify` only what drives controllers does, and the commands for it."""
+    knowing = {
+        wing_of(module)
+        for module, targets in imports().items()
+        if module[0] == "verify" and any(target[:1] == ("envs",) for target in targets)
+    }
+    assert knowing == {"audits", "commands"}
+
+
 def test_no_file_imports_itself_by_way_of_others() -> None:
     assert not circles(imports())
 
