@@ -55,11 +55,6 @@ def is_interpreter_test(item: pytest.Item) -> bool:
     return item.get_closest_marker("interpreter") is not None
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-        pytest.skip("needs an NVIDIA GPU")
-
-
 def shares_its_work(config: pytest.Config) -> bool:
     """Return whether this is one of several processes that run tests."""
     return hasattr(config, "workerinput")
