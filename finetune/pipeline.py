@@ -34,7 +34,8 @@ from .evaluation.feasibility import check_tasks
 from .evaluation.illustrations import examples, violations, with_replay
 from .evaluation.splits import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
 from .rounds import Rounds, TrainedRound, best
-from .run.config import TrainConfig, write_config
+from .run.config import TrainConfig
+from .run.config_file import write_config
 from .run.models import Models
 from .run.provenance import check_same_origin, provenance
 from .run.seeds import derived_seed

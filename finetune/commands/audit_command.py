@@ -21,7 +21,7 @@ from ..answers.samples import read_samples
 from ..answers.scored_answer import scored
 from ..answers.verdict_cache import VerdictCache
 from ..evaluation.drive import drive, drive_score, drivers
-from ..run.config import read_settings
+from ..run.config_file import read_settings
 
 
 def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: int) -> int:

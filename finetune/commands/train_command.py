@@ -11,7 +11,8 @@ from ...verify.commands.terminal import INTERRUPTED, console
 from ...verify.records.run import domain_of
 from ...verify.records.run_files import RunFiles
 from ..pipeline import Pipeline
-from ..run.config import TrainConfig, read_settings
+from ..run.config import TrainConfig
+from ..run.config_file import read_settings
 from .train_options import TrainOptions, resumed
 
 RUNS = Path("runs")

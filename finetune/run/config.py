@@ -7,11 +7,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from ...specs.files.atomic import write_json
-from ...specs.files.errors import InputError
 from ...synth.controllers.controller import Ending, Otherwise, Reading
-from ...verify.records.run import Provenance, RunConfig, read_config
-from ...verify.records.run_files import RunFiles
 from ...verify.records.verdict import Mode
 from ...verify.verdicts.verifier import Settings
 from ...verify.worlds.world import WorldKind
@@ -215,21 +211,3 @@ class TrainConfig:
             first = error.errors()[0]
             parts = (".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, "))
             raise ValueError(": ".join(filter(None, parts))) from None
-
-
-def write_config(files: RunFiles, config: TrainConfig, provenance: Provenance) -> None:
-    """Make the directory of a run and its config.json, in the form in which reports read it."""
-    files.evaluated("").parent.mkdir(parents=True, exist_ok=True)
-    settings = config.to_json()
-    content = RunConfig.model_validate({**settings, **provenance.model_dump()}).model_dump(mode="json")
-    write_json(files.config, {**{name: content[name] for name in settings}, **content})
-
-
-def read_settings(files: RunFiles) -> TrainConfig:
-    """Return the settings in a run's config.json; raises InputError."""
-    try:
-        return TrainConfig.from_json(read_config(files).model_dump(mode="json"))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(files.config, f"not the configuration of a run: {error}") from None

@@ -22,7 +22,8 @@ from ...synth.models.generator import Generator
 from ...synth.models.prompt import Prompter
 from ...verify.records.run import TrainingRow
 from ...verify.records.run_files import RunFiles
-from ..run.config import TrainConfig, read_settings
+from ..run.config import TrainConfig
+from ..run.config_file import read_settings
 from ..run.seeds import derived_seed
 from .checkpoints import CompleteCheckpoints
 from .pairs import Pair

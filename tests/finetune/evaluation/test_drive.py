@@ -11,7 +11,8 @@ from verilora.finetune.answers.scored_answer import ScoredAnswer, scored
 from verilora.finetune.answers.verdict_cache import VerdictCache
 from verilora.finetune.commands.audit_command import audit_run
 from verilora.finetune.evaluation.drive import Driven, drive, drive_score, drivers
-from verilora.finetune.run.config import TrainConfig, write_config
+from verilora.finetune.run.config import TrainConfig
+from verilora.finetune.run.config_file import write_config
 from verilora.specs.domain import SHIPPED, Domain
 from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from verilora.finetune.answers.verdict_cache import VerdictCache
 from verilora.finetune.evaluation.baselines import training_tokens
-from verilora.finetune.run.config import GrpoConfig, OptimiserConfig, TrainConfig, write_config
+from verilora.finetune.run.config import GrpoConfig, OptimiserConfig, TrainConfig
+from verilora.finetune.run.config_file import write_config
 from verilora.finetune.training.dpo import num_steps, train_dpo
 from verilora.finetune.training.grpo import train_grpo
 from verilora.finetune.training.pairs import Pair
