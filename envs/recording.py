@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 from ..specs.files.errors import InputError
+from ..specs.files.lock import held
 from ..specs.processes.workers import in_order
 from ..specs.vocabulary import Vocabulary
 from ..synth.controllers.alignment import Alignment
@@ -80,14 +81,15 @@ def record(
     if controller:
         parse_controller(controller, Alignment(vocabulary))
         header["controller"] = controller
-    done = _begin(path, header, jobs)
-    progress(min(done, len(jobs)))
-    with path.open("a") as file:
-        work = partial(_run, world, vocabulary, controller=controller)
-        for number, episode in enumerate(in_order(work, jobs[done:], num_processes), start=done + 1):
-            file.write(_line(episode, vocabulary))
-            file.flush()
-            progress(number)
+    with held(path):
+        done = _begin(path, header, jobs)
+        progress(min(done, len(jobs)))
+        with path.open("a") as file:
+            work = partial(_run, world, vocabulary, controller=controller)
+            for number, episode in enumerate(in_order(work, jobs[done:], num_processes), start=done + 1):
+                file.write(_line(episode, vocabulary))
+                file.flush()
+                progress(number)
     found = read_recording(path)
     return replace(found, episodes=found.episodes[: len(jobs)])
 

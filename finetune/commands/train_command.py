@@ -2,10 +2,12 @@
 
 import sys
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
+from ...specs.files.lock import LOCK, held
 from ...verify.certificates.signature import read_private_key
 from ...verify.commands.terminal import INTERRUPTED, console
 from ...verify.records.run import domain_of
@@ -20,13 +22,22 @@ RUNS = Path("runs")
 
 def train_new(domain: Domain, config: TrainConfig, path: Path | None, key: Path | None) -> int:
     """Train an adapter in a new directory; return 0, or 130 if it was stopped. Raises InputError."""
-    path = path or RUNS / f"{config.task}-{config.rulebook}-{datetime.now():%Y%m%d-%H%M%S}"
-    run = RunFiles(path)
+    if path is None:
+        path = new_directory(RUNS / f"{config.task}-{config.rulebook}-{datetime.now():%Y%m%d-%H%M%S}")
     if path.exists() and not path.is_dir():
         raise InputError(path, "is a file: expected a new directory")
-    if path.exists() and not run.is_unbegun:
-        raise InputError(path, f"is not empty: expected a new directory, or --resume {path} to go on with a run")
-    return _train(domain, config, run, key)
+    path.mkdir(parents=True, exist_ok=True)
+    run = RunFiles(path)
+    with held(path):
+        if not run.is_unbegun:
+            raise InputError(path, f"is not empty: expected a new directory, or --resume {path} to go on with a run")
+        try:
+            return _train(domain, config, run, key)
+        finally:
+            # What failed before anything was written leaves nothing.
+            if [entry.name for entry in path.iterdir()] == [LOCK]:
+                (path / LOCK).unlink()
+                path.rmdir()
 
 
 def train_resumed(path: Path, options: TrainOptions, key: Path | None) -> int:
@@ -44,7 +55,20 @@ def train_resumed(path: Path, options: TrainOptions, key: Path | None) -> int:
         raise InputError(run.config, str(error)) from None
     if options.out is not None and not (options.out.exists() and options.out.samefile(path)):
         raise InputError(run.config, f"a run goes on where it is: out is {path}, got {options.out}")
-    return _train(domain_of(run, config.task, config.specs), config, run, key)
+    with held(path):
+        return _train(domain_of(run, config.task, config.specs), config, run, key)
+
+
+def new_directory(path: Path) -> Path:
+    """Make a directory that nobody else has: of this name or, if another run took it in the same second, the next."""
+    for number in count(2):
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            path = path.with_name(f"{path.name.partition('+')[0]}+{number}")
+        else:
+            break
+    return path
 
 
 def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None) -> int:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from safetensors.torch import load_file
 
+from verilora.finetune.commands.train_command import new_directory
 from verilora.finetune.pipeline import Pipeline
 from verilora.finetune.training.pairs import Pair
 from verilora.specs.files.record_file import RecordFile
@@ -26,6 +27,7 @@ from verilora.verify.records.run import TrainingRow
 from verilora.verify.records.run_files import RunFiles
 
 from command_line import run_main
+from lock_holder import another_process_holds
 
 DATA = Path(__file__).parents[1] / "data"
 BASE = DATA / "greenhouse-base"
@@ -162,6 +164,23 @@ def test_an_internal_fault_is_called_one_whether_a_run_begins_or_goes_on(
     for options in (("--resume", finished), ("--task", "greenhouse", "--specs", DATA, "--out", tmp_path / "new")):
         code, _, err = run_main("train", *options)
         assert (code, "ValueError: a fault of ours" in err) == (3, True)
+
+
+def test_two_runs_in_one_directory_are_one_too_many(finished: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    for path, options in ((finished, ("--resume", finished)), (new, ("--out", new))):
+        before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != ".lock"}
+        with another_process_holds(path) as process:
+            code, _, err = run_main("train", "--task", "greenhouse", "--specs", DATA, *options)
+        assert (code, f"{path}: is written to by process {process.pid} on " in err) == (2, True)
+        after = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != ".lock"}
+        assert after == before
+
+
+def test_default_directories_are_different(tmp_path: Path) -> None:
+    names = [new_directory(tmp_path / "driving-default-20260101-000000").name for _ in range(3)]
+    assert names == [f"driving-default-20260101-000000{end}" for end in ("", "+2", "+3")]
 
 
 def test_other_settings_are_refused_on_resuming(finished: Path) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...specs.files.atomic import UNFINISHED
+from ...specs.files.lock import LOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +81,5 @@ class RunFiles:
     @property
     def is_unbegun(self) -> bool:
         """Whether the directory holds at most what a run writes before its configuration stands there."""
-        before = {self.stages.name, self.evaluated("").parent.name, f"{self.config.name}{UNFINISHED}"}
+        before = {LOCK, self.stages.name, self.evaluated("").parent.name, f"{self.config.name}{UNFINISHED}"}
         return all(entry.name in before for entry in self.path.iterdir())
