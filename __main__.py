@@ -19,6 +19,7 @@ from .specs.vocabulary import Vocabulary
 from .synth.controllers.controller import Ending, Otherwise, Reading
 from .synth.models.generates import Generates
 from .verify.checking.check import Runs
+from .verify.records.requirement import parse_requirements
 from .verify.records.verdict import Mode
 from .verify.worlds.world import WorldError, WorldKind
 
@@ -42,7 +43,12 @@ UNUSABLE = "the input or an option cannot be used"
 WAS_INTERRUPTED = "it was interrupted"
 TRAIN_HELP = "Train a LoRA adapter on the verifier's verdicts, and write its certificate and a report."
 TRAIN_EXITS = exit_codes(
-    {0: "the adapter, its certificate and the report are written", 2: UNUSABLE, 130: WAS_INTERRUPTED}
+    {
+        0: "the adapter, its certificate and the report are written",
+        1: "so they are, but less was reached than --require asks for",
+        2: UNUSABLE,
+        130: WAS_INTERRUPTED,
+    }
 )
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help=HELP, epilog=MORE, context_settings=HELP_NAMES
@@ -449,6 +455,13 @@ def train(
         int | None,
         _option("On a CPU. More than one helps models beyond the embedded one.", DEFAULTS.num_threads, min=1),
     ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SPLIT:]NAME=SHARE",
+            help="Exit with 1 if less is reached: compliance=0.95, or of a rule test:phi5=1. Several are possible.",
+        ),
+    ] = None,
     key: Annotated[Path | None, typer.Option(metavar="PEM", help="Sign the certificate with this Ed25519 key.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with the run in this directory.")] = None,
 ) -> None:
@@ -482,6 +495,7 @@ def train(
             drive_seconds=drive_seconds,
             processes=processes,
             threads=threads,
+            require=parse_requirements(require),
         )
         config = resolve(options) if resume is None else None
     except ValueError as error:

@@ -22,6 +22,7 @@ from ..verify.records.evaluation import Evaluation, Round
 from ..verify.records.run import Provenance, read_config
 from ..verify.records.run_files import RunFiles
 from ..verify.reports.build import build_report
+from ..verify.reports.report import Report
 from ..verify.reports.summary import render_summary
 from ..verify.verdicts.verifier import Verifier
 from .answers.responder import Responder
@@ -64,8 +65,8 @@ class Pipeline:
         self.times = StageTimes(run.stages, out)
         self.verifier = Verifier(domain, rulebook, config.settings)
 
-    def execute(self) -> None:
-        """Do what is not done yet; raises InputError for what cannot be trained."""
+    def execute(self) -> Report:
+        """Do what is not done yet, and return the report; raises InputError for what cannot be trained."""
         torch.set_num_threads(self.config.num_threads)
         # Before anything is written: the model may not be there.
         origin = provenance(self.domain, self.rulebook, self.models)
@@ -85,6 +86,7 @@ class Pipeline:
             report = build_report(self.run.path, self.domain, self.rulebook)
         self.out.print(render_summary(report))
         self.out.print(f"adapter, certificate and report are in {self.run.path}")
+        return report
 
     def _begin(self, origin: Provenance) -> None:
         """Write config.json, or check that what a run under way depends on is as it was."""

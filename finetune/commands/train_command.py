@@ -12,6 +12,7 @@ from ...verify.certificates.signature import read_private_key
 from ...verify.commands.terminal import INTERRUPTED, console
 from ...verify.records.run import domain_of
 from ...verify.records.run_files import RunFiles
+from ...verify.reports.requirements import check_requirements, shortfalls
 from ..pipeline import Pipeline
 from ..run.config import TrainConfig
 from ..run.config_file import read_settings
@@ -21,7 +22,10 @@ RUNS = Path("runs")
 
 
 def train_new(domain: Domain, config: TrainConfig, path: Path | None, key: Path | None) -> int:
-    """Train an adapter in a new directory; return 0, or 130 if it was stopped. Raises InputError."""
+    """Train an adapter in a new directory, and return 0, 1 if it falls short of what is required, or 130 if stopped.
+
+    Raises InputError.
+    """
     if path is None:
         path = new_directory(RUNS / f"{config.task}-{config.rulebook}-{datetime.now():%Y%m%d-%H%M%S}")
     if path.exists() and not path.is_dir():
@@ -44,7 +48,7 @@ def train_resumed(path: Path, options: TrainOptions, key: Path | None) -> int:
     """Go on with the run in a directory, under its own settings; `options` are those that were named again.
 
     Only the number of processes may differ, on which no result depends, and where the specs are, whose digests must be
-    the same. Return 0, or 130 if it was stopped. Raises InputError.
+    the same. Return 0, 1 if it falls short of what is required, or 130 if it was stopped. Raises InputError.
     """
     run = RunFiles(path)
     try:
@@ -72,18 +76,23 @@ def new_directory(path: Path) -> Path:
 
 
 def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None) -> int:
+    rulebook = domain.rulebook(config.rulebook)
+    check_requirements(config.require, rulebook)
     if key is not None:
         # Rather now than after training.
         read_private_key(key)
     try:
-        Pipeline(domain, domain.rulebook(config.rulebook), config, run, console(), key).execute()
+        report = Pipeline(domain, rulebook, config, run, console(), key).execute()
     except KeyboardInterrupt:
         print(f"stopped; {_again(run)}", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         message = f"{error.strerror or error}; {_again(run)} when that is mended"
         raise InputError(error.filename or run.path, message) from None
-    return 0
+    missed = shortfalls(config.require, report.run.evaluation)
+    for shortfall in missed:
+        print(f"required: {shortfall}", file=sys.stderr)
+    return int(bool(missed))
 
 
 def _again(run: RunFiles) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ...specs.domain import DEFAULT_RULEBOOK, SHIPPED
+from ...verify.records.requirement import Requirement
 from ...verify.records.verdict import Mode
 from ...verify.verdicts.verifier import Settings
 from ...verify.worlds.world import WorldKind
@@ -55,6 +56,7 @@ class TrainOptions:
     drive_seconds: float | None = None
     processes: int | None = None
     threads: int | None = None
+    require: tuple[Requirement, ...] | None = None
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -93,6 +95,7 @@ def resolve(options: TrainOptions, base: TrainConfig = DEFAULTS) -> TrainConfig:
         batch_size=_or(options.batch_size, base.batch_size),
         rounds=_or(options.rounds, base.rounds),
         algorithm=algorithm,
+        require=_or(options.require, base.require),
         baselines=_or(options.baselines, base.baselines),
         num_processes=_or(options.processes, base.num_processes),
         num_threads=_or(options.threads, base.num_threads),

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from ...synth.controllers.controller import Ending, Otherwise, Reading
+from ...verify.records.requirement import Requirement
 from ...verify.records.verdict import Mode
 from ...verify.verdicts.verifier import Settings
 from ...verify.worlds.world import WorldKind
@@ -171,6 +172,7 @@ class TrainConfig:
     batch_size: int = 135
     rounds: int = 2
     algorithm: Algorithm = Algorithm.DPO
+    require: tuple[Requirement, ...] = ()
     baselines: Budget = Budget.SHORT
     num_processes: int = 2
     num_threads: int = 1

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,7 +24,7 @@ from verilora.finetune.pipeline import Pipeline
 from verilora.finetune.training.pairs import Pair
 from verilora.specs.files.record_file import RecordFile
 from verilora.synth.models.generator import Generator
-from verilora.verify.records.run import TrainingRow
+from verilora.verify.records.run import TrainingRow, read_run
 from verilora.verify.records.run_files import RunFiles
 
 from command_line import run_main
@@ -164,6 +165,23 @@ def test_an_internal_fault_is_called_one_whether_a_run_begins_or_goes_on(
     for options in (("--resume", finished), ("--task", "greenhouse", "--specs", DATA, "--out", tmp_path / "new")):
         code, _, err = run_main("train", *options)
         assert (code, "ValueError: a fault of ours" in err) == (3, True)
+
+
+def test_a_run_that_falls_short_of_what_is_required_exits_with_1(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = read_run(finished)
+    monkeypatch.setattr(Pipeline, "execute", lambda pipeline: SimpleNamespace(run=found))
+    command = ("train", "--task", "greenhouse", "--specs", DATA, "--out")
+    share = found.evaluation.splits["train"].after.compliance.mean
+    assert run_main(*command, tmp_path / "a", "--require", f"train:compliance={share}")[0] == 0
+    code, _, err = run_main(*command, tmp_path / "b", "--require", "compliance=0", "--require", "train:compliance=1")
+    missed = f"required: compliance on train: got {share:.1%}, expected at least 100.0%\n"
+    assert (code, err) == ((1, missed) if share < 1 else (0, ""))
+    code, _, err = run_main(*command, tmp_path / "c", "--require", "mood=1")
+    assert (code, "--require: no such measure or rule: got 'mood'" in err) == (2, True)
+    code, _, err = run_main(*command, tmp_path / "d", "--require", "compliance")
+    assert (code, "expected NAME=SHARE or SPLIT:NAME=SHARE" in " ".join(err.split())) == (2, True)
 
 
 def test_two_runs_in_one_directory_are_one_too_many(finished: Path, tmp_path: Path) -> None:

@@ -327,6 +327,7 @@ def _config(domain: Domain, rulebook: Rulebook, settings: Settings) -> Json:
         "top_p": 1.0,
         "constrained": False,
         "algorithm": "dpo",
+        "require": [],
         "pairs": {"shuffle": False},
         "grpo": {"num_steps": 60, "batch_size": 64},
         "rulebook_digest": digests.rulebook,

@@ -12,6 +12,7 @@ from ...specs.files.record_file import RecordFile
 from ...synth.controllers.controller import Ending, Otherwise
 from .digests import DomainDigests
 from .evaluation import Evaluation
+from .requirement import Requirement
 from .run_files import RunFiles
 from .verdict import Mode
 
@@ -73,6 +74,7 @@ class RunConfig(Provenance):
     top_p: float
     constrained: bool
     algorithm: str
+    require: tuple[Requirement, ...] = ()
     pairs: PairSettings
     grpo: GrpoSettings
 

@@ -1,39 +1,61 @@
-"""The report for build servers: `junit.xml`, in which each rule of a split is a test case."""
+"""The report for build servers: `junit.xml`, in which each rule of a split is a test case.
+
+In a run without requirements a case fails if an answer does not keep the rule. In a run with some (`train --require`)
+they alone decide: each is a case beside the rules. The elements are those that Jenkins' junit-10.xsd knows.
+"""
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ...specs.rulebook import Rule
+from ...specs.task import Split
 from ..records.evaluation import BeforeAfter, RuleScore
 from . import comparison
 from .findings import percent
 from .report import Report
+from .requirements import is_met, measured, shortfall
 
 
 def junit(report: Report) -> str:
-    """Return the report as JUnit XML: a case fails if an answer does not keep the rule, and is skipped if none applies.
+    """Return the report as JUnit XML: a case is skipped if its rule applies to no answer.
 
-    A failure's type is `violated`, or `invalid` if all such answers are no controllers.
+    A failure's type is `violated`, `invalid` if all such answers are no controllers, or `required`.
     """
-    root = Element("testsuites", name=f"{report.run.config.task} under {report.rulebook.name}")
+    config = report.run.config
+    root = Element("testsuites", name=f"{config.task} under {report.rulebook.name}")
+    suites: dict[Split, Element] = {}
     for split, scores in comparison.measured(report.run.evaluation):
-        suite = SubElement(root, "testsuite", name=split)
+        suites[split] = SubElement(root, "testsuite", name=split, timestamp=config.started.partition("+")[0])
         for rule in report.rulebook.rules:
-            _case(suite, f"{report.rulebook.name}.{split}", rule, scores)
-        _count(suite, [suite])
-    _count(root, list(root))
+            _case(suites[split], f"{report.rulebook.name}.{split}", rule, scores, is_required=bool(config.require))
+    for required in config.require:
+        for split, found in measured(required, report.run.evaluation):
+            suite = suites.get(split)
+            if suite is None:
+                suite = suites[split] = SubElement(root, "testsuite", name=split)
+            name = f"{required.name} at least {required.least:g}"
+            case = SubElement(suite, "testcase", classname=f"required.{split}", name=name, time="0")
+            if not is_met(required, found):
+                SubElement(case, "failure", type="required", message=shortfall(required, split, found))
+    for suite in root:
+        _count(suite, "testcase", skipped=True)
+    _count(root, "testsuite/testcase", skipped=False)
     indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
-def _case(suite: Element, class_name: str, rule: Rule, scores: BeforeAfter) -> None:
-    case = SubElement(suite, "testcase", classname=class_name, name=rule.id)
+def _case(suite: Element, class_name: str, rule: Rule, scores: BeforeAfter, *, is_required: bool) -> None:
+    # What is counted takes no time of its own.
+    case = SubElement(suite, "testcase", classname=class_name, name=rule.id, time="0")
     before, after = scores.before.rules.get(rule.id), scores.after.rules.get(rule.id)
     if after is None or not after.applicable:
         SubElement(case, "skipped", message="the rule applies to no task of this split")
     elif after.kept < after.applicable:
+        told = f"{rule.english} Before training: {_told(before)}. After: {_told(after)}."
+        if is_required:
+            SubElement(case, "system-out").text = told
+            return
         kind = "violated" if after.violated else "invalid"
-        failure = SubElement(case, "failure", type=kind, message=f"kept by {_counted(after)} answers")
-        failure.text = f"{rule.english} Before training: {_told(before)}. After: {_told(after)}."
+        SubElement(case, "failure", type=kind, message=f"kept by {_counted(after)} answers").text = told
 
 
 def _told(score: RuleScore | None) -> str:
@@ -44,8 +66,11 @@ def _counted(score: RuleScore) -> str:
     return f"{score.kept} of {score.applicable}"
 
 
-def _count(element: Element, suites: list[Element]) -> None:
-    """Write how many cases there are, and how many failed and were skipped."""
-    for name, path in (("tests", "testcase"), ("failures", "testcase/failure"), ("skipped", "testcase/skipped")):
-        element.set(name, str(sum(len(suite.findall(path)) for suite in suites)))
+def _count(element: Element, cases: str, *, skipped: bool) -> None:
+    """Write how many cases there are, how many failed, and of a suite how many were skipped."""
+    element.set("tests", str(len(element.findall(cases))))
+    element.set("failures", str(len(element.findall(f"{cases}/failure"))))
     element.set("errors", "0")
+    element.set("time", "0")
+    if skipped:
+        element.set("skipped", str(len(element.findall(f"{cases}/skipped"))))
