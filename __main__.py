@@ -14,6 +14,7 @@ from .finetune.commands.train_options import DEFAULTS, TrainOptions, parse_losse
 from .finetune.run.config import Algorithm, Budget
 from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.files.errors import InputError
+from .specs.files.printable import complain
 from .specs.processes.forked import check_time_limit
 from .specs.vocabulary import Vocabulary
 from .synth.controllers.controller import Ending, Otherwise, Reading
@@ -545,10 +546,10 @@ def _run(commands: typer.Typer) -> None:
     try:
         commands()
     except (InputError, WorldError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         sys.exit(2)
     except Exception:
-        traceback.print_exc()
+        complain(traceback.format_exc().rstrip("\n"))
         sys.exit(3)
 
 

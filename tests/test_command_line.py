@@ -305,3 +305,47 @@ def test_the_light_commands_do_not_import_torch(arguments: list[str]) -> None:
         [sys.executable, "-c", code, *arguments], input=AFTER_LOOPING.encode(), capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+FORGED = "\x1b[2J\x1b[Hcompliance 100%; all kept\x1b[8m\u202e"
+FORGED_SHOWN = r"\x1b[2J\x1b[Hcompliance 100%; all kept\x1b[8m\u202e"
+
+
+def test_a_file_cannot_forge_the_screen(tmp_path: Path) -> None:
+    machine = tmp_path / "forged.hoa"
+    machine.write_text(MACHINE.replace("State: 0", f'State: 0 "{FORGED}"'))
+    code, out, err = run_main("verify", "--for", TASK, machine)
+    assert (code, err) == (1, "")
+    assert FORGED_SHOWN in out
+    assert not {"\x1b", "\u202e"} & {*out}
+    as_json = run_main("verify", "--json", "--for", TASK, machine)[1]
+    assert FORGED in {
+        moment["state"]
+        for rule in json.loads(as_json)[0]["rules"]
+        for moment in (rule["witness"] or {"prefix": []})["prefix"]
+    }
+
+
+@pytest.mark.parametrize("content", [f"1. {FORGED}", f"Task: {FORGED}\n1. Stop.", f"{FORGED}", f"HOA: v1 {FORGED}"])
+def test_errors_cannot_forge_the_screen(tmp_path: Path, content: str) -> None:
+    path = tmp_path / f"{FORGED.replace('%', '')}\nerror.txt"
+    path.write_text(content)
+    code, out, err = run_main("verify", "--for", TASK, path)
+    assert code == 2
+    assert not {"\x1b", "\u202e"} & {*out, *err}
+    assert "\nerror.txt" not in out + err
+
+
+MACHINE = """HOA: v1
+States: 1
+Start: 0
+AP: 7 "green_traffic_light" "car_from_left" "pedestrian_at_right" "stop" "go_straight" "turn_left" "turn_right"
+acc-name: all
+Acceptance: 0 t
+controllable-AP: 3 4 5 6
+--BODY--
+State: 0
+[0&!3&!4&!5&6] 0
+[!0&3&!4&!5&!6] 0
+--END--
+"""

@@ -229,6 +229,13 @@ def test_spot_enters_through_one_door() -> None:
         assert not imports or path == ROOT / "specs" / "logic.py", path
 
 
+def test_messages_pass_through_one_door() -> None:
+    """What a file says must not command the terminal: `complain` prints on standard error, a console on output."""
+    for path in files_of_the_house().values():
+        is_door = path == ROOT / "specs" / "files" / "printable.py"
+        assert is_door or not re.search(r"file=sys\.stderr|\bprint_exc\(|[^.\w]Console\(\)", path.read_text()), path
+
+
 def test_no_word_of_driving_in_the_general_rooms() -> None:
     words = r"\b(?:car|cars|pedestrian\w*|traffic|vehicle\w*|road\w*|turn_\w+)\b"
     for room in ("synth", "verify", "finetune"):

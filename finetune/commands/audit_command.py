@@ -1,6 +1,5 @@
 """What `verilora drive --run` does: the full audit of a run in the simulator, without the time limit of training."""
 
-import sys
 from math import inf
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from ...specs.files.atomic import write_json
 from ...specs.files.errors import InputError
+from ...specs.files.printable import complain
 from ...verify.commands.terminal import INTERRUPTED, console, progress
 from ...verify.records.evaluation import Drives
 from ...verify.records.run import Run, domain_of, read_run
@@ -47,7 +47,7 @@ def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: 
         with progress(out, "driving, tasks", len(pairs)) as report:
             driven = drive(pairs, domain, config.settings.reading, num_episodes, inf, num_processes, report)
     except KeyboardInterrupt:
-        print(f"interrupted: the controllers of {path} were not all driven, so nothing is judged", file=sys.stderr)
+        complain(f"interrupted: the controllers of {path} were not all driven, so nothing is judged")
         return INTERRUPTED
     first, second = (drive_score(side, rulebook) for side in driven)
     drives = Drives(before=first, after=second)
@@ -55,7 +55,7 @@ def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: 
     out.print(_table(drives))
     worse = [rule_id for rule_id in drives.after.rules if _is_worse(drives, rule_id)]
     if worse:
-        print(f"violated more often after training than before: {', '.join(worse)}", file=sys.stderr)
+        complain(f"violated more often after training than before: {', '.join(worse)}")
     return int(bool(worse))
 
 

@@ -1,6 +1,5 @@
 """What the command `train` does: begin a run, or go on with one."""
 
-import sys
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.files.lock import LOCK, held
+from ...specs.files.printable import complain
 from ...verify.certificates.signature import read_private_key
 from ...verify.commands.terminal import INTERRUPTED, console
 from ...verify.records.run import domain_of
@@ -84,14 +84,14 @@ def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None)
     try:
         report = Pipeline(domain, rulebook, config, run, console(), key).execute()
     except KeyboardInterrupt:
-        print(f"stopped; {_again(run)}", file=sys.stderr)
+        complain(f"stopped; {_again(run)}")
         return INTERRUPTED
     except OSError as error:
         message = f"{error.strerror or error}; {_again(run)} when that is mended"
         raise InputError(error.filename or run.path, message) from None
     missed = shortfalls(config.require, report.run.evaluation)
     for shortfall in missed:
-        print(f"required: {shortfall}", file=sys.stderr)
+        complain(f"required: {shortfall}")
     return int(bool(missed))
 
 

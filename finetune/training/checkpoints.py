@@ -13,6 +13,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from ...specs.files.printable import one_line
+
 NEEDED = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
 PREFIX = "checkpoint-"
 
@@ -65,7 +67,8 @@ def last_checkpoint(folder: Path) -> Path | None:
         missing = [name for name in NEEDED if not _is_there(checkpoint, name)]
         if not missing:
             return checkpoint
-        print(f"{checkpoint} is incomplete (no {', '.join(missing)}): what was trained after the one before is redone")
+        lack = f"is incomplete (no {', '.join(missing)})"
+        print(f"{one_line(str(checkpoint))} {lack}: what was trained after the one before is redone")
         # Out of the way: the trainer will write one of the same name.
         shutil.rmtree(checkpoint)
     return None

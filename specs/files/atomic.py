@@ -33,7 +33,8 @@ def replacing(path: Path, unfinished: Path | None = None) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a file in UTF-8; it is complete or does not change."""
     with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        # Half a surrogate pair, which JSON and YAML can name, has no bytes: it is written as `\ud800`, as JSON has it.
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: object) -> None:

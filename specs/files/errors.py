@@ -5,12 +5,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from .printable import one_line
+
 
 class InputError(ValueError):
     """Input that cannot be used; the message names file, line and field, what was found and what was expected."""
 
     def __init__(self, path: Path | str, message: str, *, line: int | None = None, field: str = "") -> None:
-        place = f"{path}:{line}" if line else str(path)
+        place = one_line(f"{path}:{line}" if line else str(path))
         super().__init__(": ".join(part for part in (place, field, message) if part))
         self._made_with = (str(path), message, line, field)
 

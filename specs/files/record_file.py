@@ -40,7 +40,7 @@ class RecordFile(Generic[RecordT]):
         """Write records behind the complete ones and wait until they are on the disk."""
         with self.path.open("ab+") as file:
             file.truncate(self._complete_len())
-            file.write(_lines(records).encode())
+            file.write(_lines(records).encode(errors="backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
 

@@ -1,7 +1,6 @@
 """What `verilora drive` does."""
 
 import os
-import sys
 from pathlib import Path
 
 from rich import box
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError, expected_one_of
+from ...specs.files.printable import complain, one_line
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...synth.controllers.controller import Reading
@@ -60,10 +60,10 @@ def drive_file(
                 progress=report,
             )
     except InvalidController as error:
-        print(f"error: {name}: {error}", file=sys.stderr)
+        complain(f"error: {one_line(name)}: {error}")
         return 2
     except KeyboardInterrupt:
-        print(f"interrupted: the episodes of {name} were not all driven, so nothing is judged", file=sys.stderr)
+        complain(f"interrupted: the episodes of {one_line(name)} were not all driven, so nothing is judged")
         return INTERRUPTED
     out.print(render_audit(name, audit, rulebook))
     if replay is not None:
@@ -87,7 +87,7 @@ def render_audit(name: str, audit: Audit, rulebook: Rulebook) -> Group:
         f"{audit.num_episodes} episodes in {audit.world}: {audit.num_arrived} arrived, {audit.num_crashed} crashed "
         f"({audit.num_at_fault} by their own fault), {ended} were still waiting at the horizon"
     )
-    parts: list[RenderableType] = [Text(name, style="bold"), table, Text(summary)]
+    parts: list[RenderableType] = [Text(one_line(name), style="bold"), table, Text(summary)]
     if audit.num_never_moved:
         parts.append(Text(f"in {audit.num_never_moved} of them the controller never acted", style="yellow"))
     return Group(*parts)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...specs.domain import Domain
+from ...specs.files.printable import one_line
 from ...specs.rulebook import Rule, Rulebook
 from ..checking.check import Runs
 from ..checking.trace import TraceStatus
@@ -33,7 +34,7 @@ _RUNS = {
 def render_verdict(name: str, verdict: Verdict, response: str, domain: Domain, rulebook: Rulebook) -> RenderableType:
     """Return a verdict as a table with a witness of each violation, told in the response's own steps."""
     head = Text.assemble(
-        (f"{name}\n", "bold"),
+        (f"{one_line(name)}\n", "bold"),
         f"task {verdict.task_id}, world {verdict.world} ({verdict.world_kind}), rulebook {verdict.rulebook}, ",
         f"{verdict.mode} mode, {verdict.ending}, otherwise {verdict.otherwise}\n",
         (f"judged on {_RUNS[Runs(verdict.runs)]}", "dim"),
@@ -125,7 +126,7 @@ def _witness_table(witness: Witness, response: str, domain: Domain) -> Table:
 def _add_moments(table: Table, moments: Sequence[Moment], first: int, lines: list[str], domain: Domain) -> None:
     english = domain.vocabulary.english
     for time, moment in enumerate(moments[:SHOWN_MOMENTS], start=first):
-        steps = " → ".join(lines[number - 1] for number in moment.steps) or moment.state
+        steps = " → ".join(lines[number - 1] for number in moment.steps) or one_line(moment.state)
         case = ", ".join(english[name] for name in moment.propositions) or "nothing"
         idle = moment.action == domain.vocabulary.idle
         table.add_row(str(time), steps, case, Text(english[moment.action], style="" if idle else "bold"))

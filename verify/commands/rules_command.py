@@ -1,9 +1,9 @@
 """What `verilora rules` does."""
 
 import json
-import sys
 
 from ...specs.domain import Domain
+from ...specs.files.printable import complain
 from ...specs.rulebook import Rulebook
 from ..rulebooks.lint import RulebookLint, lint
 from .render_rulebook import render_rules, render_world
@@ -27,5 +27,5 @@ def lint_rulebook(
     if as_json:
         print(json.dumps(found.to_json(), indent=2))
     for problem in found.problems:
-        print(f"problem: {problem}", file=sys.stderr)
+        complain(f"problem: {problem}")
     return int(bool(found.problems))

@@ -1,7 +1,6 @@
 """What `verilora synthesize` does: ask a language model for steps, and judge them."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ...specs.domain import Domain
+from ...specs.files.printable import complain
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...synth.models.generates import Generates, LoadsGenerator, Sampling
@@ -82,7 +82,7 @@ def _generator(request: SynthesisRequest, domain: Domain, load_generator: LoadsG
         check_certified(adapter, certificate)
     generator = load_generator(request.model, adapter=adapter, device=request.device, vocabulary=domain.vocabulary)
     if certificate and certificate.base.digest != generator.digest:
-        print(f"warning: {adapter} was certified on another base model, {certificate.base.name}", file=sys.stderr)
+        complain(f"warning: {adapter} was certified on another base model, {certificate.base.name}")
     return generator
 
 

@@ -1,12 +1,12 @@
 """What `verilora verify` does."""
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
+from ...specs.files.printable import complain
 from ...specs.rulebook import Rulebook
 from ..verdicts.horizon import HorizonScorer
 from ..verdicts.response import read_response, task_of
@@ -40,7 +40,7 @@ def verify_files(
             task = task_of(domain, response, task_id)
             verdict = verifier.verify_text(response.text, task)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            complain(f"error: {error}")
             objects.append({"file": name, "error": str(error)})
             exit_codes.append(2)
             continue

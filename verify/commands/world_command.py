@@ -1,7 +1,6 @@
 """What `verilora world learn` and `verilora world show` do."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from ...envs.recording import record
 from ...envs.scenario import SCENARIOS
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError, expected_one_of
+from ...specs.files.printable import complain, printable
 from ...specs.learned_world import MAX_PROPOSITIONS, learned_world_path, write_learned_world
 from ...specs.world_description import Exclusion
 from ..worlds.chain_drawing import draw_chain
@@ -36,7 +36,7 @@ def learn_worlds(
     try:
         _learn_worlds(domain, recordings, out, num_episodes, num_held_out, num_processes or os.cpu_count() or 1)
     except KeyboardInterrupt:
-        print(f"interrupted: {recordings} keeps what is recorded; the same command goes on from there", file=sys.stderr)
+        complain(f"interrupted: {recordings} keeps what is recorded; the same command goes on from there")
         return INTERRUPTED
     return 0
 
@@ -85,7 +85,7 @@ def show_worlds(domain: Domain, name: str | None, drawings: Path | None) -> int:
             path = drawings / learned_world_path(drawings, learned.world, learned.propositions).with_suffix(".svg").name
             try:
                 drawings.mkdir(parents=True, exist_ok=True)
-                path.write_text(draw_chain(learned, domain.vocabulary))
+                path.write_text(printable(draw_chain(learned, domain.vocabulary)), encoding="utf-8")
             except OSError as error:
                 raise InputError(path, f"cannot be written: {error.strerror}") from None
             console().print(f"drawn in {path}")

@@ -6,6 +6,7 @@ they alone decide: each is a case beside the rules. The elements are those that 
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from ...specs.files.printable import printable
 from ...specs.rulebook import Rule
 from ...specs.task import Split
 from ..records.evaluation import BeforeAfter, RuleScore
@@ -40,7 +41,7 @@ def junit(report: Report) -> str:
         _count(suite, "testcase", skipped=True)
     _count(root, "testsuite/testcase", skipped=False)
     indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + printable(tostring(root, encoding="unicode")) + "\n"
 
 
 def _case(suite: Element, class_name: str, rule: Rule, scores: BeforeAfter, *, is_required: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ...specs.files.printable import printable
 from ...specs.task import Split
 from ...synth.controllers.controller import Ending, Otherwise
 from ...synth.models.base_model import EMBEDDED
@@ -69,7 +70,8 @@ def render_page(report: Report) -> str:
     environment.tests["mean"] = lambda share: isinstance(share, Mean)
     style = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
     page = environment.get_template("page.html.j2")
-    return page.render(style=style, sections=SECTIONS, **_verdict(report), **_asked(report), **_shown(report))
+    content = {**_verdict(report), **_asked(report), **_shown(report)}
+    return printable(page.render(style=style, sections=SECTIONS, **content))
 
 
 def _verdict(report: Report) -> dict[str, Any]:

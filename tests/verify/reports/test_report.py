@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +14,17 @@ import jsonschema
 import pytest
 
 from verilora.specs.domain import Domain
+from verilora.specs.files.atomic import write_json
 from verilora.specs.files.errors import InputError
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling
 from verilora.verify.certificates.issue import Measurement, issue_certificate
 from verilora.verify.commands.terminal import console
+from verilora.verify.records.run import read_run
 from verilora.verify.records.verdict import Mode
 from verilora.verify.reports.build import build_report
-from verilora.verify.reports.page import SECTIONS
-from verilora.verify.reports.report import Report
+from verilora.verify.reports.junit import junit
+from verilora.verify.reports.page import SECTIONS, render_page
+from verilora.verify.reports.report import Report, make_report
 from verilora.verify.reports.summary import render_summary
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
@@ -382,3 +386,16 @@ class TestUnusable:
             build_report(run, driving, driving.rulebook())
         assert all((run / name).read_bytes() == before[name] for name in ("report.html", "report.json", "junit.xml"))
         assert not list(run.glob("*.unfinished"))
+
+
+def test_no_form_holds_what_commands_a_terminal_or_is_no_xml(made: Path, driving: Domain, tmp_path: Path) -> None:
+    forged = "\x1b[2J\x08\u202e\ud800 kept"
+    report = make_report(read_run(made), driving, driving.rulebook())
+    rules = tuple(rule.model_copy(update={"english": forged}) for rule in report.rulebook.rules)
+    told = replace(report, rulebook=replace(report.rulebook, rules=rules))
+    for form in (junit(told), render_page(told)):
+        assert r"\x1b[2J\x08\u202e\ud800 kept" in form
+        assert not {*forged} & {*form} - {*"[2J kept"}
+    fromstring(junit(told))
+    write_json(tmp_path / "told.json", {"said": forged})
+    assert json.loads((tmp_path / "told.json").read_text()) == {"said": forged}
