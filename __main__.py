@@ -4,7 +4,6 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.files.errors import InputError
 from .specs.files.printable import complain
 from .specs.processes.forked import check_time_limit
+from .specs.processes.output import OutputError, guarded_output
 from .specs.vocabulary import Vocabulary
 from .synth.controllers.controller import Ending, Otherwise, Reading
 from .synth.models.generates import Generates
@@ -539,18 +539,17 @@ def train_main() -> None:
 
 def _run(commands: typer.Typer) -> None:
     """Run a command line. Unusable files end with a line on standard error and code 2, our own faults with code 3."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A terminal that knows few characters still gets its verdict.
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        commands()
-    except (InputError, WorldError) as error:
-        complain(f"error: {error}")
-        sys.exit(2)
-    except Exception:
-        complain(traceback.format_exc().rstrip("\n"))
-        sys.exit(3)
+    with guarded_output():
+        try:
+            commands()
+        except (InputError, WorldError) as error:
+            complain(f"error: {error}")
+            sys.exit(2)
+        except OutputError:
+            raise
+        except Exception:
+            complain(traceback.format_exc().rstrip("\n"))
+            sys.exit(3)
 
 
 if __name__ == "__main__":

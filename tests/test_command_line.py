@@ -1,5 +1,6 @@
 """The commands, run as a user runs them: one of each in a process of its own, most others in this one."""
 
+import errno
 import json
 import os
 import re
@@ -349,3 +350,35 @@ State: 0
 [!0&3&!4&!5&!6] 0
 --END--
 """
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "GOOD"),
+        ("verify", "--json", "GOOD"),
+        ("rules", "--json"),
+        ("world", "show"),
+        ("--help",),
+        ("--version",),
+    ],
+)
+def test_output_that_cannot_be_written(arguments: tuple[str, ...], good: Path) -> None:
+    words = [str(good) if word == "GOOD" else word for word in arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "verilora", *words], check=False, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    told = f"error: standard output cannot be written: {os.strerror(errno.ENOSPC)}\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
+def test_a_reader_that_has_gone(good: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "verilora", "verify", "--json", good], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout
+        assert running.stderr
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 141
