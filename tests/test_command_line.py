@@ -100,10 +100,21 @@ def test_hoa_machines(tmp_path: Path, driving: Domain) -> None:
     from controllers import guarded_right
 
     path = tmp_path / "machine.hoa"
-    path.write_text(to_hoa(guarded_right(driving)))
-    code, out, err = run_main("verify", "--for", TASK, path)
-    assert (code, err) == (0, "")
-    assert "compliance 100%" in out
+    machine = to_hoa(guarded_right(driving))
+    for text in (
+        machine,
+        f"/* 20240101 */\n{machine}",
+        f"REALIZABLE\r\n{machine}",
+        f"Task: {TASK}\nREALIZABLE\n{machine}",
+    ):
+        path.write_text(text)
+        code, out, err = run_main("verify", "--for", TASK, path)
+        assert (code, err) == (0, "")
+        assert "compliance 100%" in out
+    path.write_text("UNREALIZABLE\n")
+    code, out, _ = run_main("verify", "--for", TASK, path)
+    assert code == 2
+    assert "UNREALIZABLE: a tool found no machine, expected one in HOA" in out
 
 
 def test_no_task_lists_the_ids(bad: Path, driving: Domain) -> None:

@@ -1,4 +1,7 @@
-"""Controllers as HOA text (https://adl.github.io/hoaf), with the actions marked as controllable (`controllable-AP`)."""
+"""Controllers as HOA text (https://adl.github.io/hoaf), with the actions marked as controllable (`controllable-AP`).
+
+Text of tools for synthesis (Strix, ltlsynt) may open with what they found, REALIZABLE, and hold comments.
+"""
 
 import re
 
@@ -10,7 +13,16 @@ from .steps import InvalidController
 
 # Finding a cycle through all edges of a machine takes time quadratic in its states.
 MAX_STATES = 500
-_QUOTED = re.compile(r'"(?:\\?[^"\\\0\ud800-\udfff]|\\["\\])*"?')
+_STRING = r'"(?:\\?[^"\\\0\ud800-\udfff]|\\["\\])*"?'
+_QUOTED = re.compile(_STRING)
+_QUOTED_OR_COMMENT = re.compile(rf"{_STRING}|/\*")
+_COMMENT_MARK = re.compile(r"/\*|\*/")
+# What tools for synthesis write on a line before a machine, or instead of one.
+_FINDING = re.compile(r"\s*(REALIZABLE|UNREALIZABLE|UNKNOWN)(?=[^\S\r\n]*(?:[\r\n]|\Z))")
+# Headers that say nothing of the machine, each on a line of its own: their numbers count nothing.
+_OTHER_HEADER = re.compile(
+    r"^(?!(?:acc-name|controllable-AP|properties):)[a-z][\w.-]*:[^:\"\n\0\x80-\U0010ffff]*$", re.MULTILINE
+)
 
 
 def to_hoa(controller: Controller) -> str:
@@ -22,23 +34,64 @@ def to_hoa(controller: Controller) -> str:
     return str(automaton.to_str("hoa")) + "\n"
 
 
+def is_hoa(text: str) -> bool:
+    """Return whether a response is a machine in HOA, or the word that there is none, rather than steps."""
+    finding, machine = _opening(text)
+    return machine.lstrip().startswith("HOA:") or finding not in ("", "REALIZABLE")
+
+
 def from_hoa(text: str, vocabulary: Vocabulary) -> Controller:
     """Return the controller in HOA text; raises InvalidController unless it is deterministic and input-complete."""
+    finding, machine = _opening(text)
+    if finding not in ("", "REALIZABLE"):
+        raise InvalidController(f"{finding}: a tool found no machine, expected one in HOA")
+    header, mark, body = machine.partition("--BODY--")
+    machine = _OTHER_HEADER.sub(lambda line: _blank(line[0]), header) + mark + body
     # Outside quotes Spot takes a null or non-ASCII character for the end of the text, and it allocates as many states
     # as the largest number announces.
-    if unreadable := re.search(r"[^\x01-\x7f]|\d{6,}", _QUOTED.sub("", text)):
+    if unreadable := re.search(r"[^\x01-\x7f]|\d{6,}", _QUOTED.sub("", machine)):
         raise InvalidController(f"not an HOA machine: unexpected {unreadable[0][:60]!r}")
     try:
         # The line break keeps Spot from taking the text for the name of a file or a command.
-        automata = list(spot.automata(text + "\n"))
+        automata = list(spot.automata(machine + "\n"))
     except (SyntaxError, RuntimeError) as error:
         reason = str(error).strip().splitlines()
         raise InvalidController(f"not an HOA machine: {reason[0] if reason else 'empty'}") from None
     if len(automata) != 1:
-        raise InvalidController(f"not an HOA machine: got {len(automata)} automata, expected one")
+        aborted = " (it ends in --ABORT--)" if not automata and "--ABORT--" in body else ""
+        raise InvalidController(f"not an HOA machine: got {len(automata)} automata{aborted}, expected one")
     if automata[0].num_states() > MAX_STATES:
         raise InvalidController(f"got {automata[0].num_states()} states, expected at most {MAX_STATES}")
     return from_automaton(automata[0], vocabulary)
+
+
+def _opening(text: str) -> tuple[str, str]:
+    """Return what a tool says that it found, or "", and the text without that and comments, lines and columns kept."""
+    bare = _without_comments(text.removeprefix("\ufeff"))
+    found = _FINDING.match(bare)
+    return (found[1], _blank(bare[: found.end()]) + bare[found.end() :]) if found else ("", bare)
+
+
+def _without_comments(text: str) -> str:
+    """Return the text with blanks for comments, which nest; of one that is not closed the beginning stays."""
+    parts, done = [], 0
+    while True:
+        start = next((mark.start() for mark in _QUOTED_OR_COMMENT.finditer(text, done) if mark[0] == "/*"), len(text))
+        parts.append(text[done:start])
+        if start == len(text):
+            return "".join(parts)
+        depth, done = 0, len(text)
+        for mark in _COMMENT_MARK.finditer(text, start):
+            depth += 1 if mark[0] == "/*" else -1
+            if not depth:
+                done = mark.end()
+                break
+        comment = _blank(text[start:done])
+        parts.append(f"/*{comment[2:]}" if depth else comment)
+
+
+def _blank(text: str) -> str:
+    return re.sub(r"[^\r\n]", " ", text)
 
 
 def from_automaton(automaton: Automaton, vocabulary: Vocabulary) -> Controller:

@@ -12,9 +12,10 @@ from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...synth.controllers.alignment import Alignment
 from ...synth.controllers.controller import Reading
+from ...synth.controllers.hoa import is_hoa
 from ..checking.compiled import Compiler
 from ..checking.trace import Monitor, TraceStatus
-from ..verdicts.response import is_hoa, read_controller
+from ..verdicts.response import read_controller
 from .audit import FIRST_SEED, is_pending_at_horizon, run_one
 
 _READ_AS_WRITTEN = Reading()

@@ -12,7 +12,7 @@ from ...specs.task import Task
 from ...synth.controllers.alignment import Alignment
 from ...synth.controllers.build import parse_controller
 from ...synth.controllers.controller import Controller, Reading
-from ...synth.controllers.hoa import from_hoa
+from ...synth.controllers.hoa import from_hoa, is_hoa
 from ...synth.controllers.steps import MAX_STEPS
 
 STANDARD_INPUT = "-"
@@ -49,11 +49,6 @@ def read_controller(text: str, alignment: Alignment, reading: Reading, max_steps
     if is_hoa(text):
         return from_hoa(text, alignment.vocabulary)
     return parse_controller(text, alignment, reading, max_steps)
-
-
-def is_hoa(text: str) -> bool:
-    """Return whether a response is a machine in HOA rather than steps."""
-    return text.lstrip().startswith("HOA:")
 
 
 def task_of(domain: Domain, response: Response, task_id: str | None) -> Task:

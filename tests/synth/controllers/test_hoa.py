@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from verilora.specs.vocabulary import Vocabulary, Word
 from verilora.synth.controllers.controller import Controller, always, are_equivalent
-from verilora.synth.controllers.hoa import from_hoa, to_hoa
+from verilora.synth.controllers.hoa import from_hoa, is_hoa, to_hoa
 from verilora.synth.controllers.steps import InvalidController
 
 from oracle import all_letters
@@ -160,6 +160,67 @@ def test_machines_by_other_hands(text: str) -> None:
     assert reactions(from_hoa(text, KETTLE)) == POUR_IF_HOT
 
 
+LTLSYNT = "properties: trans-labels explicit-labels state-acc deterministic"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"REALIZABLE\n{MACHINE}", id="what ltlsynt found"),
+        pytest.param(f"REALIZABLE \r\n\r\n{MACHINE}".replace("\n", "\r\n"), id="what was found, carriage returns"),
+        pytest.param(f"REALIZABLE\r{MACHINE}".replace("\n", "\r"), id="carriage returns alone"),
+        pytest.param(f"/* by hand */ REALIZABLE\n/* 2 */\n{MACHINE}", id="what was found between comments"),
+        pytest.param(f"\ufeffREALIZABLE\n{MACHINE}", id="byte order mark"),
+        pytest.param(f"/* made by é 20240101 */\n{MACHINE}", id="comment first"),
+        pytest.param(changed(("acc-name: all", "/* run 20240101 */")), id="number in a comment"),
+        pytest.param(changed(("acc-name: all", '/* a /* HOA: v2 States: 4000000 */ b\n"c */')), id="nested comments"),
+        pytest.param(changed(("[0 &", "[0/* é */&/**/")), id="comments in a label"),
+        pytest.param(f"{MACHINE}/* 0.25 s, seed 20240101 */", id="comment last"),
+        pytest.param(changed(("HOA: v1", 'HOA: v1\ntool: "strix" "20240101"\nname: "G(a /* b: 1234567)"')), id="strix"),
+        pytest.param(changed(("HOA: v1", f'HOA: v1\nname: "x"\n{LTLSYNT}\ncontrollable-AP: 4 2 3')), id="ltlsynt"),
+        pytest.param(changed(("HOA: v1", "HOA: v1\nseed: 20240101123000 t\nx.time: 1234567")), id="other headers"),
+        pytest.param(changed(("acc-name: all", "acc-name: Buchi 1")), id="name of another acceptance"),
+    ],
+)
+def test_machines_as_tools_write_them(text: str) -> None:
+    assert is_hoa(text)
+    assert reactions(from_hoa(text, KETTLE)) == POUR_IF_HOT
+
+
+@pytest.mark.parametrize("rest", ["", "\n", "\r\n", f"\n{MACHINE}", "\n/* 20240101 */"], ids=repr)
+@pytest.mark.parametrize("found", ["UNREALIZABLE", "UNKNOWN"])
+def test_a_tool_that_found_no_machine_is_named(found: str, rest: str) -> None:
+    assert is_hoa(found + rest)
+    assert invalid(found + rest) == f"{found}: a tool found no machine, expected one in HOA"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "REALIZABLE",
+        "UNREALIZABLE tasks\n1. pour",
+        "REALIZABLE\n1. pour\n2. heat",
+        "1. pour\nUNREALIZABLE",
+        "/* HOA: v1",
+    ],
+)
+def test_steps_are_no_machine(text: str) -> None:
+    assert not is_hoa(text)
+
+
+def test_comments_and_quotes_do_not_hide_each_other() -> None:
+    assert from_hoa(changed(("State: 1", 'State: 1 "/* 20240101"')), KETTLE).names == ("state 0", "/* 20240101")
+    assert (
+        invalid(changed(("State: 1", "State: 1 /* 1234567")))
+        == "not an HOA machine: <string>:11.10-15.1: unclosed comment"
+    )
+    assert invalid(changed(("State: 1", "State: /* 12 */ 4000000"))) == "not an HOA machine: unexpected '4000000'"
+    assert invalid(changed(("acc-name: all", "x: é"))) == "not an HOA machine: unexpected 'é'"
+    assert invalid(changed(("Start: 0", "x: 1 Start: 4000000"))) == "not an HOA machine: unexpected '4000000'"
+    assert invalid(f"REALIZABLE\n{MACHINE}\n{MACHINE}") == "not an HOA machine: got 2 automata, expected one"
+
+
 def test_an_edge_may_hold_several_reactions_to_different_letters() -> None:
     controller = from_hoa(changed((f"[{HEAT}] 0", f"[(0 & 1 & {HEAT}) | (!(0 & 1) & {POUR})] 0")), KETTLE)
     assert [edge.action for edge in controller.states[1]] == ["heat", "pour"]
@@ -286,7 +347,11 @@ State: 0
         pytest.param([('"lid"', '"hot"')], "not an HOA machine: <string>:4.", id="declared twice"),
         pytest.param([("HOA: v1\n", "")], "not an HOA machine: <string>:1.", id="no header"),
         pytest.param([("--END--\n", "")], "not an HOA machine: <string>:", id="no end"),
-        pytest.param([("--END--", "--ABORT--")], "not an HOA machine: got 0 automata, expected one", id="aborted"),
+        pytest.param(
+            [("--END--", "--ABORT--")],
+            "not an HOA machine: got 0 automata (it ends in --ABORT--), expected one",
+            id="aborted",
+        ),
         pytest.param(
             [("States: 2", "States: 100000000")], "not an HOA machine: unexpected '100000000'", id="too large"
         ),
@@ -329,7 +394,6 @@ def test_nothing_may_follow_the_machine(rest: str) -> None:
         "GF hot",
         "\0",
         "\ud800",
-        "\ufeff" + MACHINE,
         "Here is the machine:\n" + MACHINE,
         "-",
         ".",
