@@ -19,6 +19,7 @@ _QUOTED_OR_COMMENT = re.compile(rf"{_STRING}|/\*")
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 # What tools for synthesis write on a line before a machine, or instead of one.
 _FINDING = re.compile(r"\s*(REALIZABLE|UNREALIZABLE|UNKNOWN)(?=[^\S\r\n]*(?:[\r\n]|\Z))")
+_CONTROLLABLE = re.compile(r"\bcontrollable-AP:([\s\d]*)")
 # Headers that say nothing of the machine, each on a line of its own: their numbers count nothing.
 _OTHER_HEADER = re.compile(
     r"^(?!(?:acc-name|controllable-AP|properties):)[a-z][\w.-]*:[^:\"\n\0\x80-\U0010ffff]*$", re.MULTILINE
@@ -62,7 +63,17 @@ def from_hoa(text: str, vocabulary: Vocabulary) -> Controller:
         raise InvalidController(f"not an HOA machine: got {len(automata)} automata{aborted}, expected one")
     if automata[0].num_states() > MAX_STATES:
         raise InvalidController(f"got {automata[0].num_states()} states, expected at most {MAX_STATES}")
+    _check_outputs(_QUOTED.sub("", header), [ap.ap_name() for ap in automata[0].ap()], vocabulary)
     return from_automaton(automata[0], vocabulary)
+
+
+def _check_outputs(header: str, names: list[str], vocabulary: Vocabulary) -> None:
+    """Raise InvalidController if the header names outputs, but not the actions, each once."""
+    lists = _CONTROLLABLE.findall(header)
+    outputs = [names[int(number)] for numbers in lists for number in numbers.split()]
+    if len(lists) > 1 or (lists and sorted(outputs) != sorted(vocabulary.action_ids)):
+        expected = f"each of the actions {', '.join(vocabulary.action_ids)} once"
+        raise InvalidController(f"controllable-AP: got {', '.join(outputs) or 'none'}, expected {expected}")
 
 
 def _opening(text: str) -> tuple[str, str]:

@@ -209,6 +209,50 @@ def test_steps_are_no_machine(text: str) -> None:
     assert not is_hoa(text)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ("0 1", "hot, lid"),
+        ("2 3", "heat, rest"),
+        ("2 3 4 1", "heat, rest, pour, lid"),
+        ("2 3 1", "heat, rest, lid"),
+        ("2 3 4 4", "heat, rest, pour, pour"),
+        ("2 3 3", "heat, rest, rest"),
+        ("2 3\n4 0", "heat, rest, pour, hot"),
+        ("2 3 /* 4 */", "heat, rest"),
+        ("2 3 4\ncontrollable-AP: 2 3 4", "heat, rest, pour, heat, rest, pour"),
+        ("2 3\ncontrollable-AP: 4", "heat, rest, pour"),
+        ('2 3 name: "x" controllable-AP: 4', "heat, rest, pour"),
+        ("", "none"),
+    ],
+)
+def test_controllable_propositions_are_the_actions(numbers: str, found: str) -> None:
+    reason = f"controllable-AP: got {found}, expected each of the actions heat, rest, pour once"
+    assert invalid(changed(("acc-name: all", f"controllable-AP: {numbers}"))) == reason
+    # The header may stand before the names.
+    assert invalid(changed(("Start: 0", f"Start: 0\ncontrollable-AP: {numbers}"))) == reason
+
+
+@pytest.mark.parametrize("numbers", ["2 3 5", "2 3 4 -1", "2 3 4 x", "99999"])
+def test_controllable_propositions_are_declared(numbers: str) -> None:
+    found = invalid(changed(("acc-name: all", f"controllable-AP: {numbers}")))
+    assert found.startswith("not an HOA machine: <string>:5.")
+
+
+def test_the_order_in_which_a_text_declares_names_is_its_own() -> None:
+    names = '"pour" "lid" "heat" "rest" "hot"'
+    text = changed(
+        ('"hot" "lid" "heat" "rest" "pour"', names),
+        ("acc-name: all", 'name: "controllable-AP: 1"\ncontrollable-AP: 3 0 2'),
+    )
+    text = (
+        text.replace(f"[0 & {POUR}]", "[4 & !2&!3&0]")
+        .replace(f"[!0 & {REST}]", "[!4 & !2&3&!0]")
+        .replace(HEAT, "2&!3&!0")
+    )
+    assert reactions(from_hoa(text, KETTLE)) == POUR_IF_HOT
+
+
 def test_comments_and_quotes_do_not_hide_each_other() -> None:
     assert from_hoa(changed(("State: 1", 'State: 1 "/* 20240101"')), KETTLE).names == ("state 0", "/* 20240101")
     assert (
