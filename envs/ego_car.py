@@ -6,6 +6,8 @@ from typing import Any
 
 from highway_env.vehicle.objects import RoadObject
 
+from ..specs.files.errors import expected_one_of
+from .driving import driving
 from .fault import is_at_fault
 from .path import Path
 from .path_car import PathCar
@@ -63,7 +65,9 @@ class EgoCar(PathCar):
         return self.progress >= self.path.arrival
 
     def obey(self, command: str) -> None:
-        """Take over an action of the vocabulary."""
+        """Take over an action of the vocabulary; raises ValueError for another."""
+        if command not in (actions := driving().vocabulary.action_ids):
+            raise ValueError(f"unknown action of the ego: {expected_one_of(str(command), actions)}")
         self.command = command
         path = self.paths.get(command, self.path)
         passed = self.segment + 1

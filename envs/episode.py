@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium
 
+from ..specs.files.errors import expected_one_of
 from ..specs.vocabulary import Vocabulary
 from ..synth.controllers.controller import Letter
 from .policy import Policy
@@ -40,13 +41,19 @@ def run_episode(
     vocabulary: Vocabulary,
     watch: Callable[[tuple[str, ...], str], None] | None = None,
 ) -> Episode:
-    """Return the episode that a policy drives in an environment from a seed; `watch` is called in each second."""
+    """Return the episode that a policy drives in an environment from a seed; `watch` is called in each second.
+
+    Raises ValueError for an action that the vocabulary lacks.
+    """
     _, info = env.reset(seed=seed)
     labels, actions = [], []
     ended = False
     while not ended:
         labels.append(tuple(name for name in vocabulary.proposition_ids if name in info["labels"]))
         actions.append(policy(frozenset(labels[-1])))
+        if actions[-1] not in vocabulary.action_ids:
+            known = expected_one_of(str(actions[-1]), vocabulary.action_ids)
+            raise ValueError(f"unknown action of the policy {policy_name!r}: {known}")
         if watch:
             watch(labels[-1], actions[-1])
         _, _, terminated, truncated, info = env.step(vocabulary.action_ids.index(actions[-1]))

@@ -110,6 +110,11 @@ class JunctionEnv(AbstractEnv):
         frequency = "simulation_frequency" if self._record_video_wrapper else "policy_frequency"
         self.metadata = {**type(self).metadata, "render_fps": video_real_time_ratio * self.config[frequency]}
 
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Drive for one second; raises ValueError for an action outside the space, before anything moves."""
+        self.action_type.name(action)
+        return super().step(action)  # type: ignore[no-any-return]
+
     def render(self) -> Any:
         """Return the picture of now."""
         if self.render_mode and self.viewer is None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 from highway_env.envs.common.action import ActionType
 
@@ -24,6 +25,14 @@ class ManoeuvreAction(ActionType):
         """The class of the car that can execute the actions."""
         return EgoCar
 
+    def name(self, action: Any) -> str:
+        """Return the id of an action, a whole number of Python's or numpy's; raises ValueError for anything else."""
+        number = np.asarray(action)
+        if number.ndim or not np.issubdtype(number.dtype, np.integer) or not 0 <= number < len(self.actions):
+            numbers = ", ".join(f"{number} ({name})" for number, name in enumerate(self.actions))
+            raise ValueError(f"action, got {action!r}, expected the number of one: {numbers}")
+        return self.actions[int(number)]
+
     def act(self, action: int) -> None:
         """Pass an action on to the ego."""
-        self.controlled_vehicle.obey(self.actions[int(action)])
+        self.controlled_vehicle.obey(self.name(action))

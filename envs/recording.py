@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ..specs.files.errors import InputError
+from ..specs.files.errors import InputError, expected_one_of
 from ..specs.files.lock import held
 from ..specs.processes.workers import in_order
 from ..specs.vocabulary import Vocabulary
@@ -144,7 +144,10 @@ def _run(world: str, vocabulary: Vocabulary, job: Job, controller: str = "") -> 
     if name == CONTROLLER:
         policy = ControllerPolicy(parse_controller(controller, Alignment(vocabulary)))
     else:
-        policy = explorers(vocabulary)[name](Random(seed))
+        known = explorers(vocabulary)
+        if name not in known:
+            raise ValueError(f"unknown policy: {expected_one_of(name, (*known, CONTROLLER))}")
+        policy = known[name](Random(seed))
     env = make_env(world)
     try:
         return run_episode(env, policy, name, seed, vocabulary)
@@ -177,18 +180,23 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
 
 def _episode(row: dict[str, Any], header: dict[str, Any]) -> Episode:
     names, actions = header["propositions"], header["actions"]
+    digits = {str(number): action for number, action in enumerate(actions)}
     numbers = [int(word, 16) for word in row["labels"].split()]
     labels = tuple(tuple(compress(names, (n >> i & 1 for i in range(len(names))))) for n in numbers)
     arrived, crashed, at_fault = row["end"]
     if not 0 < len(numbers) == len(row["actions"]):
         raise ValueError(f"expected an action for each label, got {len(row['actions'])} for {len(numbers)}")
-    if max(numbers) >> len(names):
-        raise ValueError(f"expected labels of {len(names)} propositions, got {max(numbers):x}")
+    for number in numbers:
+        if not 0 <= number < 1 << len(names):
+            raise ValueError(f"expected labels of {len(names)} propositions, got {number:x}")
+    for digit in row["actions"]:
+        if digit not in digits:
+            raise ValueError(f"expected actions of {len(actions)} by their digit, got {digit!r}")
     return Episode(
         policy=row["policy"],
         seed=row["seed"],
         labels=labels,
-        actions=tuple(actions[int(digit)] for digit in row["actions"]),
+        actions=tuple(digits[digit] for digit in row["actions"]),
         arrived=arrived,
         crashed=crashed,
         at_fault=at_fault,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ...specs.files.errors import expected_one_of
 from ...specs.logic import Automaton, Bdd, buddy, exactly_one, letter_diagram, new_automaton, spot, variable
 from ...specs.vocabulary import Vocabulary
 from .condition import guard_text
@@ -53,7 +54,7 @@ class Controller:
     """A machine over the vocabulary; it starts in state 0. `states[q]` are the edges that leave state q.
 
     The action belongs to the same letter as the propositions that chose it (no lag). Raises InvalidController if
-    two edges of a state overlap or leave a letter without reaction.
+    two edges of a state overlap or leave a letter without reaction, or one names no action or state that is there.
     """
 
     vocabulary: Vocabulary
@@ -65,6 +66,12 @@ class Controller:
         for name, edges in zip(self.names, self.states, strict=True):
             covered = buddy.bddfalse
             for edge in edges:
+                if edge.action not in self.vocabulary.action_ids:
+                    known = expected_one_of(str(edge.action), self.vocabulary.action_ids)
+                    raise InvalidController(f"{name}: unknown action: {known}")
+                if not 0 <= edge.target < len(self.states):
+                    known = f"got {edge.target}, expected one of {len(self.states)} states, from 0 on"
+                    raise InvalidController(f"{name}: unknown target: {known}")
                 overlap = covered & edge.guard
                 if overlap != buddy.bddfalse:
                     raise InvalidController(f"ambiguous: {name} has two reactions to {self._example(overlap)}")

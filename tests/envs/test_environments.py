@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 import subprocess
 import sys
 import warnings
@@ -114,6 +115,38 @@ def test_every_world_has_its_scenario(driving: Domain) -> None:
 def test_a_wrong_option_is_named(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_env("traffic_light", **options)
+
+
+ACTIONS = r"0 \(stop\), 1 \(go_straight\), 2 \(turn_left\), 3 \(turn_right\)"
+
+
+@pytest.mark.parametrize("world", SCENARIOS)
+def test_an_action_outside_the_space_is_refused_before_anything_moves(world: str) -> None:
+    env = make_env(world)
+    env.reset(seed=1)
+    ego = env.unwrapped.vehicle
+    before = (env.unwrapped.time, ego.position.tolist(), ego.command)
+    wrong = (-1, 4, np.int64(-1), np.int8(4), 1.0, math.nan, np.float32(1.7), True, np.bool_(True), "1", "stop", None)
+    for action in (*wrong, [1], np.array([1]), np.array(-1), np.uint64(2**64 - 1), 2**70):
+        with pytest.raises(
+            ValueError, match=rf"^action, got {re.escape(repr(action))}, expected the number of one: {ACTIONS}$"
+        ):
+            env.step(action)
+    assert (env.unwrapped.time, ego.position.tolist(), ego.command) == before
+    for action in (3, np.int64(3), np.uint8(3), np.array(3)):
+        env.reset(seed=1)
+        env.step(action)
+        assert env.unwrapped.vehicle.command == "turn_right"
+
+
+def test_the_ego_obeys_the_vocabulary_alone() -> None:
+    env = make_env("roundabout")
+    env.reset(seed=1)
+    with pytest.raises(
+        ValueError, match=r"unknown action of the ego: got 'turn_rigth', expected one of .*mean 'turn_right'"
+    ):
+        env.unwrapped.vehicle.obey("turn_rigth")
+    assert env.unwrapped.vehicle.command == "stop"
 
 
 def test_only_the_light_has_an_arrow_and_unknown_worlds_are_named() -> None:

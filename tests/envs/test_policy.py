@@ -107,3 +107,11 @@ def test_an_episode_is_what_was_seen_and_done(driving: Domain, name: str) -> Non
         assert letter == {*labels, action}
         assert len(letter & {*vocabulary.action_ids}) == 1
         assert labels == tuple(proposition for proposition in vocabulary.proposition_ids if proposition in labels)
+
+
+@pytest.mark.parametrize("action", ["turn_rigth", "Stop", "", -1, 0, None])
+def test_an_action_that_the_vocabulary_lacks_is_named(action: object, driving: Domain) -> None:
+    env = make_env("two_way_stop")
+    message = f"unknown action of the policy 'mine': got {str(action)!r}, expected one of go_straight, stop"
+    with pytest.raises(ValueError, match=message):
+        run_episode(env, lambda labels: action, "mine", 1, driving.vocabulary)

@@ -142,12 +142,15 @@ EPISODE = {"policy": "bold", "seed": 2, "labels": "0 8", "actions": "10", "end":
         ("", "not JSON: Expecting value"),
         ("[1, 2]", r"expected an object, got '\[1, 2\]"),
         ("{}", "no episode: KeyError"),
+        (json.dumps({**EPISODE, "labels": "8 -1"}), "expected labels of 10 propositions, got -1"),
+        (json.dumps({**EPISODE, "actions": [0, -1]}), "expected actions of 4 by their digit, got 0"),
+        (json.dumps({**EPISODE, "actions": "04"}), "expected actions of 4 by their digit, got '4'"),
         (json.dumps({**EPISODE, "labels": "0 z"}), "no episode: ValueError.*invalid literal"),
         (json.dumps({**EPISODE, "labels": None}), "no episode: AttributeError"),
         (json.dumps({**EPISODE, "labels": "0 ffff"}), "expected labels of 10 propositions, got ffff"),
         (json.dumps({**EPISODE, "labels": "0"}), "expected an action for each label, got 2 for 1"),
         (json.dumps({**EPISODE, "labels": "", "actions": ""}), "expected an action for each label, got 0 for 0"),
-        (json.dumps({**EPISODE, "actions": "19"}), "no episode: IndexError"),
+        (json.dumps({**EPISODE, "actions": "19"}), "expected actions of 4 by their digit, got '9'"),
         (json.dumps({**EPISODE, "actions": 10}), "no episode: TypeError"),
         (json.dumps({**EPISODE, "end": None}), "no episode: TypeError"),
         (json.dumps({**EPISODE, "end": [True]}), "no episode: ValueError"),
@@ -255,3 +258,8 @@ def test_a_place_where_nothing_can_be_written_is_named(driving: Domain, path: Pa
         record(path / "under.jsonl", WORLD, JOBS, driving.vocabulary)
     with pytest.raises(InputError, match=r"cannot be written: Is a directory"):
         record(path.parent, WORLD, JOBS, driving.vocabulary)
+
+
+def test_an_unknown_policy_is_named(driving: Domain, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown policy: got 'boldly', expected one of .*mean 'bold'"):
+        record(tmp_path / "episodes.jsonl", "two_way_stop", [("boldly", 1)], driving.vocabulary)

@@ -74,6 +74,6 @@ def test_an_output_error_is_none_of_a_file(monkeypatch: pytest.MonkeyPatch) -> N
             except OSError:
                 pytest.fail("taken for the error of a file")
 
-    with pytest.raises(SystemExit, match="^2$"):
+    with pytest.raises(SystemExit, match=r"^2$"):
         mend()
     assert not issubclass(OutputError, OSError)

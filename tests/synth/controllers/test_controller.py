@@ -85,6 +85,23 @@ def test_a_state_has_one_reaction_to_each_letter(edges: tuple[tuple[str, str, in
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("action", "target", "message"),
+    [
+        ("haet", 0, "here: unknown action: got 'haet', expected one of heat, pour, rest (did you mean 'heat'?)"),
+        ("lid", 0, "here: unknown action: got 'lid', expected one of heat, pour, rest"),
+        (-1, 0, "here: unknown action: got '-1', expected one of heat, pour, rest"),
+        ("heat", -1, "here: unknown target: got -1, expected one of 2 states, from 0 on"),
+        ("heat", 2, "here: unknown target: got 2, expected one of 2 states, from 0 on"),
+    ],
+)
+def test_an_edge_names_an_action_and_a_state_that_are_there(action: str, target: int, message: str) -> None:
+    there = (Edge(buddy.bddtrue, "rest", 1),)
+    with pytest.raises(InvalidController) as caught:
+        Controller(KETTLE, ((Edge(buddy.bddtrue, action, target),), there), ("here", "there"), 2)
+    assert str(caught.value) == message
+
+
 def test_a_gap_is_shown_by_one_example() -> None:
     with pytest.raises(InvalidController) as caught:
         machine((("hot & lid | !hot & !lid", "pour", 0),))
