@@ -15,7 +15,7 @@ from verilora.kernels.cache.kv_pages import kv_page_bytes
 from verilora.kernels.lora.adapter_memory import AdapterMemory
 from verilora.kernels.lora.fused_projections import FusedProjections
 from verilora.kernels.lora.lora import sgmv, sgmv_reference
-from verilora.kernels.lora.lora_batch import decode_items, empty_records, prefill_items, record
+from verilora.kernels.lora.lora_batch import decode_items, empty_records, prefill_items
 from verilora.kernels.lora.lora_step import LoraStep
 from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout
 from verilora.kernels.lora.sgmv_config import LORA_CONFIG, Phase, SgmvConfig
@@ -53,12 +53,26 @@ class Registered:
         pool = torch.randn(len(self.ranks) * most, PAGES.page_bytes // 2, device="cuda", dtype=torch.bfloat16)
         pages = torch.randperm(len(pool), device="cuda").int().view(len(self.ranks), most)
         return AdapterMemory(
-            pool=pool.mul_(0.02).view(torch.uint8), page_table=pages, pages=PAGES, max_rank=max(self.ranks)
+            pool=pool.mul_(0.02).view(torch.uint8),
+            page_table=pages,
+            pages=PAGES,
+            max_rank=max(self.ranks),
+            num_layers=1,
+            widths=self.widths,
         )
 
     @cached_property
+    def numbers(self) -> list[list[int]]:
+        """The record of each adapter."""
+        ids = self.memory.page_table.tolist()
+        return [
+            self.memory.record(layout, slot, 2.0, ids[slot][: layout.num_pages])
+            for slot, layout in enumerate(self.layouts)
+        ]
+
+    @cached_property
     def records(self) -> torch.Tensor:
-        rows = torch.tensor([record(layout, slot, 2.0) for slot, layout in enumerate(self.layouts)], dtype=torch.int32)
+        rows = torch.tensor(self.numbers, dtype=torch.int32)
         table = empty_records(len(rows), "cuda")
         table[:-1].copy_(rows)
         return table
@@ -66,7 +80,7 @@ class Registered:
     def dense(self, slot: int, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return A [rank, in] and B transposed [rank, out] of an adapter, each in one piece."""
         layout, (width_in, width_out) = self.layouts[slot], self.widths[name]
-        (down, up), numbers = layout.cuts(0, name), record(layout, slot, 2.0)
+        (down, up), numbers = layout.cuts(0, name), self.numbers[slot]
         return self.memory.rows(numbers, down.start, width_in), self.memory.rows(numbers, up.start, width_out)
 
 

@@ -36,7 +36,7 @@ from .page_layout import BLOCK_ROWS, PROJECTIONS
 
 def sgmv(step: LoraStep, output: torch.Tensor, x: torch.Tensor, *, layer: int, projections: FusedProjections) -> None:
     """Add each item's adapter into the output; see the module's semantics."""
-    check(step, output, x, projections)
+    check(step, output, x, layer, projections)
     (launch_sgmv if x.is_cuda else sgmv_reference)(step, output, x, layer=layer, projections=projections)
 
 
@@ -146,11 +146,19 @@ def launch_sgmv(
     )
 
 
-def check(step: LoraStep, output: torch.Tensor, x: torch.Tensor, projections: FusedProjections) -> None:
+def check(step: LoraStep, output: torch.Tensor, x: torch.Tensor, layer: int, projections: FusedProjections) -> None:
     """Raise ValueError where a layer's rows do not fit each other or the weights."""
+    memory = step.memory
+    if not 0 <= layer < memory.num_layers:
+        raise ValueError(f"layer, got {layer}, expected 0 to {memory.num_layers - 1}")
+    for name, width in zip(projections.names, projections.widths, strict=True):
+        if x.ndim != 2 or tuple(memory.widths.get(name, ())) != (x.shape[1], width):
+            raise ValueError(
+                f"widths of {name}, got x {tuple(x.shape)} to {width}, expected {memory.widths.get(name, 'none')}"
+            )
     if output.shape != (len(x), sum(projections.widths)):
         raise ValueError(f"output, got {tuple(output.shape)}, expected [{len(x)}, the sum of {projections.widths}]")
-    dtype = step.memory.pages.dtype
+    dtype = memory.pages.dtype
     if not x.dtype == output.dtype == dtype:
         raise ValueError(f"types, got x {x.dtype} and output {output.dtype}, expected the weights' {dtype}")
     if x.stride(1) != 1 or output.stride(1) != 1:

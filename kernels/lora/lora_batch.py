@@ -1,6 +1,7 @@
 """Which rows of a batch take which adapter, as work items on the device.
 
-An adapter that is loaded has a *record*, a row of int32 in a table that is written when it is loaded:
+An adapter that is loaded has a *record*, a row of int32 in a table that is written when it is loaded
+(`AdapterMemory.record` makes it and checks that the memory can hold the adapter):
 
     slot | rank | scale (the bits of an fp32) | cuts of a layer | pages of a block | offset of each projection, or -1
 
@@ -9,22 +10,11 @@ then need of an item stands in one cache line. In decode item i is row i; in pre
 PREFILL_BLOCK rows of a segment. An item of rank 0 is no work: rows of the base model, and padding.
 """
 
-import struct
-
 import torch
-
-from .page_layout import AdapterLayout
 
 PREFILL_BLOCK = 64
 ITEM_WIDTH = 16
 FIRST_ROW, END_ROW, SLOT, RANK, SCALE, LAYER_CUTS, BLOCK_PAGES, OFFSETS = range(8)
-
-
-def record(layout: AdapterLayout, slot: int, scale: float) -> list[int]:
-    """Return the record of an adapter whose page table is row `slot`; `scale` multiplies what it adds."""
-    bits = struct.unpack("i", struct.pack("f", scale))[0]
-    numbers = [0, 0, slot, layout.rank, bits, layout.layer_cuts, layout.block_pages, *layout.offsets]
-    return numbers + [0] * (ITEM_WIDTH - len(numbers))
 
 
 def empty_records(num_slots: int, device: torch.device | str) -> torch.Tensor:
@@ -37,6 +27,7 @@ def decode_items(records: torch.Tensor, adapter_ids: torch.Tensor, first_row: in
 
     adapter_ids  int32 or int64 [num_rows], the slot of each row's adapter, -1 for the base model and for padding
     """
+    _check_ids(records, adapter_ids)
     items = records[adapter_ids]
     rows = torch.arange(first_row, first_row + len(items), dtype=torch.int32, device=items.device)
     items[:, FIRST_ROW] = rows
@@ -55,6 +46,12 @@ def prefill_items(
 
     Everything is computed on the device, in shapes that depend on `num_segments` and `num_rows` alone.
     """
+    _check_ids(records, adapter_ids)
+    if num_rows < 0 or len(starts) != len(adapter_ids) + 1:
+        raise ValueError(
+            f"segments, got {len(adapter_ids)} adapters, {len(starts)} starts and {num_rows} rows, expected one start"
+            " more than adapters, and 0 rows or more"
+        )
     capacity = num_rows // block + len(adapter_ids)
     starts = starts.long()
     num_chunks = (starts.diff() + block - 1) // block
@@ -68,3 +65,15 @@ def prefill_items(
     items[:, FIRST_ROW] = first.int()
     items[:, END_ROW] = torch.minimum(first + block, starts[segment + 1]).int()
     return items
+
+
+def _check_ids(records: torch.Tensor, adapter_ids: torch.Tensor) -> None:
+    """Raise ValueError for what is no list of adapters; ids are read on a CPU only, as a GPU would wait."""
+    if adapter_ids.dtype not in (torch.int32, torch.int64) or adapter_ids.ndim != 1:
+        raise ValueError(
+            f"adapter_ids, got {adapter_ids.dtype} {tuple(adapter_ids.shape)}, expected int32 or int64 [num]"
+        )
+    if len(adapter_ids) and adapter_ids.device.type == "cpu":
+        lowest, highest = (int(end) for end in adapter_ids.aminmax())
+        if lowest < -1 or highest >= len(records) - 1:
+            raise ValueError(f"adapter_ids, got {lowest} to {highest}, expected -1 to {len(records) - 2}")

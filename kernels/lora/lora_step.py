@@ -31,6 +31,8 @@ class LoraStep:
             raise ValueError(
                 f"items, got {items.dtype} {tuple(items.shape)}, expected contiguous int32 [num_items, {ITEM_WIDTH}]"
             )
+        if items.device != self.memory.pool.device:
+            raise ValueError(f"items, got them on {items.device}, expected {self.memory.pool.device} of the memory")
         if self.phase not in ("prefill", "decode"):
             raise ValueError(f"phase, got {self.phase!r}, expected 'prefill' or 'decode'")
         is_early = self.phase == "decode" and self.config.is_early and can_start_early(items.device)

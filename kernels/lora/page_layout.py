@@ -59,6 +59,15 @@ class PageLayout:
         return ceil(width / self.tile_width)
 
 
+def check_widths(widths: Mapping[str, tuple[int, int]]) -> None:
+    """Raise ValueError for other projections than PROJECTIONS, for none, and for widths that are no pairs (in, out)."""
+    if set(widths) - set(PROJECTIONS) or not widths:
+        raise ValueError(f"projections, got {sorted(widths)}, expected some of {PROJECTIONS}")
+    for name, both in widths.items():
+        if len(both) != 2 or min(both) < 1:
+            raise ValueError(f"widths of {name}, got {both}, expected (in, out) of at least 1")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterLayout:
     """Where the tiles of one adapter stand; `widths` gives (in, out) of each projection that it has."""
@@ -72,9 +81,7 @@ class AdapterLayout:
     layer_cuts: int = field(init=False)
 
     def __post_init__(self) -> None:
-        unknown = set(self.widths) - set(PROJECTIONS)
-        if unknown or not self.widths:
-            raise ValueError(f"projections, got {sorted(self.widths)}, expected some of {PROJECTIONS}")
+        check_widths(self.widths)
         if self.rank < 1 or self.num_layers < 1:
             raise ValueError(f"rank and layers, got {self.rank} and {self.num_layers}, expected at least 1")
         offsets, cuts = [], 0

@@ -4,7 +4,7 @@ import torch
 
 from verilora.kernels.lora.adapter_memory import AdapterMemory
 from verilora.kernels.lora.adapter_pages import Weights, pack
-from verilora.kernels.lora.lora_batch import empty_records, record
+from verilora.kernels.lora.lora_batch import empty_records
 from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout
 
 
@@ -48,16 +48,28 @@ class Adapters:
         free = torch.randperm(num_pages + 3, generator=generator).int()
         table = torch.full((len(ranks), max(layout.num_pages for layout in layouts)), 2**31 - 1, dtype=torch.int32)
         records = empty_records(len(ranks), "cpu")
+        self.memory = AdapterMemory(
+            pool=pool.to(device),
+            page_table=table.to(device),
+            pages=pages,
+            max_rank=max(ranks),
+            num_layers=num_layers,
+            widths=widths,
+        )
         for slot, (layout, weights) in enumerate(zip(layouts, self.weights, strict=True)):
             table[slot, : layout.num_pages], free = free[: layout.num_pages], free[layout.num_pages :]
+            page_ids = table[slot, : layout.num_pages].tolist()
             packed = pack(layout, weights).view(pages.dtype)
             # What pads ranks and pages must not be read.
             ones = {place: tuple(torch.ones_like(half) for half in pair) for place, pair in weights.items()}
             packed[pack(layout, ones).view(pages.dtype) == 0] = float("nan")
             pool[table[slot, : layout.num_pages].long()] = packed.view(torch.uint8)
-            records[slot] = torch.tensor(record(layout, slot, self.scales[slot]), dtype=torch.int32)
+            records[slot] = torch.tensor(
+                self.memory.record(layout, slot, self.scales[slot], page_ids), dtype=torch.int32
+            )
         self.records = records.to(device)
-        self.memory = AdapterMemory(pool=pool.to(device), page_table=table.to(device), pages=pages, max_rank=max(ranks))
+        self.memory.pool.copy_(pool)
+        self.memory.page_table.copy_(table)
 
     def expected(
         self, output: torch.Tensor, x: torch.Tensor, ids: list[int], *, layer: int, projections: tuple[str, ...]

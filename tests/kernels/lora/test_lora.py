@@ -155,16 +155,38 @@ def test_a_mixed_step_is_two_launches_over_disjoint_rows(adapters: Adapters) -> 
         ({"projections": FusedProjections(("q", "k"), (130, 33))}, "output, got"),
         ({"x": torch.zeros(2, 600, dtype=torch.float64)}, "types, got"),
         ({"x": torch.zeros(600, 2).T}, "strides, got"),
+        ({"layer": 2}, "layer, got 2, expected 0 to 1"),
+        ({"layer": -1}, "layer, got -1, expected 0 to 1"),
+        ({"x": torch.zeros(2, 599)}, r"widths of q, got x \(2, 599\) to 130, expected \(600, 130\)"),
+        ({"x": torch.zeros(600)}, r"widths of q, got x \(600,\) to 130, expected \(600, 130\)"),
+        (
+            {"projections": FusedProjections(("q", "k", "v"), (130, 64, 33))},
+            r"widths of k, got x \(2, 600\) to 64, expected \(600, 33\)",
+        ),
+        (
+            {"projections": FusedProjections(("up", "down"), (48, 179))},
+            r"widths of down, got x \(2, 600\) to 179, expected none",
+        ),
     ],
-    ids=["widths", "types", "strides"],
+    ids=[
+        "output",
+        "types",
+        "strides",
+        "layer",
+        "negative layer",
+        "width of x",
+        "vector",
+        "widths",
+        "no such projection",
+    ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -> None:
     adapters = Adapters(PageLayout(page_bytes=8192, tile_width=64, dtype=torch.float32), [8], ODD)
     step = LoraStep(items=decode_items_of(adapters, [0, 0]), memory=adapters.memory, phase="decode")
-    fitting = {"output": torch.zeros(2, 227), "x": torch.zeros(2, 600), "projections": fused(adapters, QKV)}
-    sgmv(step, layer=0, **fitting)
+    fitting = {"output": torch.zeros(2, 227), "x": torch.zeros(2, 600), "projections": fused(adapters, QKV), "layer": 0}
+    sgmv(step, **fitting)
     with pytest.raises(ValueError, match=message):
-        sgmv(step, layer=0, **{**fitting, **change})
+        sgmv(step, **{**fitting, **change})
 
 
 # On a GPU: real shapes.

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from verilora.kernels.lora.adapter_memory import AdapterMemory
 from verilora.kernels.lora.lora_batch import (
     END_ROW,
     FIRST_ROW,
@@ -13,16 +14,24 @@ from verilora.kernels.lora.lora_batch import (
     decode_items,
     empty_records,
     prefill_items,
-    record,
 )
 from verilora.kernels.lora.page_layout import AdapterLayout, PageLayout
 
 
 def records() -> torch.Tensor:
-    table = empty_records(3, "cpu")
+    table, pages, widths = empty_records(3, "cpu"), PageLayout(page_bytes=8192), {"q": (256, 256)}
+    memory = AdapterMemory(
+        pool=torch.zeros(2, 8192, dtype=torch.uint8),
+        page_table=torch.zeros(3, 2, dtype=torch.int32),
+        pages=pages,
+        max_rank=16,
+        num_layers=1,
+        widths=widths,
+    )
     for slot, rank in enumerate((8, 16, 12)):
-        layout = AdapterLayout(pages=PageLayout(page_bytes=8192), rank=rank, num_layers=1, widths={"q": (256, 256)})
-        table[slot] = torch.tensor(record(layout, slot, 0.1 * rank), dtype=torch.int32)
+        layout = AdapterLayout(pages=pages, rank=rank, num_layers=1, widths=widths)
+        ids = range(layout.num_pages)
+        table[slot] = torch.tensor(memory.record(layout, slot, 0.1 * rank, ids), dtype=torch.int32)
     return table
 
 
@@ -51,3 +60,27 @@ def test_decode_items_are_the_rows() -> None:
     assert items[:, END_ROW].tolist() == [6, 7, 8]
     assert items[:, RANK].tolist() == [12, 0, 8]
     assert items.view(torch.float32)[[0, 2], SCALE].tolist() == pytest.approx([1.2, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (torch.tensor([0, -2]), "adapter_ids, got -2 to 0, expected -1 to 2"),
+        (torch.tensor([3, 0]).int(), "adapter_ids, got 0 to 3, expected -1 to 2"),
+        (torch.tensor([0.0, 1.0]), r"adapter_ids, got torch.float32 \(2,\)"),
+        (torch.tensor([True, False]), r"adapter_ids, got torch.bool \(2,\)"),
+        (torch.tensor([[0], [1]]), r"adapter_ids, got torch.int64 \(2, 1\)"),
+    ],
+)
+def test_ids_of_no_adapter_are_refused(ids: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        decode_items(records(), ids)
+    with pytest.raises(ValueError, match=message):
+        prefill_items(records(), ids, torch.tensor([0, 1, 2]), num_rows=2)
+
+
+def test_segments_that_do_not_fit_are_refused() -> None:
+    ids = torch.tensor([0, 1])
+    for starts, num_rows in (([0, 1], 1), ([0, 1, 2, 3], 3), ([0, 1, 2], -1)):
+        with pytest.raises(ValueError, match="segments, got 2 adapters"):
+            prefill_items(records(), ids, torch.tensor(starts), num_rows=num_rows)

@@ -16,6 +16,8 @@ MEMORY = AdapterMemory(
     page_table=torch.zeros(1, 2, dtype=torch.int32),
     pages=PageLayout(page_bytes=8192),
     max_rank=8,
+    num_layers=1,
+    widths={"q": (256, 256)},
 )
 STEP = LoraStep(items=torch.zeros(3, ITEM_WIDTH, dtype=torch.int32), memory=MEMORY, phase="decode")
 
@@ -30,6 +32,10 @@ def test_a_cpu_starts_nothing_early() -> None:
         ({"items": torch.zeros(3, 5, dtype=torch.int32)}, r"items, got torch.int32 \(3, 5\)"),
         ({"items": torch.zeros(3, ITEM_WIDTH)}, "items, got torch.float32"),
         ({"items": torch.zeros(6, ITEM_WIDTH, dtype=torch.int32)[::2]}, "items, got"),
+        (
+            {"items": torch.zeros(3, ITEM_WIDTH, dtype=torch.int32, device="meta")},
+            "items, got them on meta, expected cpu",
+        ),
         ({"phase": "train"}, "phase, got 'train'"),
     ],
 )
