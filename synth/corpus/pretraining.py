@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ...specs.files.errors import InputError
 from ..models.prompt import PromptStyle
 from .token_corpus import TokenCorpus
 
@@ -77,7 +78,10 @@ def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerFast, se
 
 
 def pretrain(model: nn.Module, corpus: TokenCorpus, how: Pretraining, report: ReportLoss) -> None:
-    """Train a model in place until it has seen `how.num_tokens` tokens, the corpus as often as it takes."""
+    """Train a model in place until it has seen `how.num_tokens` tokens, the corpus as often as it takes.
+
+    Raises InputError when the loss is no longer finite.
+    """
     model.to(how.device).train()
     batches = _Batches(corpus, how)
     optimizer = _optimizer(model, how)
@@ -93,7 +97,11 @@ def pretrain(model: nn.Module, corpus: TokenCorpus, how: Pretraining, report: Re
         losses.append(loss.detach())
         seen += batches.num_tokens(batch)
         if seen >= how.num_tokens or seen - since >= how.num_tokens / 100:
-            report(seen, torch.stack(losses).mean().item())
+            loss_since = torch.stack(losses).mean().item()
+            if not math.isfinite(loss_since):
+                message = f"diverged: after {seen} tokens the loss is no longer finite; expected a lower learning rate"
+                raise InputError("pretraining", f"{message} than {how.learning_rate:g}")
+            report(seen, loss_since)
             since, losses = seen, []
         if seen >= how.num_tokens:
             break

@@ -45,7 +45,11 @@ def decode(
     banned = torch.tensor(list(decoding.banned_ids), dtype=torch.long, device=state.device)
     produced: list[list[int]] = [[] for _ in prompts]
     while state.rows:
-        logits = state.forward(model).index_fill(1, banned, -torch.inf)
+        logits = state.forward(model)
+        # Before anything is masked: a mask or the likeliest token would hide what is no number.
+        if not bool(logits.isfinite().all()):
+            raise FloatingPointError("logits, got some that are not finite, expected numbers to choose by")
+        logits = logits.index_fill(1, banned, -torch.inf)
         if constraint:
             constraint.mask(logits, state.rows)
         chosen = _choose(logits, decoding, noise)
@@ -112,7 +116,8 @@ def _choose(logits: Tensor, decoding: Decoding, noise: torch.Generator) -> Tenso
         return logits.argmax(1)
     probabilities = torch.softmax(logits / decoding.temperature, 1)
     if not bool(probabilities.isfinite().all()):
-        raise FloatingPointError("logits, got some that are not finite, expected numbers to choose by")
+        # The logits are numbers; divided by so little, they are none any more. The limit is the likeliest token.
+        return logits.argmax(1)
     if decoding.top_p < 1:
         probabilities = _nucleus(probabilities, decoding.top_p)
     return torch.multinomial(probabilities, 1, generator=noise)[:, 0]

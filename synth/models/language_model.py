@@ -1,5 +1,7 @@
 """A language model, its tokenizer and an adapter, from files; what would load silently wrong is checked."""
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from ...specs.files.errors import InputError
-from .model_files import ADAPTER_WEIGHTS, check_adapter
+from .model_files import ADAPTER_WEIGHTS, WEIGHTS, check_adapter
 
 PAD = "<|pad|>"
 # For a tokenizer without a chat template. It ends a prompt with a line end, which no tokenizer joins with a number.
@@ -68,6 +70,7 @@ def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model.resize_token_embeddings(vocab_size, mean_resizing=False)
+    _check_finite(folder, WEIGHTS, itertools.chain(model.named_parameters(), model.named_buffers()))
     loaded: nn.Module = model.to(target).eval()
     return loaded
 
@@ -82,9 +85,28 @@ def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
     if found != expected:
         odd = sorted(found ^ expected)[0]
         raise InputError(folder, f"is an adapter for another model: {odd!r} is in only one of the two")
+    _check_finite(folder, ADAPTER_WEIGHTS, get_peft_model_state_dict(adapted, save_embedding_layers=False).items())
     dtype = next(model.parameters()).dtype
     loaded: nn.Module = adapted.merge_and_unload() if dtype is torch.float32 else adapted.get_base_model()
+    # Finite halves of an adapter can have a product that is not.
+    _check_finite(folder, ADAPTER_WEIGHTS, loaded.named_parameters())
     return loaded.eval()
+
+
+def _check_finite(folder: Path, pattern: str, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+    """Raise InputError for weights that are not finite, with the file that holds them."""
+    named = [(name, tensor) for name, tensor in tensors if tensor.is_floating_point()]
+    # Asked at once: a GPU would be waited for at each of them.
+    finite = torch.stack([tensor.isfinite().all() for _, tensor in named]).tolist()
+    odd = next((name for (name, _), is_finite in zip(named, finite, strict=True) if not is_finite), None)
+    if odd is not None:
+        path = next((path for path in sorted(folder.glob(pattern)) if odd in _tensor_names(path)), folder)
+        raise InputError(path, "some weights are not finite, expected numbers; has its training diverged?", field=odd)
+
+
+def _tensor_names(path: Path) -> set[str]:
+    with safe_open(path, "pt") as file:
+        return set(file.keys())
 
 
 def _device(name: str) -> torch.device:

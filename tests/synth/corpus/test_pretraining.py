@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
+from verilora.specs.files.errors import InputError
 from verilora.synth.corpus.corpus import CorpusGenerator, Draw
 from verilora.synth.corpus.pretraining import Architecture, Pretraining, mean_loss, new_model, pretrain
 from verilora.synth.corpus.token_corpus import TokenCorpus, concatenate, encode
@@ -88,6 +89,15 @@ def test_training_lowers_the_loss_and_is_reproducible(corpus: TokenCorpus, token
     assert reports[0] == reports[1]
     assert HOW.num_tokens <= reports[0][-1][0] < HOW.num_tokens + HOW.batch_tokens
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(corpus: TokenCorpus, tokenizer: PreTrainedTokenizerFast) -> None:
+    model = new_model(TINY, tokenizer, seed=3)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[0] = torch.nan
+    message = r"^pretraining: diverged: after \d+ tokens the loss is no longer finite; expected .* rate than "
+    with pytest.raises(InputError, match=message):
+        pretrain(model, corpus, HOW, lambda _, loss: pytest.fail(f"reported {loss}"))
 
 
 def test_another_seed_gives_another_model(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from verilora.specs.domain import Domain
 from verilora.specs.files.errors import InputError
 from verilora.synth.models.generates import Completion, Sampling
 from verilora.synth.models.generator import Generator
@@ -210,12 +211,40 @@ def test_on_a_gpu_in_bf16(tmp_path: Path, chat_model: Path) -> None:
     assert generator.sample(QUESTIONS, SHORT, 4) != first
 
 
-def test_a_model_of_numbers_that_are_none(chat_model: Path) -> None:
-    generator = Generator(chat_model)
+@pytest.mark.parametrize("constrained", [False, True], ids=["free", "grammar"])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_logits_that_are_not_finite(
+    chat_model: Path, driving: Domain, value: float, temperature: float, constrained: bool
+) -> None:
+    generator = Generator(chat_model, vocabulary=driving.vocabulary)
+    # Of the token for padding, which is never chosen: no mask hides it.
     with torch.no_grad():
-        generator.model.get_output_embeddings().weight[0] = torch.nan
+        generator.model.get_output_embeddings().weight[generator.tokenizer.pad_token_id] = value
+    sampling = Sampling(temperature=temperature, constrained=constrained, max_new_tokens=12)
     with pytest.raises(InputError, match=r"cannot be sampled from: logits, got some that are not finite, .* diverged"):
-        generator.sample(QUESTIONS, SHORT, 0)
+        generator.sample(QUESTIONS, sampling, 0)
+
+
+def test_logits_are_watched_at_each_token(chat_model: Path) -> None:
+    generator = Generator(chat_model)
+    longest = max(completion.num_prompt_tokens for completion in generator.sample(QUESTIONS, GREEDY, 0))
+
+    def spoil(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        return output if output.shape[1] > 1 else output * torch.nan
+
+    # What follows the prompt comes alone.
+    assert longest > 1
+    generator.model.get_input_embeddings().register_forward_hook(spoil)
+    assert len(generator.sample(QUESTIONS, Sampling(temperature=0, max_new_tokens=1), 0)) == 3
+    with pytest.raises(InputError, match="some that are not finite"):
+        generator.sample(QUESTIONS, GREEDY, 0)
+
+
+def test_the_coldest_temperature_takes_the_likeliest(chat_model: Path) -> None:
+    generator = Generator(chat_model)
+    coldest = Sampling(temperature=5e-324, max_new_tokens=12)
+    assert generator.sample(QUESTIONS, coldest, 0) == generator.sample(QUESTIONS, GREEDY, 0)
 
 
 def test_digests_follow_the_files(tmp_path: Path, chat_model: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub.utils import filter_repo_objects
+from safetensors.torch import load_file, save_file
 
 from verilora.specs.files.errors import InputError
 from verilora.synth.models.generator import Generator
@@ -15,6 +16,18 @@ from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
 def change(path: Path, **entries: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+
+
+def rewrite(path: Path, **entries: torch.Tensor) -> None:
+    """Replace tensors of a file, or add them; `__` in a name stands for a dot."""
+    named = {name.replace("__", "."): tensor for name, tensor in entries.items()}
+    save_file({**load_file(path), **named}, path, metadata={"format": "pt"})
+
+
+def spoil(path: Path, name: str, value: float) -> None:
+    tensors = load_file(path)
+    tensors[name].view(-1)[-1] = value
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def cut(path: Path) -> None:
@@ -154,3 +167,36 @@ def test_adapters_that_do_not_fit(tmp_path: Path, chat_model: Path, texts: list[
         Generator(chat_model, adapter=adapter)
     with pytest.raises(InputError, match="nowhere: got nothing there"):
         Generator(chat_model, adapter=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_weights_that_are_not_finite(tmp_path: Path, chat_model: Path, value: float) -> None:
+    adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model)
+    tensor = "base_model.model.model.layers.1.mlp.up_proj.lora_A.weight"
+    spoil(adapter / "adapter_model.safetensors", tensor, value)
+    message = "some weights are not finite, expected numbers"
+    with pytest.raises(InputError, match=rf"adapter_model.safetensors: {tensor}: {message}"):
+        Generator(chat_model, adapter=adapter)
+    folder = shutil.copytree(chat_model, tmp_path / "model")
+    spoil(folder / "model.safetensors", "model.norm.weight", value)
+    with pytest.raises(InputError, match=rf"model.safetensors: model.norm.weight: {message}"):
+        Generator(folder)
+
+
+def test_an_adapter_whose_product_is_not_finite(tmp_path: Path, chat_model: Path) -> None:
+    adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model)
+    change(adapter / "adapter_config.json", lora_alpha=1e38)
+    spoil(adapter / "adapter_model.safetensors", "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight", 1e30)
+    with pytest.raises(InputError, match=r"adapter: model.layers.0.mlp.up_proj.weight: some weights are not finite"):
+        Generator(chat_model, adapter=adapter)
+
+
+def test_the_shard_of_a_weight_that_is_not_finite(tmp_path: Path, chat_model: Path) -> None:
+    folder = shutil.copytree(chat_model, tmp_path / "model")
+    whole = Generator(folder)
+    (folder / "model.safetensors").unlink()
+    with torch.no_grad():
+        whole.model.get_parameter("model.layers.1.mlp.up_proj.weight")[0] = torch.nan
+    whole.model.save_pretrained(folder, max_shard_size="20KB")
+    with pytest.raises(InputError, match=r"model-\d+-of-\d+.safetensors: model.layers.1.mlp.up_proj.weight: some "):
+        Generator(folder)
