@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback
 
 from ...specs.files.atomic import replacing
 from ...specs.files.errors import InputError
 from ...specs.files.record_file import RecordFile
+from ...synth.models.language_model import load_peft
 from ...verify.records.run import TrainingRow
 from ...verify.records.run_files import RunFiles
 from ..run.config import TrainConfig
@@ -50,7 +51,7 @@ def first_model(model: Any, run: RunFiles, config: TrainConfig, number: int) -> 
             task_type="CAUSAL_LM",
         )
         return model, fresh
-    return PeftModel.from_pretrained(model, str(run.round_adapter(number - 1)), is_trainable=True), None
+    return load_peft(model, run.round_adapter(number - 1), is_trainable=True), None
 
 
 def learning_rate(config: TrainConfig, model: Any) -> float:

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from ...specs.files.errors import InputError
-from .model_files import ADAPTER_WEIGHTS, WEIGHTS, check_adapter
+from .adapter_files import own_tensors, read_tensors
+from .model_files import ADAPTER_WEIGHTS, WEIGHTS
 
 PAD = "<|pad|>"
 # For a tokenizer without a chat template. It ends a prompt with a line end, which no tokenizer joins with a number.
@@ -77,36 +78,40 @@ def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
 
 def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
     """Return a model with an adapter, merged into it in fp32; raises InputError if the two do not fit."""
-    check_adapter(folder)
-    adapted = _loaded(folder, "adapter", lambda: PeftModel.from_pretrained(model, str(folder)))
-    with safe_open(folder / ADAPTER_WEIGHTS, "pt") as file:
-        found = {name for name in file.keys() if "lora_" in name}  # noqa: SIM118
-    expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    if found != expected:
-        odd = sorted(found ^ expected)[0]
-        raise InputError(folder, f"is an adapter for another model: {odd!r} is in only one of the two")
-    _check_finite(folder, ADAPTER_WEIGHTS, get_peft_model_state_dict(adapted, save_embedding_layers=False).items())
+    adapted = load_peft(model, folder)
     dtype = next(model.parameters()).dtype
-    loaded: nn.Module = adapted.merge_and_unload() if dtype is torch.float32 else adapted.get_base_model()
+    if dtype is torch.float32:
+        loaded: nn.Module = _loaded(folder, "adapter", adapted.merge_and_unload)
+    else:
+        loaded = adapted.get_base_model()
     # Finite halves of an adapter can have a product that is not.
     _check_finite(folder, ADAPTER_WEIGHTS, loaded.named_parameters())
     return loaded.eval()
+
+
+def load_peft(model: nn.Module, folder: Path, *, is_trainable: bool = False) -> Any:
+    """Return a model with an adapter as PEFT has them; raises InputError if the two do not fit."""
+    own = own_tensors(folder, model)
+    _check_finite(folder, ADAPTER_WEIGHTS, own.items())
+    adapted = _loaded(
+        folder, "adapter", lambda: PeftModel.from_pretrained(model, str(folder), is_trainable=is_trainable)
+    )
+    expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if own.keys() != expected:
+        odd = sorted(own.keys() ^ expected)[0]
+        raise InputError(folder, f"is an adapter for another model: {odd!r} is in only one of the two")
+    return adapted
 
 
 def _check_finite(folder: Path, pattern: str, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
     """Raise InputError for weights that are not finite, with the file that holds them."""
     named = [(name, tensor) for name, tensor in tensors if tensor.is_floating_point()]
     # Asked at once: a GPU would be waited for at each of them.
-    finite = torch.stack([tensor.isfinite().all() for _, tensor in named]).tolist()
+    finite = torch.stack([tensor.isfinite().all() for _, tensor in named]).tolist() if named else []
     odd = next((name for (name, _), is_finite in zip(named, finite, strict=True) if not is_finite), None)
     if odd is not None:
-        path = next((path for path in sorted(folder.glob(pattern)) if odd in _tensor_names(path)), folder)
+        path = next((path for path in sorted(folder.glob(pattern)) if odd in read_tensors(path)), folder)
         raise InputError(path, "some weights are not finite, expected numbers; has its training diverged?", field=odd)
-
-
-def _tensor_names(path: Path) -> set[str]:
-    with safe_open(path, "pt") as file:
-        return set(file.keys())
 
 
 def _device(name: str) -> torch.device:

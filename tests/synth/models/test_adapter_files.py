@@ -1,0 +1,103 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from verilora.specs.files.errors import InputError
+from verilora.synth.models.adapter_files import own_tensors
+from verilora.synth.models.generator import Generator
+from verilora.synth.models.language_model import load_peft
+
+from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
+
+LAYERS = "base_model.model.model.layers"
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory, chat_model: Path) -> Path:
+    return save_tiny_adapter(tmp_path_factory.mktemp("adapter"), Generator(chat_model).model)
+
+
+def with_tensor(adapter: Path, folder: Path, name: str, tensor: torch.Tensor) -> Path:
+    """Copy an adapter and add a tensor to its file."""
+    shutil.copytree(adapter, folder)
+    path = folder / "adapter_model.safetensors"
+    save_file({**load_file(path), name: tensor}, path, metadata={"format": "pt"})
+    return folder
+
+
+def test_the_tensors_of_an_adapter_are_its_own(adapter: Path, chat_model: Path) -> None:
+    own = own_tensors(adapter, Generator(chat_model).model)
+    assert len(own) == 2 * 2 * 7
+    assert all(
+        torch.equal(tensor, own[name]) for name, tensor in load_file(adapter / "adapter_model.safetensors").items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("base_model.model.model.norm.weight", (32,), "is no part of an adapter, expected lora_A and lora_B"),
+        (f"{LAYERS}.0.input_layernorm.weight", (32,), "is no part of an adapter"),
+        (f"{LAYERS}.0.mlp.up_proj.base_layer.weight", (64, 32), "is no part of an adapter"),
+        (f"{LAYERS}.0.mlp.up_proj.lora_A.default.weight", (4, 32), "is no part of an adapter"),
+        (f"{LAYERS}.0.mlp.up_proj.lora_C.weight", (4, 32), "is no part of an adapter"),
+        ("model.layers.0.mlp.up_proj.lora_A.weight", (4, 32), "is no part of an adapter"),
+        (f"{LAYERS}.7.mlp.up_proj.lora_A.weight", (4, 32), "another model: the base model has no such module"),
+        ("base_model.model.model.embed_tokens.weight", (400, 32), "holds embeddings other than the base model's"),
+    ],
+)
+def test_a_tensor_that_is_not_the_adapters_own(
+    tmp_path: Path, adapter: Path, chat_model: Path, name: str, shape: tuple[int, ...], message: str
+) -> None:
+    folder = with_tensor(adapter, tmp_path / "more", name, torch.ones(shape))
+    with pytest.raises(InputError, match=rf"adapter_model.safetensors: {name}: .*{message}"):
+        Generator(chat_model, adapter=folder)
+    base = Generator(chat_model)
+    before = {key: tensor.clone() for key, tensor in base.model.state_dict().items()}
+    with pytest.raises(InputError, match=message):
+        load_peft(base.model, folder, is_trainable=True)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in base.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param({"use_dora": True}, id="DoRA"),
+        pytest.param({"use_rslora": True}, id="rsLoRA"),
+        pytest.param({"rank_pattern": {"up_proj": 2}, "alpha_pattern": {"down_proj": 3}}, id="patterns"),
+        pytest.param({"target_modules": ["q_proj", "embed_tokens"]}, id="embeddings"),
+        pytest.param({"layers_to_transform": [1], "target_modules": ["q_proj"]}, id="one layer"),
+    ],
+)
+def test_what_peft_merges_is_accepted(tmp_path: Path, texts: list[str], kind: dict[str, object]) -> None:
+    model = save_tiny_model(tmp_path / "model", tiny_tokenizer(texts), tie_word_embeddings=False)
+    adapter, adapted = random_adapter(tmp_path / "adapter", model, kind)
+    token_ids = torch.arange(20)[None]
+    with torch.no_grad():
+        expected = adapted(input_ids=token_ids).logits
+        base, got = (Generator(model, adapter=folder).model(input_ids=token_ids).logits for folder in (None, adapter))
+    assert not torch.allclose(got, base, atol=1e-2)
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+
+
+def random_adapter(folder: Path, model: Path, kind: dict[str, object]) -> tuple[Path, torch.nn.Module]:
+    settings = {"target_modules": "all-linear", "r": 4, "task_type": "CAUSAL_LM", **kind}
+    adapted = get_peft_model(Generator(model).model, LoraConfig(**settings))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        for name, weights in adapted.named_parameters():
+            if "lora_B" in name or "lora_embedding" in name:
+                torch.nn.init.normal_(weights, std=0.5)
+    adapted.save_pretrained(str(folder))
+    return folder, adapted.eval()
+
+
+@pytest.mark.filterwarnings("ignore:Model with `tie_word_embeddings=True`")
+def test_an_adapter_of_tied_embeddings_cannot_be_merged(tmp_path: Path, chat_model: Path) -> None:
+    adapter, _ = random_adapter(tmp_path, chat_model, {"target_modules": ["q_proj", "embed_tokens"]})
+    with pytest.raises(InputError, match=r"embed_tokens.lora_embedding_A: adapts one of .* embeddings, which are tied"):
+        Generator(chat_model, adapter=adapter)
