@@ -35,6 +35,10 @@ def model_folder(name: str | Path | None) -> Path:
     if found not in MODEL_TYPES:
         raise InputError(folder / CONFIG, f"unsupported architecture: {expected_one_of(found, MODEL_TYPES)}")
     _require(folder, WEIGHTS)
+    if (folder / ADAPTER_CONFIG).exists():
+        # Transformers would load the base model that it names, wherever that is, instead of the one that stands here.
+        message = "an adapter's file in a base model's folder, expected the two in folders of their own"
+        raise InputError(folder / ADAPTER_CONFIG, message)
     return folder
 
 

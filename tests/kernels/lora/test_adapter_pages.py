@@ -69,8 +69,44 @@ LAYER = "base_model.model.model.layers.0.self_attn.q_proj"
         ({"base_model.model.lm_head.weight": torch.zeros(1)}, "adapter weight, got 'base_model.model.lm_head.weight'"),
         ({f"{LAYER}.lora_magnitude_vector": torch.zeros(1)}, "adapter weight, got"),
         ({f"{LAYER}.lora_A.weight": torch.zeros(1, 1)}, r"got \['A'\], expected A and B"),
+        (
+            {f"{LAYER}.lora_{half}.{name}.weight": torch.zeros(1, 1) for name in ("one", "two") for half in "AB"},
+            rf"got '{LAYER}.lora_A.one.weight' and '{LAYER}.lora_A.two.weight', expected those of one adapter",
+        ),
+        (
+            {f"{LAYER}.lora_A.one.weight": torch.zeros(1, 1), f"{LAYER}.lora_B.two.weight": torch.zeros(1, 1)},
+            rf"got '{LAYER}.lora_A.one.weight' and '{LAYER}.lora_B.two.weight', expected those of one adapter",
+        ),
+        (
+            {f"{LAYER[start:]}.lora_{half}.weight": torch.zeros(1, 1) for start, half in ((0, "A"), (17, "B"))},
+            rf"got '{LAYER}.lora_A.weight' and 'model.layers.0.self_attn.q_proj.lora_B.weight', expected those of one",
+        ),
+        (
+            {f"{start}{LAYER}.lora_A.weight": torch.zeros(1, 1) for start in ("", "vision.")},
+            f"got 'vision.{LAYER}.lora_A.weight'",
+        ),
+        ({f"{LAYER.replace('.0.', '.00.')}.lora_A.weight": torch.zeros(1, 1)}, r"got .*layers\.00\."),
+        ({f"{LAYER.replace('.0.', '.٣.')}.lora_A.weight": torch.zeros(1, 1)}, "adapter weight, got"),
+        ({f"{LAYER.replace('self_attn', 'mlp')}.lora_A.weight": torch.zeros(1, 1)}, r"got .*mlp\.q_proj"),
+        ({f"{LAYER.replace('q_proj', 'qkv_proj')}.lora_A.weight": torch.zeros(1, 1)}, r"got .*qkv_proj"),
+        ({f"{LAYER}.lora_A.weight\n": torch.zeros(1, 1)}, "adapter weight, got"),
+        ({f"{LAYER}.lora_A.one.two.weight": torch.zeros(1, 1)}, "adapter weight, got"),
     ],
-    ids=["lm_head", "DoRA", "half"],
+    ids=[
+        "lm_head",
+        "DoRA",
+        "half",
+        "two adapters",
+        "halves of two",
+        "two prefixes",
+        "two towers",
+        "a zero too many",
+        "other digits",
+        "another module",
+        "another projection",
+        "a line end",
+        "two names",
+    ],
 )
 def test_other_weights_are_refused(state: dict[str, torch.Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -195,3 +195,10 @@ def test_the_shard_of_a_weight_that_is_not_finite(tmp_path: Path, chat_model: Pa
     whole.model.save_pretrained(folder, max_shard_size="20KB")
     with pytest.raises(InputError, match=r"model-\d+-of-\d+.safetensors: model.layers.1.mlp.up_proj.weight: some "):
         Generator(folder)
+
+
+def test_a_base_model_with_an_adapter_in_its_folder(tmp_path: Path, chat_model: Path) -> None:
+    folder = shutil.copytree(chat_model, tmp_path / "model")
+    save_tiny_adapter(folder, Generator(chat_model).model)
+    with pytest.raises(InputError, match=r"adapter_config.json: an adapter's file in a base model's folder"):
+        Generator(folder)
