@@ -46,7 +46,7 @@ TRAIN_HELP = "Train a LoRA adapter on the verifier's verdicts, and write its cer
 TRAIN_EXITS = exit_codes(
     {
         0: "the adapter, its certificate and the report are written",
-        1: "so they are, but less was reached than --require asks for",
+        1: "less was reached than --require asks for, or no adapter is better than the base model",
         2: UNUSABLE,
         130: WAS_INTERRUPTED,
     }
@@ -463,6 +463,9 @@ def train(
             help="Exit with 1 if less is reached: compliance=0.95, or of a rule test:phi5=1. Several are possible.",
         ),
     ] = None,
+    keep_worse: Annotated[
+        bool, typer.Option("--keep-worse", help="Keep an adapter that is not better than the base model, too.")
+    ] = False,
     key: Annotated[Path | None, typer.Option(metavar="PEM", help="Sign the certificate with this Ed25519 key.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with the run in this directory.")] = None,
 ) -> None:
@@ -497,6 +500,7 @@ def train(
             processes=processes,
             threads=threads,
             require=parse_requirements(require),
+            keep_worse=keep_worse or None,
         )
         config = resolve(options) if resume is None else None
     except ValueError as error:

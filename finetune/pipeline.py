@@ -26,6 +26,7 @@ from ..verify.reports.report import Report
 from ..verify.reports.summary import render_summary
 from ..verify.verdicts.verifier import Verifier
 from .answers.responder import Responder
+from .answers.score import mean_quality
 from .answers.scored_answer import ScoredAnswer
 from .answers.verdict_cache import VerdictCache
 from .evaluation.alarms import alarms
@@ -78,14 +79,19 @@ class Pipeline:
         before = evaluate(self.run, responder, "before", None)
         rounds = Rounds(self.run, responder).train()
         chosen = best(rounds)
-        self._install(chosen)
-        self._evaluate(responder, before, chosen, rounds)
-        with self.times.stage("certificate"):
-            self._certify(chosen.responses, origin)
+        # The base model is round 0. What is better is decided by the mean; whether it may be chance, the report tells.
+        base = mean_quality(before["validation"])
+        is_kept = self.config.keep_worse or chosen.validation.mean > base.mean
+        self._install(chosen, self.run.adapter if is_kept else self.run.rejected)
+        self._evaluate(responder, before, chosen, rounds, is_kept=is_kept)
+        if is_kept:
+            with self.times.stage("certificate"):
+                self._certify(chosen.responses, origin)
         with self.times.stage("report"):
             report = build_report(self.run.path, self.domain, self.rulebook)
         self.out.print(render_summary(report))
-        self.out.print(f"adapter, certificate and report are in {self.run.path}")
+        what = "adapter, certificate and report" if is_kept else "the report and the rejected adapter"
+        self.out.print(f"{what} are in {self.run.path}")
         return report
 
     def _begin(self, origin: Provenance) -> None:
@@ -95,21 +101,27 @@ class Pipeline:
         else:
             write_config(self.run, self.config, origin)
 
-    def _install(self, chosen: TrainedRound) -> None:
-        """Make the best round's adapter the run's; it is complete or does not exist.
+    def _install(self, chosen: TrainedRound, place: Path) -> None:
+        """Put the best round's adapter in its place; it is complete or does not exist.
 
         Raises InputError if another one stands there: its answers were not judged.
         """
         trained = self.run.round_adapter(chosen.number)
-        if not self.run.adapter.exists():
-            with replacing(self.run.adapter) as unfinished:
+        if not place.exists():
+            with replacing(place) as unfinished:
                 shutil.copytree(trained, unfinished)
-        elif adapter_digests(self.run.adapter) != adapter_digests(trained):
+        elif adapter_digests(place) != adapter_digests(trained):
             message = f"is not the adapter whose answers were judged: expected that of {trained}"
-            raise InputError(self.run.adapter, message)
+            raise InputError(place, message)
 
     def _evaluate(
-        self, responder: Responder, before: Responses, chosen: TrainedRound, rounds: list[TrainedRound]
+        self,
+        responder: Responder,
+        before: Responses,
+        chosen: TrainedRound,
+        rounds: list[TrainedRound],
+        *,
+        is_kept: bool,
     ) -> None:
         """Write eval.json, the last stage that samples."""
         if self.run.evaluation.exists():
@@ -133,9 +145,15 @@ class Pipeline:
             examples=examples(before["validation"], after["validation"], telling),
             alarms=alarms(splits, self.config.mode),
             rounds=tuple(
-                Round(round=entry.number, pairs=entry.num_pairs, validation=entry.validation, kept=entry is chosen)
+                Round(
+                    round=entry.number,
+                    pairs=entry.num_pairs,
+                    validation=entry.validation,
+                    kept=is_kept and entry is chosen,
+                )
                 for entry in rounds
             ),
+            rejected=not is_kept,
             constrained=constrained_rates(self.run, responder, before["validation"]),
         )
         write_json(self.run.evaluation, evaluation.model_dump(mode="json"))

@@ -12,6 +12,7 @@ from ...verify.certificates.signature import read_private_key
 from ...verify.commands.terminal import INTERRUPTED, console
 from ...verify.records.run import domain_of
 from ...verify.records.run_files import RunFiles
+from ...verify.reports.findings import rejection
 from ...verify.reports.requirements import check_requirements, shortfalls
 from ..pipeline import Pipeline
 from ..run.config import TrainConfig
@@ -89,9 +90,12 @@ def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None)
     except OSError as error:
         message = f"{error.strerror or error}; {_again(run)} when that is mended"
         raise InputError(error.filename or run.path, message) from None
-    missed = shortfalls(config.require, report.run.evaluation)
-    for shortfall in missed:
-        complain(f"required: {shortfall}")
+    evaluation = report.run.evaluation
+    missed = [f"required: {shortfall}" for shortfall in shortfalls(config.require, evaluation)]
+    if evaluation.rejected:
+        missed.append(f"rejected: {rejection(report.run)}")
+    for sentence in missed:
+        complain(sentence)
     return int(bool(missed))
 
 

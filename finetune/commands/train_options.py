@@ -57,6 +57,7 @@ class TrainOptions:
     processes: int | None = None
     threads: int | None = None
     require: tuple[Requirement, ...] | None = None
+    keep_worse: bool | None = None
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -96,6 +97,7 @@ def resolve(options: TrainOptions, base: TrainConfig = DEFAULTS) -> TrainConfig:
         rounds=_or(options.rounds, base.rounds),
         algorithm=algorithm,
         require=_or(options.require, base.require),
+        keep_worse=_or(options.keep_worse, base.keep_worse),
         baselines=_or(options.baselines, base.baselines),
         num_processes=_or(options.processes, base.num_processes),
         num_threads=_or(options.threads, base.num_threads),

@@ -151,7 +151,8 @@ class EvaluationConfig:
 class TrainConfig:
     """All settings of a run. `model` is None for the embedded one; `samples` counts responses to each train prompt.
 
-    `num_processes` verify and drive; `num_threads` compute on a CPU, where results depend on their number.
+    `keep_worse` keeps an adapter that is not better than the base model, for experiments. `num_processes` verify and
+    drive; `num_threads` compute on a CPU, where results depend on their number.
     """
 
     task: str
@@ -173,6 +174,7 @@ class TrainConfig:
     rounds: int = 2
     algorithm: Algorithm = Algorithm.DPO
     require: tuple[Requirement, ...] = ()
+    keep_worse: bool = False
     baselines: Budget = Budget.SHORT
     num_processes: int = 2
     num_threads: int = 1

@@ -9,7 +9,15 @@ import pytest
 from rich.console import Console
 
 from verilora.finetune.pipeline import Pipeline
-from verilora.finetune.run.config import Algorithm, Budget, EvaluationConfig, GrpoConfig, PairConfig, TrainConfig
+from verilora.finetune.run.config import (
+    Algorithm,
+    Budget,
+    EvaluationConfig,
+    GrpoConfig,
+    OptimiserConfig,
+    PairConfig,
+    TrainConfig,
+)
 from verilora.specs.domain import Domain
 from verilora.specs.files.record_file import RecordFile
 from verilora.verify.records.run import TrainingRow
@@ -25,6 +33,7 @@ SMALL = TrainConfig(
     model=str(DATA / "greenhouse-base"),
     world=WorldKind.ABSTRACT,
     samples=8,
+    keep_worse=True,
     evaluation=EvaluationConfig(train=1, held_out=2, num_tries=2, drive_seconds=0),
 )
 
@@ -58,3 +67,18 @@ def test_paper_mode_chooses_and_compares_by_raw_counts(tmp_path: Path, greenhous
     assert kept["validation"] == validation["raw_share"] != validation["compliance"]
     page = run.path.joinpath("report.html").read_text()
     assert "raw share of rules kept on validation" in page
+
+
+def test_an_adapter_that_is_not_better_than_the_base_is_rejected(tmp_path: Path, greenhouse: Domain) -> None:
+    """One that changes nothing, from steps so small that all answers stay the same."""
+    idle = replace(SMALL, keep_worse=False, rounds=1, optimiser=OptimiserConfig(learning_rate=1e-12, epochs=0.1))
+    run, found = execute(tmp_path / "run", greenhouse, idle)
+    assert found["rejected"]
+    assert not any(entry["kept"] for entry in found["rounds"])
+    assert not run.adapter.exists()
+    assert sorted(path.name for path in run.rejected.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    page = run.path.joinpath("report.html").read_text()
+    assert "No adapter was kept: its compliance on the validation split, " in page
+    assert json.loads(run.report_json.read_text())["certificate"] is None
+    # Once more, as after a kill before the report.
+    assert execute(run.path, greenhouse, idle)[1] == found

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -178,6 +179,13 @@ def test_a_run_that_falls_short_of_what_is_required_exits_with_1(
     code, _, err = run_main(*command, tmp_path / "b", "--require", "compliance=0", "--require", "train:compliance=1")
     missed = f"required: compliance on train: got {share:.1%}, expected at least 100.0%\n"
     assert (code, err) == ((1, missed) if share < 1 else (0, ""))
+    worse = replace(found, evaluation=found.evaluation.model_copy(update={"rejected": True}))
+    monkeypatch.setattr(Pipeline, "execute", lambda pipeline: SimpleNamespace(run=worse))
+    code, _, err = run_main(*command, tmp_path / "e")
+    assert (code, err.startswith("rejected: No adapter was kept: its compliance on the validation split, ")) == (
+        1,
+        True,
+    )
     code, _, err = run_main(*command, tmp_path / "c", "--require", "mood=1")
     assert (code, "--require: no such measure or rule: got 'mood'" in err) == (2, True)
     code, _, err = run_main(*command, tmp_path / "d", "--require", "compliance")

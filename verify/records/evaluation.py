@@ -205,7 +205,7 @@ class Constrained(Record):
 
 
 class Evaluation(Record):
-    """All that was measured in a run."""
+    """All that was measured in a run. `rejected`: its adapter is not better than the base model, so none was kept."""
 
     splits: Splits = Field(min_length=1)
     baselines: dict[str, Baseline] = Field(default_factory=dict)
@@ -215,4 +215,5 @@ class Evaluation(Record):
     examples: tuple[Example, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     rounds: tuple[Round, ...] = ()
+    rejected: bool = False
     constrained: Constrained | None = None

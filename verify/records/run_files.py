@@ -54,6 +54,11 @@ class RunFiles:
         return self.path / "adapter"
 
     @property
+    def rejected(self) -> Path:
+        """Where an adapter lies that is not better than the base model."""
+        return self.path / "rejected"
+
+    @property
     def evaluation(self) -> Path:
         return self.path / "eval.json"
 

@@ -97,7 +97,8 @@ def sentence(run: Run) -> str:
 
 def caveats(run: Run) -> list[str]:
     """Return what stands against the verdict: raised alarms (a rule got worse, for one), what was only observed."""
-    found = [f"Alarm {alarm.name}: {alarm.message}." for alarm in run.evaluation.alarms if alarm.raised]
+    found = [rejection(run)] if run.evaluation.rejected else []
+    found += [f"Alarm {alarm.name}: {alarm.message}." for alarm in run.evaluation.alarms if alarm.raised]
     if run.config.pairs.shuffle:
         found.append(
             "A control experiment: verdicts were shuffled among answers, so nothing could be learned from them."
@@ -107,6 +108,16 @@ def caveats(run: Run) -> list[str]:
         rest = f"{observed.count} of {observed.of} answers pass only on what was observed of a world"
         found.append(f"{rest}; the certificate does not count them.")
     return found
+
+
+def rejection(run: Run) -> str:
+    """Return why a run kept no adapter."""
+    mode, scores = run.config.mode, run.evaluation.splits["validation"]
+    before, after = percent(mode.quality(scores.before)), percent(mode.quality(scores.after))
+    return (
+        f"No adapter was kept: its {quality_name(mode)} on the validation split, {after}, is not higher than that of "
+        f"the base model, {before}. It lies in {run.files.rejected.name}/, without a certificate."
+    )
 
 
 def percent(share: Share | Mean) -> str:

@@ -32,6 +32,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "drive": evaluation.drive.model_dump(mode="json") if evaluation.drive else None,
         "violations": _violations(evaluation),
         "alarms": [alarm.model_dump(mode="json") for alarm in evaluation.alarms],
+        "rejected": evaluation.rejected,
         "rounds": [entry.model_dump(mode="json") for entry in evaluation.rounds],
         "training": [row.model_dump(mode="json") for row in run.training],
         "constrained": evaluation.constrained.model_dump(mode="json") if evaluation.constrained else None,
