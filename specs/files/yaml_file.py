@@ -1,5 +1,6 @@
 """YAML files whose errors know their line: duplicate keys, wrong shapes and wrong values."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +12,12 @@ from pydantic_core import ErrorDetails
 from .errors import InputError, expected_one_of
 
 Location = tuple[str | int, ...]
+# As a formula may begin; YAML takes these characters for marks of its own.
+_MARKED_VALUE = re.compile(r"\s*(?:- +)*(?:([\w-]+): +)?([]!&*@%`|>'\"{[])")
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 MAX_BYTES = 2**20
 MAX_NODES = 100_000
+_IN_QUOTES = "a formula that begins so needs quotes"
 
 
 class Row(BaseModel):
@@ -98,7 +103,8 @@ def read_yaml(path: Path) -> YamlFile:
         content = _construct(loader, node, (), lines, path) if node else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise InputError(path, f"not YAML: {error.problem}", line=mark.line + 1 if mark else None) from None
+        hint = _hint(text, mark.line) if mark else ""
+        raise InputError(path, f"not YAML: {error.problem}{hint}", line=mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
         raise InputError(path, f"not YAML: {error}") from None
     except RecursionError:
@@ -108,6 +114,7 @@ def read_yaml(path: Path) -> YamlFile:
 
 def _construct(loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: dict[Location, int], path: Path) -> Any:
     lines[at] = node.start_mark.line + 1
+    _check_untagged(node, at, path)
     if len(lines) > MAX_NODES:
         raise InputError(path, f"holds too many values (nested aliases?): expected at most {MAX_NODES:,}")
     if isinstance(node, yaml.SequenceNode):
@@ -120,6 +127,7 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: di
                 raise InputError(
                     path, f"expected a word as key, got a {key_node.id}", line=key_node.start_mark.line + 1
                 )
+            _check_untagged(key_node, at, path)
             key = _scalar(loader, key_node, path)
             if not isinstance(key, str):
                 raise InputError(path, f"expected a word as key, got {key!r}", line=key_node.start_mark.line + 1)
@@ -129,6 +137,24 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: di
             lines[(*at, key)] = key_node.start_mark.line + 1
         return mapping
     return _scalar(loader, node, path)
+
+
+def _check_untagged(node: yaml.Node, at: Location, path: Path) -> None:
+    """Raise InputError for a value with a tag: YAML drops a lone `!`, so that a formula would say the opposite."""
+    mark = node.start_mark
+    begin = mark.buffer[mark.pointer : mark.pointer + 2] if mark.buffer else ""
+    # Two of them name a type of YAML's own, such as `!!str`; it knows which there are.
+    if begin.startswith("!") and begin != "!!":
+        message = f"YAML takes what begins with '!' for a tag: {_IN_QUOTES}"
+        raise InputError(path, message, line=mark.line + 1, field=_field(at))
+
+
+def _hint(text: str, line: int) -> str:
+    """Return what to do about a value in a line that begins with a mark of YAML's; nothing for other lines."""
+    found = _MARKED_VALUE.match(_LINE_BREAK.split(text)[line])
+    if not found:
+        return ""
+    return f"; {f'the value of {found[1]!r}' if found[1] else 'it'} begins with {found[2]}: {_IN_QUOTES}"
 
 
 def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: Path) -> Any:

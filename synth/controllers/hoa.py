@@ -63,8 +63,19 @@ def from_hoa(text: str, vocabulary: Vocabulary) -> Controller:
         raise InvalidController(f"not an HOA machine: got {len(automata)} automata{aborted}, expected one")
     if automata[0].num_states() > MAX_STATES:
         raise InvalidController(f"got {automata[0].num_states()} states, expected at most {MAX_STATES}")
-    _check_outputs(_QUOTED.sub("", header), [ap.ap_name() for ap in automata[0].ap()], vocabulary)
+    bare = _QUOTED.sub("", header)
+    _check_starts(bare)
+    _check_outputs(bare, [ap.ap_name() for ap in automata[0].ap()], vocabulary)
     return from_automaton(automata[0], vocabulary)
+
+
+def _check_starts(header: str) -> None:
+    """Raise InvalidController unless the header names one initial state: Spot adds one of its own otherwise."""
+    num_starts = len(re.findall(r"(?<![\w-])Start\s*:", header))
+    if num_starts == 0:
+        raise InvalidController("incomplete: no initial state, expected a line such as 'Start: 0' above --BODY--")
+    if num_starts > 1:
+        raise InvalidController(f"ambiguous: got {num_starts} initial states, expected one line with 'Start:'")
 
 
 def _check_outputs(header: str, names: list[str], vocabulary: Vocabulary) -> None:

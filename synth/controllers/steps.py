@@ -82,14 +82,14 @@ Program = tuple[Step, ...]
 
 def parse_steps(text: str, alignment: Alignment, max_steps: int = MAX_STEPS) -> Program:
     """Return the steps of a response; raises InvalidController."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [(at, line) for at, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not MIN_STEPS <= len(lines) <= max_steps:
         raise InvalidController(f"got {len(lines)} lines, expected {MIN_STEPS} to {max_steps} numbered steps")
     program = []
-    for number, line in enumerate(lines, start=1):
+    for number, (at, line) in enumerate(lines, start=1):
         numbered = _NUMBERED.fullmatch(line)
         if not numbered or int(numbered[1]) != number:
-            raise InvalidController(f"line {number}: expected a step that starts with '{number}.', got {line[:60]!r}")
+            raise InvalidController(f"line {at}: expected a step that starts with '{number}.', got {line[:60]!r}")
         program.append(_StepParser(numbered[2], number, len(lines), alignment).parse())
     return tuple(program)
 

@@ -21,7 +21,7 @@ _TASK_LINE = re.compile(r"\s*task\s*:(.*)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response and the task that its first line names, if it does."""
+    """A response and the task that its first line names, if it does; in `text` an empty line stands for that one."""
 
     name: str
     text: str
@@ -41,7 +41,11 @@ def read_response(name: str) -> Response:
         text = read_text(Path(name))
     first, _, rest = text.lstrip().partition("\n")
     task_line = _TASK_LINE.fullmatch(first)
-    return Response(name, rest, task_line[1].strip()) if task_line else Response(name, text, None)
+    if not task_line:
+        return Response(name, text, None)
+    # What is said of a line says which it is in the file.
+    above = text.count("\n", 0, len(text) - len(rest))
+    return Response(name, "\n" * above + rest, task_line[1].strip())
 
 
 def read_controller(text: str, alignment: Alignment, reading: Reading, max_steps: int = MAX_STEPS) -> Controller:

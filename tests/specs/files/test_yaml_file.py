@@ -392,3 +392,38 @@ def test_whatever_a_file_holds_it_is_read_or_refused(scratch: Path, raw: bytes) 
     scratch.write_bytes(raw)
     with suppress(InputError):
         assert read_yaml(scratch).path == scratch
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["!(a)", "! a", "!a", "!!a", "! (a) & b", "!(a) [1]", "!(a & b)", "!(a) & b", "[](a)", "[]<>a", "@a", "'a' & b"],
+)
+@pytest.mark.parametrize("key", ["formula: ", "formula:\n      "], ids=["beside", "below"])
+def test_a_formula_that_needs_quotes(key: str, formula: str, tmp_path: Path) -> None:
+    """YAML would take a lone `!` away, and with it the negation."""
+    path = tmp_path / "book.yaml"
+    path.write_text(f"rules:\n  - id: x\n    {key}{formula}\n    english: A sentence.\n")
+    with pytest.raises(InputError) as caught:
+        read_yaml(path)
+    line = 3 + key.count("\n")
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert str(caught.value).endswith("a formula that begins so needs quotes")
+    if formula in ("!(a)", "! a", "!a", "! (a) & b", "!(a) [1]"):
+        assert ": rules[0].formula: YAML takes" in str(caught.value)
+    elif "\n" not in key:
+        assert "the value of 'formula' begins with" in str(caught.value)
+
+
+@pytest.mark.parametrize("formula", ["'!(a)'", '"! a"', "(!a)", "~a", "<>a", ">-\n      !(a)", "!!str a"])
+def test_a_formula_that_needs_no_more_quotes(formula: str, tmp_path: Path) -> None:
+    path = tmp_path / "book.yaml"
+    path.write_text(f"formula: {formula}\n")
+    assert read_yaml(path).content["formula"] == formula.strip("'\"").removeprefix("!!str ").removeprefix(">-\n      ")
+
+
+def test_a_key_or_a_list_with_a_tag(tmp_path: Path) -> None:
+    for number, content in enumerate(["!a key: 1\n", "! key: 1\n", "key: ! [a]\n", "key: ! {a: b}\n"]):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(content)
+        with pytest.raises(InputError, match=r":1: (key: )?YAML takes what begins with '!' for a tag"):
+            read_yaml(path)

@@ -488,3 +488,21 @@ def test_a_spoilt_machine_is_a_machine_or_invalid(at: int, length: int, piece: s
 @given(st.text(st.characters()))
 def test_any_text_is_a_machine_or_invalid(text: str) -> None:
     assert invalid(text).startswith("not an HOA machine: ")
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["", "/* Start: 0 */\n", 'name: "Start: 0"\n', "xStart: 0\n"],
+    ids=["nothing", "comment", "name", "other header"],
+)
+def test_without_a_start_no_state_is_invented(start: str) -> None:
+    assert invalid(changed(("Start: 0\n", start))) == (
+        "incomplete: no initial state, expected a line such as 'Start: 0' above --BODY--"
+    )
+
+
+def test_of_several_starts_no_state_is_invented() -> None:
+    assert invalid(changed(("Start: 0\n", "Start: 0\nStart: 1\n"))) == (
+        "ambiguous: got 2 initial states, expected one line with 'Start:'"
+    )
+    assert from_hoa(changed(("Start: 0\n", "/* Start: 1 */ Start: 0\n")), KETTLE).names == ("state 0", "state 1")
