@@ -15,14 +15,19 @@ is dealt with here, once:
 
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-import spot as spot
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
-from spot import buddy as buddy
+
+with warnings.catch_warnings():
+    # Spot's types warn while they are made, and the process ends where that is an error (`python -W error`).
+    warnings.simplefilter("ignore")
+    import spot as spot
+    from spot import buddy as buddy
 
 if not getattr(sys, "_is_gil_enabled", lambda: True)():
     raise ImportError("verilora needs an interpreter with the global lock: Spot's BuDDy is not thread-safe")

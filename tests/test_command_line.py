@@ -393,3 +393,14 @@ def test_a_reader_that_has_gone(good: Path) -> None:
         running.stdout.close()
         assert running.stderr.read() == b""
     assert running.returncode == 141
+
+
+@pytest.mark.parametrize(
+    "arguments", [("verify",), ("rules", "--world", "traffic_light"), ("drive", "--episodes", "1")]
+)
+def test_where_warnings_are_errors(arguments: tuple[str, ...], good: Path) -> None:
+    """Spot's types warn while they are made, and to raise an error there ended the process with a signal."""
+    words = arguments if arguments[0] == "rules" else (*arguments, good)
+    code, out, err = verilora(*words, environment={"PYTHONWARNINGS": "error"})
+    assert (code, err) == (0, "")
+    assert "rule" in out

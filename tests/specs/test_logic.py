@@ -279,3 +279,12 @@ def test_an_interpreter_without_the_global_lock_is_refused() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "ImportError: verilora needs an interpreter with the global lock" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["error", "always"])
+def test_spot_enters_quietly_however_warnings_are_treated(kind: str) -> None:
+    code = (
+        "import warnings; before = [*warnings.filters]; import verilora.specs.logic; assert before == warnings.filters"
+    )
+    done = subprocess.run([sys.executable, "-W", kind, "-c", code], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
