@@ -15,6 +15,7 @@ from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.files.errors import InputError
 from .specs.files.printable import complain
 from .specs.processes.forked import check_time_limit
+from .specs.processes.interrupts import heeded_interrupts
 from .specs.processes.output import OutputError, guarded_output
 from .specs.vocabulary import Vocabulary
 from .synth.controllers.controller import Ending, Otherwise, Reading
@@ -33,22 +34,22 @@ HELP = (
 MORE = "`verilora COMMAND --help` tells the options of a command and its exit codes."
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
+WAS_INTERRUPTED = "it was interrupted"
+
 
 def exit_codes(meanings: Mapping[int, str]) -> str:
     """Return the end of a command's help: what each exit code says, a line each."""
-    known = {**meanings, 3: "an internal error; please report it"}
+    known = {**meanings, 3: "an internal error; please report it", 130: WAS_INTERRUPTED}
     return "\n".join(("Exit codes:", *(f"{code}: {known[code]}" for code in sorted(known))))
 
 
 UNUSABLE = "the input or an option cannot be used"
-WAS_INTERRUPTED = "it was interrupted"
 TRAIN_HELP = "Train a LoRA adapter on the verifier's verdicts, and write its certificate and a report."
 TRAIN_EXITS = exit_codes(
     {
         0: "the adapter, its certificate and the report are written",
         1: "less was reached than --require asks for, or no adapter is better than the base model",
         2: UNUSABLE,
-        130: WAS_INTERRUPTED,
     }
 )
 app = typer.Typer(
@@ -189,7 +190,6 @@ def rules(
             0: "no episode broke a rule",
             1: "one did; with --run, a rule is broken more often after training",
             2: f"{UNUSABLE}, or the file holds no valid controller",
-            130: WAS_INTERRUPTED,
         }
     )
 )
@@ -312,7 +312,7 @@ def synthesize(
     )
 
 
-@world_app.command("learn", epilog=exit_codes({0: "every world is learned", 2: UNUSABLE, 130: WAS_INTERRUPTED}))
+@world_app.command("learn", epilog=exit_codes({0: "every world is learned", 2: UNUSABLE}))
 def world_learn(
     task: DomainName = "driving",
     specs: Specs = SHIPPED,
@@ -541,11 +541,23 @@ def train_main() -> None:
     _run(alone)
 
 
+def _was_interrupted(ended: BaseException) -> bool:
+    """Return whether a Ctrl-C ended a command that does not say so itself; Typer then ends it without a word."""
+    said = ended.__context__
+    return isinstance(ended, KeyboardInterrupt) or (said is not None and isinstance(said.__cause__, KeyboardInterrupt))
+
+
 def _run(commands: typer.Typer) -> None:
     """Run a command line. Unusable files end with a line on standard error and code 2, our own faults with code 3."""
     with guarded_output():
         try:
-            commands()
+            with heeded_interrupts():
+                commands()
+        except (KeyboardInterrupt, SystemExit) as ended:
+            if not _was_interrupted(ended):
+                raise
+            complain("interrupted")
+            sys.exit(130)
         except (InputError, WorldError) as error:
             complain(f"error: {error}")
             sys.exit(2)

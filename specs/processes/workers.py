@@ -40,7 +40,8 @@ def in_order(
 @contextmanager
 def interrupts_held() -> Iterator[None]:
     """Let a Ctrl-C wait until the end of the block; a process that starts in it inherits that and lets it wait."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # The alarm asks again for a Ctrl-C that came during an import (`specs/processes/interrupts.py`).
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGALRM})
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -350,3 +351,27 @@ def test_a_run_that_is_killed_ten_times_ends_with_the_same_adapter(finished: Pat
         words = [*VERILORA, "train", "--resume", str(out)] if resuming else command(out)
     assert run(words).returncode == 0
     assert weights(out) == weights(finished)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0])
+def test_an_interrupt_while_modules_load_is_heeded(seconds: float, tmp_path: Path) -> None:
+    """What is imported then would swallow it, and training went on."""
+    with subprocess.Popen(
+        command(tmp_path / "run"),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A parent that runs in the background may ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            time.sleep(seconds)
+            os.killpg(process.pid, signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130, errors
+    assert re.fullmatch(r"(interrupted|stopped; .*)\n", errors)
