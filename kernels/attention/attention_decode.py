@@ -58,6 +58,7 @@ def attention_decode(
     """Return the attended values and the log-sum-exp; see the module's semantics."""
     if q.is_cuda:
         return launch_attention_decode(step, q, cache, out=out)
+    checked_config(step, cache, None)
     found, lse = attention_decode_reference(step, q, cache)
     return (found if out is None else checked_out(out, q).copy_(found)), lse
 
@@ -66,7 +67,10 @@ def attention_decode_reference(
     step: DecodeStep, q: torch.Tensor, cache: LayerCache
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp; see the module's semantics. Rows of padding come out as zeros."""
+    check(step, q, cache)
     pages, table, lens = cache.pages, step.table, step.lens
+    if not step.num_rows:
+        return torch.empty_like(q), torch.empty(q.shape[:2], device=q.device)
     keys, values = read_pages(pages, table)
     if cache.ranks is not None:
         keys = rotated(keys, cache.ranks, table)
@@ -360,10 +364,8 @@ def launch_attention_decode(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp by the kernels."""
     check(step, q, cache)
+    config = checked_config(step, cache, config)
     pages, ring, ranks, split_len = cache.pages, cache.ring, cache.ranks, step.split_len
-    config = config or decode_config(pages.format, split_len, has_ranks=ranks is not None)
-    if split_len < config.block:
-        raise ValueError(f"split_len, got {split_len}, expected a power of two from {config.block}")
     num_rows, num_heads, head_dim = q.shape
     num_slots = step.table.shape[1] * PAGE_SIZE
     num_splits = max(triton.cdiv(num_slots, split_len), 1)
@@ -463,6 +465,14 @@ def launch_attention_decode(
             **tiled,
         )
     return out, lse
+
+
+def checked_config(step: DecodeStep, cache: LayerCache, config: DecodeConfig | None) -> DecodeConfig:
+    """Return the configuration, or what was found fastest, of tiles that are no longer than a split."""
+    config = config or decode_config(cache.pages.format, step.split_len, has_ranks=cache.ranks is not None)
+    if step.split_len < config.block:
+        raise ValueError(f"split_len, got {step.split_len}, expected a power of two from {config.block}")
+    return config
 
 
 def checked_out(out: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

@@ -69,6 +69,7 @@ def attention_prefill_reference(
     step: PrefillStep, q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, cache: LayerCache | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the attended values and the log-sum-exp; see the module's semantics. A loop over rows, not over tokens."""
+    check(step, q, keys, values, cache)
     out = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.full(q.shape[:2], -torch.inf, device=q.device)
     for i, (start, end) in enumerate(pairwise(step.starts.tolist())):

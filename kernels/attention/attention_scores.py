@@ -48,6 +48,7 @@ def attention_scores(step: ScoresStep, q: torch.Tensor, lse: torch.Tensor, pages
 def attention_scores_reference(step: ScoresStep, q: torch.Tensor, lse: torch.Tensor, pages: KVPages) -> None:
     """Add to the pages' scores; see the module's semantics. A loop over rows, not over tokens."""
     scores, _, _ = pages.side_planes()
+    check(q, lse, pages)
     for i, (start, end) in enumerate(pairwise(step.starts.tolist())):
         if end <= start:
             continue
@@ -197,12 +198,7 @@ def launch_attention_scores(
     """Add to the pages' scores by the kernel."""
     num_tokens, num_heads, head_dim = q.shape
     scores, _, _ = pages.side_planes()
-    if head_dim != pages.head_dim or num_heads % pages.num_kv_heads or q.stride(2) != 1:
-        raise ValueError(f"q, got {tuple(q.shape)}, expected contiguous rows of {pages.head_dim}")
-    if lse.shape != (num_tokens, num_heads):
-        raise ValueError(f"lse, got {tuple(lse.shape)}, expected {num_tokens, num_heads}")
-    if pages.format == "full" and pages.keys.dtype != q.dtype:
-        raise ValueError(f"pages, got {pages.keys.dtype}, expected {q.dtype}")
+    check(q, lse, pages)
     if not num_tokens:
         return
     key_meta = meta_words(pages.key_meta)
@@ -237,3 +233,14 @@ def launch_attention_scores(
         STAGES=config.num_stages,
         num_warps=config.num_warps,
     )
+
+
+def check(q: torch.Tensor, lse: torch.Tensor, pages: KVPages) -> None:
+    """Raise ValueError where queries and pages do not fit each other."""
+    num_tokens, num_heads, head_dim = q.shape
+    if head_dim != pages.head_dim or num_heads % pages.num_kv_heads or q.stride(2) != 1:
+        raise ValueError(f"q, got {tuple(q.shape)}, expected contiguous rows of {pages.head_dim}")
+    if lse.shape != (num_tokens, num_heads):
+        raise ValueError(f"lse, got {tuple(lse.shape)}, expected {num_tokens, num_heads}")
+    if pages.format == "full" and pages.keys.dtype != q.dtype:
+        raise ValueError(f"pages, got {pages.keys.dtype}, expected {q.dtype}")

@@ -52,9 +52,12 @@ def cache_errors(source: KVPages, slots: torch.Tensor, format: str, *, rotate: b
 
 def cache_move_reference(moves: TokenMoves, source: KVPages, target: KVPages) -> torch.Tensor:
     """Move the tokens and return their errors; see the module's semantics."""
+    check_moves(moves, source, target)
     slots = torch.where(moves.source_slots < 0, -1, moves.target_slots)
     keys, values = tokens_at(source, moves.source_slots)
     step = WriteStep(slots=slots, positions=torch.zeros(len(slots), dtype=torch.int32, device=slots.device))
+    if not len(slots):
+        return torch.empty(2, *slots.shape, device=slots.device)
     errors = cache_write_reference(step, keys, values, replace(target, is_rotated=is_turned(source, target)))
     if source.scores is None or source.positions is None:
         return errors
@@ -72,6 +75,9 @@ def cache_move_reference(moves: TokenMoves, source: KVPages, target: KVPages) ->
 
 def cache_errors_reference(source: KVPages, slots: torch.Tensor, format: str, *, rotate: bool = False) -> torch.Tensor:
     """Return the errors that a format would make of the tokens in slots [num_entries, num_kv_heads]."""
+    check_source(source, slots)
+    if not len(slots):
+        return torch.empty(2, *slots.shape, device=slots.device)
     keys, values = (each.float() for each in tokens_at(source, slots))
     keys = hadamard_reference(keys) if rotate else keys
     errors = torch.stack([encoded(each, format, bits_of(format, 4)).error for each in (keys, values)])
@@ -179,13 +185,7 @@ def cache_move_kernel(
 
 def launch_cache_move(moves: TokenMoves, source: KVPages, target: KVPages) -> torch.Tensor:
     """Move the tokens by the kernel and return their errors."""
-    if (target.num_kv_heads, target.head_dim) != (source.num_kv_heads, source.head_dim):
-        raise ValueError(
-            f"target, got {target.num_kv_heads} heads of {target.head_dim}, expected"
-            f" {source.num_kv_heads} of {source.head_dim}"
-        )
-    if source.scores is not None and (target.scores is None or moves.error_ranges is None):
-        raise ValueError("target and error_ranges, got none, expected side planes as the source has, and ranges")
+    check_moves(moves, source, target)
     rotate = is_turned(source, target)
     return launch(source, moves.source_slots, target.format, rotate=rotate, moves=moves, target=target)
 
@@ -205,10 +205,7 @@ def launch(
     target: KVPages | None = None,
 ) -> torch.Tensor:
     """Start the kernel, with a target or without; return the errors."""
-    if source.format != "full":
-        raise ValueError(f"source, got {source.format}, expected full: nothing is quantised twice")
-    if slots.ndim != 2 or slots.shape[1] != source.num_kv_heads:
-        raise ValueError(f"slots, got {tuple(slots.shape)}, expected [num_entries, {source.num_kv_heads}]")
+    check_source(source, slots)
     num_entries, num_kv_heads = slots.shape
     errors = torch.full((2, num_entries, num_kv_heads), torch.nan, dtype=torch.float32, device=slots.device)
     into = target.planes() if target is not None else {}
@@ -258,3 +255,23 @@ def launch(
             enable_fp_fusion=False,
         )
     return errors
+
+
+def check_moves(moves: TokenMoves, source: KVPages, target: KVPages) -> None:
+    """Raise ValueError where moves and both caches do not fit each other."""
+    check_source(source, moves.source_slots)
+    if (target.num_kv_heads, target.head_dim) != (source.num_kv_heads, source.head_dim):
+        raise ValueError(
+            f"target, got {target.num_kv_heads} heads of {target.head_dim}, expected"
+            f" {source.num_kv_heads} of {source.head_dim}"
+        )
+    if source.scores is not None and (target.scores is None or moves.error_ranges is None):
+        raise ValueError("target and error_ranges, got none, expected side planes as the source has, and ranges")
+
+
+def check_source(source: KVPages, slots: torch.Tensor) -> None:
+    """Raise ValueError for what cannot be read from these slots."""
+    if source.format != "full":
+        raise ValueError(f"source, got {source.format}, expected full: nothing is quantised twice")
+    if slots.ndim != 2 or slots.shape[1] != source.num_kv_heads:
+        raise ValueError(f"slots, got {tuple(slots.shape)}, expected [num_entries, {source.num_kv_heads}]")

@@ -57,7 +57,10 @@ def cache_write_reference(
     error_ranges: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Write the tokens and return their errors; see the module's semantics."""
+    check(step, keys, values, pages, error_ranges)
     num_tokens, num_kv_heads, _ = keys.shape
+    if not num_tokens:
+        return torch.empty(2, 0, num_kv_heads, device=keys.device)
     bits = bits_of(pages.format, step.error_bits)
     slots = (step.slots if step.slots.ndim == 2 else step.slots[:, None]).expand(num_tokens, num_kv_heads).long()
     stored = hadamard_reference(keys) if pages.is_rotated and pages.format == "full" else keys
@@ -159,16 +162,8 @@ def launch_cache_write(
 ) -> torch.Tensor:
     """Write the tokens by the kernel and return their errors."""
     slots, num_tokens, num_kv_heads, head_dim = step.slots, step.num_tokens, pages.num_kv_heads, pages.head_dim
-    expected = (num_tokens, num_kv_heads, head_dim)
-    if keys.shape != expected or values.shape != expected or keys.stride(-1) != 1 or values.stride(-1) != 1:
-        raise ValueError(f"keys and values, got {tuple(keys.shape)} and {tuple(values.shape)}, expected {expected}")
-    if slots.ndim == 2 and slots.shape[1] != num_kv_heads:
-        raise ValueError(f"slots, got {tuple(slots.shape)}, expected {num_tokens} or {num_tokens, num_kv_heads}")
+    check(step, keys, values, pages, error_ranges)
     has_side = pages.scores is not None
-    if has_side and step.positions is None:
-        raise ValueError("positions, got none, expected them for pages with side planes")
-    if error_ranges is not None and (error_ranges.shape != (num_tokens, 4) or not error_ranges.is_contiguous()):
-        raise ValueError(f"error_ranges, got {tuple(error_ranges.shape)}, expected contiguous [{num_tokens}, 4]")
     errors = torch.full((2, num_tokens, num_kv_heads), torch.nan, dtype=torch.float32, device=keys.device)
     if not num_tokens:
         return errors
@@ -212,3 +207,19 @@ def launch_cache_write(
         enable_fp_fusion=False,
     )
     return errors
+
+
+def check(
+    step: WriteStep, keys: torch.Tensor, values: torch.Tensor, pages: KVPages, error_ranges: torch.Tensor | None
+) -> None:
+    """Raise ValueError where tokens, slots and pages do not fit each other."""
+    slots, num_tokens, num_kv_heads = step.slots, step.num_tokens, pages.num_kv_heads
+    expected = (num_tokens, num_kv_heads, pages.head_dim)
+    if keys.shape != expected or values.shape != expected or keys.stride(-1) != 1 or values.stride(-1) != 1:
+        raise ValueError(f"keys and values, got {tuple(keys.shape)} and {tuple(values.shape)}, expected {expected}")
+    if slots.ndim == 2 and slots.shape[1] != num_kv_heads:
+        raise ValueError(f"slots, got {tuple(slots.shape)}, expected {num_tokens} or {num_tokens, num_kv_heads}")
+    if pages.scores is not None and step.positions is None:
+        raise ValueError("positions, got none, expected them for pages with side planes")
+    if error_ranges is not None and (error_ranges.shape != (num_tokens, 4) or not error_ranges.is_contiguous()):
+        raise ValueError(f"error_ranges, got {tuple(error_ranges.shape)}, expected contiguous [{num_tokens}, 4]")

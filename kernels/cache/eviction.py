@@ -32,6 +32,9 @@ def eviction(step: EvictionStep, pages: KVPages) -> torch.Tensor:
 def eviction_reference(step: EvictionStep, pages: KVPages) -> torch.Tensor:
     """Return the victims; see the module's semantics."""
     table, rule = step.table, step.rule
+    pages.side_planes()
+    if not step.num_rows or not step.num_slots:
+        return no_victims(step, pages)
     scores, friendliness, positions = (read_plane(plane, table) for plane in pages.side_planes())
     o_slot = torch.arange(scores.shape[2], device=scores.device)
     in_use = (o_slot < step.lens[:, None])[:, None].expand_as(positions)
@@ -220,6 +223,8 @@ def eviction_kernel(
 def launch_eviction(step: EvictionStep, pages: KVPages) -> torch.Tensor:
     """Return the victims by the kernel."""
     scores, friendliness, positions = pages.side_planes()
+    if not step.num_rows or not step.num_slots:
+        return no_victims(step, pages)
     table, num_rows, num_kv_heads = step.table, step.num_rows, pages.num_kv_heads
     victims = torch.empty(num_rows, num_kv_heads, step.count, dtype=torch.int32, device=table.device)
     ranges = torch.empty(num_rows, num_kv_heads, 2, dtype=torch.float32, device=table.device)
@@ -238,19 +243,24 @@ def launch_eviction(step: EvictionStep, pages: KVPages) -> torch.Tensor:
         "SLOTS": slots,
         "num_warps": max(4, min(16, slots // WARP_SLOTS)),
     }
-    if num_rows:
-        attention_range_kernel[(num_kv_heads, num_rows)](**shared)
-        eviction_kernel[(num_kv_heads, num_rows)](
-            victims=victims,
-            friendliness=friendliness,
-            heavy=step.heavy,
-            recent=step.recent,
-            friendliness_stride=friendliness.stride(0),
-            alpha=step.rule.alpha,
-            num_pinned=step.rule.num_pinned,
-            HEADS=triton.next_power_of_2(num_kv_heads),
-            COUNT=step.count,
-            COUNT_BLOCK=triton.next_power_of_2(step.count),
-            **shared,
-        )
+    attention_range_kernel[(num_kv_heads, num_rows)](**shared)
+    eviction_kernel[(num_kv_heads, num_rows)](
+        victims=victims,
+        friendliness=friendliness,
+        heavy=step.heavy,
+        recent=step.recent,
+        friendliness_stride=friendliness.stride(0),
+        alpha=step.rule.alpha,
+        num_pinned=step.rule.num_pinned,
+        HEADS=triton.next_power_of_2(num_kv_heads),
+        COUNT=step.count,
+        COUNT_BLOCK=triton.next_power_of_2(step.count),
+        **shared,
+    )
     return victims
+
+
+def no_victims(step: EvictionStep, pages: KVPages) -> torch.Tensor:
+    """Return what rows without slots give up, and no rows."""
+    shape = (step.num_rows, pages.num_kv_heads, step.count)
+    return torch.full(shape, -1, dtype=torch.int32, device=step.table.device)

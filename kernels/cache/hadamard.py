@@ -21,6 +21,7 @@ def hadamard(x: torch.Tensor) -> torch.Tensor:
 
 def hadamard_reference(x: torch.Tensor) -> torch.Tensor:
     """Return the rotated rows; see the module's semantics."""
+    check(x)
     size = x.shape[-1]
     return torch.matmul(x.float(), hadamard_matrix(size, x.device) * size**-0.5).to(x.dtype)
 
@@ -59,9 +60,8 @@ def hadamard_kernel(out, x, num_rows, x_stride, norm, SIZE: tl.constexpr, BLOCK:
 
 def launch_hadamard(x: torch.Tensor) -> torch.Tensor:
     """Return the rows rotated by the kernel."""
+    check(x)
     size = x.shape[-1]
-    if size not in (16, 32, 64, 128) or x.stride(-1) != 1:
-        raise ValueError(f"x, got {tuple(x.shape)}, expected contiguous rows of 16, 32, 64 or 128")
     rows = x.reshape(-1, size)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if rows.shape[0]:
@@ -76,3 +76,10 @@ def launch_hadamard(x: torch.Tensor) -> torch.Tensor:
             num_warps=4,
         )
     return out
+
+
+def check(x: torch.Tensor) -> None:
+    """Raise ValueError for rows that are not turned."""
+    size = x.shape[-1]
+    if size not in (16, 32, 64, 128) or x.stride(-1) != 1:
+        raise ValueError(f"x, got {tuple(x.shape)}, expected contiguous rows of 16, 32, 64 or 128")

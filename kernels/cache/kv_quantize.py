@@ -27,6 +27,7 @@ from .hadamard import hadamard_reference, signs
 
 def kv_quantize(x: torch.Tensor, bits: int, *, rotate: bool = False) -> "Quantized":
     """Return codes, metadata and error; see the module's semantics."""
+    check(x, bits)
     return launch_kv_quantize(x, bits, rotate=rotate) if x.is_cuda else kv_quantize_reference(x, bits, rotate=rotate)
 
 
@@ -35,7 +36,7 @@ def kv_quantize_reference(x: torch.Tensor, bits: int, *, rotate: bool = False) -
     x = x.float()
     if rotate:
         x = hadamard_reference(x)
-    halves = x.reshape(*x.shape[:-1], 2, -1)
+    halves = x.reshape(*x.shape[:-1], 2, x.shape[-1] // 2)
     minimum = halves.amin(-1).half()
     scale = ((halves.amax(-1) - minimum.float()) * (1 / (2**bits - 1))).half()
     inverse = torch.reciprocal(scale.float().clamp(min=1e-30))
@@ -79,7 +80,7 @@ def unpacked_nibbles(codes: torch.Tensor) -> torch.Tensor:
 def kv_dequantize(codes: torch.Tensor, meta: torch.Tensor, bits: int) -> torch.Tensor:
     """Return the vectors that codes stand for, fp32 [.., head_dim]; no rotation is undone."""
     numbers = (unpacked_nibbles(codes) if bits == 4 else codes).float()
-    halves = numbers.reshape(*numbers.shape[:-1], 2, -1)
+    halves = numbers.reshape(*numbers.shape[:-1], 2, numbers.shape[-1] // 2)
     scale, minimum = meta.float().reshape(*meta.shape[:-1], 2, 2).unbind(-1)
     return torch.addcmul(minimum[..., None], halves, scale[..., None]).flatten(-2)
 
@@ -209,12 +210,7 @@ def kv_quantize_kernel(
 
 def launch_kv_quantize(x: torch.Tensor, bits: int, *, rotate: bool = False) -> Quantized:
     """Return codes, metadata and error by the kernel."""
-    if bits not in BITS:
-        raise ValueError(f"bits, got {bits}, expected 2, 4 or 8")
-    if x.ndim != 3 or x.shape[-1] not in HEAD_DIMS or x.stride(-1) != 1:
-        raise ValueError(
-            f"x, got {tuple(x.shape)}, expected [num_tokens, num_kv_heads, 32, 64 or 128], rows contiguous"
-        )
+    check(x, bits)
     num_tokens, num_kv_heads, head_dim = x.shape
     width = head_dim // 2 if bits == 4 else head_dim
     codes = torch.empty(num_tokens, num_kv_heads, width, dtype=torch.uint8, device=x.device)
@@ -240,3 +236,13 @@ def launch_kv_quantize(x: torch.Tensor, bits: int, *, rotate: bool = False) -> Q
             enable_fp_fusion=False,
         )
     return Quantized(codes, meta, error)
+
+
+def check(x: torch.Tensor, bits: int) -> None:
+    """Raise ValueError for vectors or codes of another size."""
+    if bits not in BITS:
+        raise ValueError(f"bits, got {bits}, expected 2, 4 or 8")
+    if x.ndim != 3 or x.shape[-1] not in HEAD_DIMS or x.stride(-1) != 1:
+        raise ValueError(
+            f"x, got {tuple(x.shape)}, expected [num_tokens, num_kv_heads, 32, 64 or 128], rows contiguous"
+        )

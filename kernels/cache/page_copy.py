@@ -27,6 +27,7 @@ def copy_pages_reference(
     target: torch.Tensor, target_ids: torch.Tensor, source: torch.Tensor, source_ids: torch.Tensor
 ) -> None:
     """Copy the pages; see the module's semantics."""
+    check(target, target_ids, source, source_ids)
     is_live = (target_ids >= 0) & (source_ids >= 0)
     pages = source[source_ids[is_live].to(source.device).long()]
     target[target_ids[is_live].to(target.device).long()] = pages.to(target.device)
@@ -67,6 +68,27 @@ def launch_copy_pages(
     num_programs: int | None = None,
 ) -> None:
     """Copy the pages with the kernel; `num_programs` bounds how many pages are on their way at a time."""
+    check(target, target_ids, source, source_ids)
+    page_bytes = target.shape[1]
+    num_copies = len(target_ids)
+    if not num_copies:
+        return
+    page_words = page_bytes // 8
+    grid = (min(num_copies, num_programs or num_copies), triton.cdiv(page_words, BLOCK_WORDS))
+    copy_pages_kernel[grid](
+        target=target.view(torch.int64),
+        target_ids=target_ids,
+        source=source.view(torch.int64),
+        source_ids=source_ids,
+        num_copies=num_copies,
+        PAGE_WORDS=page_words,
+        BLOCK=BLOCK_WORDS,
+        num_warps=4,
+    )
+
+
+def check(target: torch.Tensor, target_ids: torch.Tensor, source: torch.Tensor, source_ids: torch.Tensor) -> None:
+    """Raise ValueError where pages and ids do not fit each other."""
     page_bytes = target.shape[1]
     for name, pages in (("target", target), ("source", source)):
         if (
@@ -83,18 +105,3 @@ def launch_copy_pages(
         raise ValueError(f"ids, got {tuple(target_ids.shape)} and {tuple(source_ids.shape)}, expected one length")
     if not (target_ids.is_contiguous() and source_ids.is_contiguous()):
         raise ValueError(f"ids, got strides {target_ids.stride()} and {source_ids.stride()}, expected contiguous ones")
-    num_copies = len(target_ids)
-    if not num_copies:
-        return
-    page_words = page_bytes // 8
-    grid = (min(num_copies, num_programs or num_copies), triton.cdiv(page_words, BLOCK_WORDS))
-    copy_pages_kernel[grid](
-        target=target.view(torch.int64),
-        target_ids=target_ids,
-        source=source.view(torch.int64),
-        source_ids=source_ids,
-        num_copies=num_copies,
-        PAGE_WORDS=page_words,
-        BLOCK=BLOCK_WORDS,
-        num_warps=4,
-    )

@@ -27,6 +27,7 @@ def invariant_matmul(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor |
 
 def invariant_matmul_reference(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """Return the product, made of blocks of one shape; see the module's semantics."""
+    check(x, weight, bias)
     num_blocks = max(1, triton.cdiv(len(x), CPU_ROWS))
     padded = torch.nn.functional.pad(x, (0, 0, 0, num_blocks * CPU_ROWS - len(x)))
     blocks = padded.view(num_blocks, CPU_ROWS, -1)
@@ -115,16 +116,8 @@ def tile_for(num_rows: int, out_dim: int, dtype: torch.dtype) -> Tile:
 
 def launch_invariant_matmul(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """Return the product made by the kernel."""
-    num_rows, in_dim = x.shape
-    out_dim = len(weight)
-    if weight.shape != (out_dim, in_dim) or weight.dtype != x.dtype or not weight.is_contiguous():
-        raise ValueError(
-            f"weight, got {weight.dtype} {tuple(weight.shape)}, expected contiguous {x.dtype} [out_dim, {in_dim}]"
-        )
-    if x.stride(1) != 1:
-        raise ValueError(f"x, got strides {x.stride()}, expected contiguous rows")
-    if bias is not None and (bias.shape != (out_dim,) or not bias.is_contiguous()):
-        raise ValueError(f"bias, got {tuple(bias.shape)}, expected contiguous [{out_dim}]")
+    check(x, weight, bias)
+    (num_rows, in_dim), out_dim = x.shape, len(weight)
     out = torch.empty(num_rows, out_dim, dtype=x.dtype, device=x.device)
     tile = tile_for(num_rows, out_dim, x.dtype)
     if out.numel():
@@ -146,3 +139,18 @@ def launch_invariant_matmul(x: torch.Tensor, weight: torch.Tensor, bias: torch.T
             num_stages=tile.num_stages,
         )
     return out
+
+
+def check(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    """Raise ValueError where rows, weight and bias do not fit each other."""
+    if x.ndim != 2:
+        raise ValueError(f"x, got {tuple(x.shape)}, expected [num_rows, in_dim]")
+    in_dim, out_dim = x.shape[1], len(weight)
+    if weight.shape != (out_dim, in_dim) or weight.dtype != x.dtype or not weight.is_contiguous():
+        raise ValueError(
+            f"weight, got {weight.dtype} {tuple(weight.shape)}, expected contiguous {x.dtype} [out_dim, {in_dim}]"
+        )
+    if x.stride(1) != 1:
+        raise ValueError(f"x, got strides {x.stride()}, expected contiguous rows")
+    if bias is not None and (bias.shape != (out_dim,) or not bias.is_contiguous()):
+        raise ValueError(f"bias, got {tuple(bias.shape)}, expected contiguous [{out_dim}]")

@@ -37,6 +37,7 @@ def rms_norm_reference(
     out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the normalised rows; see the module's semantics."""
+    check(x, weight, residual, out)
     if residual is not None:
         x = residual.add_(x)
     wide = x.float()
@@ -113,12 +114,11 @@ def launch_rms_norm(
     out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the rows normalised by the kernel."""
+    check(x, weight, residual, out)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device) if out is None else out
     x_heads, out_heads = per_head("x", x, x), per_head("out", out, x)
     residual_heads = x_heads if residual is None else per_head("residual", residual, x)
     num_tokens, num_heads, dim = x_heads.shape
-    if weight.shape != (dim,) or weight.dtype != x.dtype or not weight.is_contiguous():
-        raise ValueError(f"weight, got {weight.dtype} {tuple(weight.shape)}, expected {x.dtype} [{dim}]")
     num_rows = num_tokens * num_heads
     if not num_rows:
         return out
@@ -145,3 +145,13 @@ def launch_rms_norm(
         num_warps=min(16, max(4, block_dim // WARP_DIMS)),
     )
     return out
+
+
+def check(x: torch.Tensor, weight: torch.Tensor, residual: torch.Tensor | None, out: torch.Tensor | None) -> None:
+    """Raise ValueError where rows and weight do not fit each other."""
+    for name, rows in (("x", x), ("out", out), ("residual", residual)):
+        if rows is not None:
+            per_head(name, rows, x)
+    dim = x.shape[-1]
+    if weight.shape != (dim,) or weight.dtype != x.dtype or not weight.is_contiguous():
+        raise ValueError(f"weight, got {weight.dtype} {tuple(weight.shape)}, expected {x.dtype} [{dim}]")

@@ -26,6 +26,7 @@ def rope_reference(
     query: torch.Tensor, key: torch.Tensor, positions: torch.Tensor, table: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return query and key, rotated in place; see the module's semantics."""
+    check(query, key, positions, table)
     half = table.shape[1] // 2
     cos, sin = table[positions.long().clamp(min=0)].unsqueeze(1).chunk(2, dim=-1)
     is_live = (positions >= 0)[:, None, None]
@@ -98,21 +99,8 @@ def launch_rope(
     query: torch.Tensor, key: torch.Tensor, positions: torch.Tensor, table: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return query and key, rotated in place by the kernel."""
-    num_tokens, _, head_dim = query.shape
-    for name, heads in (("query", query), ("key", key)):
-        is_fitting = heads.ndim == 3 and (heads.shape[0], heads.shape[2]) == (num_tokens, head_dim)
-        if not is_fitting or heads.dtype != query.dtype or heads.stride(2) != 1:
-            raise ValueError(
-                f"{name}, got {heads.dtype} {tuple(heads.shape)} with strides {heads.stride()}, expected {query.dtype}"
-                f" [{num_tokens}, num_heads, {head_dim}] with contiguous heads"
-            )
-    half = table.shape[1] // 2
-    if table.dtype != torch.float32 or table.shape[1] != 2 * half or 2 * half > head_dim or not table.is_contiguous():
-        raise ValueError(
-            f"table, got {table.dtype} {tuple(table.shape)}, expected fp32 [max_position, at most {head_dim}, even]"
-        )
-    if positions.shape != (num_tokens,) or not positions.is_contiguous():
-        raise ValueError(f"positions, got {tuple(positions.shape)}, expected contiguous [{num_tokens}]")
+    check(query, key, positions, table)
+    num_tokens, half = len(query), table.shape[1] // 2
     if not num_tokens:
         return query, key
     num_blocks = triton.cdiv(query.shape[1], BLOCK_HEADS) + triton.cdiv(key.shape[1], BLOCK_HEADS)
@@ -133,3 +121,24 @@ def launch_rope(
         num_warps=4,
     )
     return query, key
+
+
+def check(query: torch.Tensor, key: torch.Tensor, positions: torch.Tensor, table: torch.Tensor) -> None:
+    """Raise ValueError where heads, positions and table do not fit each other."""
+    if query.ndim != 3:
+        raise ValueError(f"query, got {tuple(query.shape)}, expected [num_tokens, num_heads, head_dim]")
+    num_tokens, _, head_dim = query.shape
+    for name, heads in (("query", query), ("key", key)):
+        is_fitting = heads.ndim == 3 and (heads.shape[0], heads.shape[2]) == (num_tokens, head_dim)
+        if not is_fitting or heads.dtype != query.dtype or heads.stride(2) != 1:
+            raise ValueError(
+                f"{name}, got {heads.dtype} {tuple(heads.shape)} with strides {heads.stride()}, expected {query.dtype}"
+                f" [{num_tokens}, num_heads, {head_dim}] with contiguous heads"
+            )
+    half = table.shape[1] // 2
+    if table.dtype != torch.float32 or table.shape[1] != 2 * half or 2 * half > head_dim or not table.is_contiguous():
+        raise ValueError(
+            f"table, got {table.dtype} {tuple(table.shape)}, expected fp32 [max_position, at most {head_dim}, even]"
+        )
+    if positions.shape != (num_tokens,) or not positions.is_contiguous():
+        raise ValueError(f"positions, got {tuple(positions.shape)}, expected contiguous [{num_tokens}]")

@@ -20,6 +20,7 @@ def silu_mul(gate_up: torch.Tensor) -> torch.Tensor:
 
 def silu_mul_reference(gate_up: torch.Tensor) -> torch.Tensor:
     """Return the gated rows; see the module's semantics."""
+    check(gate_up)
     gate, up = gate_up.chunk(2, dim=-1)
     return torch.nn.functional.silu(gate) * up
 
@@ -41,11 +42,7 @@ def silu_mul_kernel(out, gate_up, width, gate_up_stride, BLOCK: tl.constexpr):
 
 def launch_silu_mul(gate_up: torch.Tensor) -> torch.Tensor:
     """Return the rows gated by the kernel."""
-    if gate_up.ndim != 2 or gate_up.shape[1] % 2 or gate_up.stride(1) != 1:
-        raise ValueError(
-            f"gate_up, got {tuple(gate_up.shape)} with strides {gate_up.stride()}, expected [num_tokens, 2 * width]"
-            " with contiguous rows"
-        )
+    check(gate_up)
     num_tokens, width = gate_up.shape[0], gate_up.shape[1] // 2
     out = torch.empty(num_tokens, width, dtype=gate_up.dtype, device=gate_up.device)
     if out.numel():
@@ -58,3 +55,12 @@ def launch_silu_mul(gate_up: torch.Tensor) -> torch.Tensor:
             num_warps=4,
         )
     return out
+
+
+def check(gate_up: torch.Tensor) -> None:
+    """Raise ValueError for what is no fused projection."""
+    if gate_up.ndim != 2 or gate_up.shape[1] % 2 or gate_up.stride(1) != 1:
+        raise ValueError(
+            f"gate_up, got {tuple(gate_up.shape)} with strides {gate_up.stride()}, expected [num_tokens, 2 * width]"
+            " with contiguous rows"
+        )

@@ -36,7 +36,6 @@ from .page_layout import BLOCK_ROWS, PROJECTIONS
 
 def sgmv(step: LoraStep, output: torch.Tensor, x: torch.Tensor, *, layer: int, projections: FusedProjections) -> None:
     """Add each item's adapter into the output; see the module's semantics."""
-    check(step, output, x, layer, projections)
     (launch_sgmv if x.is_cuda else sgmv_reference)(step, output, x, layer=layer, projections=projections)
 
 
@@ -44,6 +43,7 @@ def sgmv_reference(
     step: LoraStep, output: torch.Tensor, x: torch.Tensor, *, layer: int, projections: FusedProjections
 ) -> None:
     """Add each item's adapter into the output, adapter by adapter, in fp32; see the module's semantics."""
+    check(step, output, x, layer, projections)
     memory, live = step.memory, step.items[step.items[:, RANK] > 0]
     lengths = live[:, END_ROW] - live[:, FIRST_ROW]
     item = torch.arange(len(live), device=live.device).repeat_interleave(lengths)
@@ -69,7 +69,10 @@ def launch_sgmv(
     step: LoraStep, output: torch.Tensor, x: torch.Tensor, *, layer: int, projections: FusedProjections
 ) -> None:
     """Add each item's adapter into the output with the two kernels of the phase."""
+    check(step, output, x, layer, projections)
     items, memory, pages, config = step.items, step.memory, step.memory.pages, step.config
+    if not len(x) or not len(items):
+        return
     num_slices, first, widths = len(projections.names), projections.first, projections.widths
     split = config.split_len(x.shape[1], pages.tile_width, step.phase)
     num_splits = triton.cdiv(x.shape[1], split)

@@ -53,6 +53,8 @@ def prefill_items(
             " more than adapters, and 0 rows or more"
         )
     capacity = num_rows // block + len(adapter_ids)
+    if not len(adapter_ids):
+        return records[-1:].repeat(capacity, 1)
     starts = starts.long()
     num_chunks = (starts.diff() + block - 1) // block
     ends = num_chunks.cumsum(0)

@@ -31,6 +31,7 @@ def logprobs_reference(
     logits: torch.Tensor, tokens: torch.Tensor, num_top: int, *, out: "Logprobs | None" = None
 ) -> "Logprobs":
     """Return the log-probabilities; see the module's semantics."""
+    check(logits, tokens, num_top, out)
     out = empty_logprobs(len(logits), num_top, logits.device) if out is None else out
     wide = logits.float().masked_fill(logits.isnan(), float("-inf"))
     all_logprobs = (wide - wide.logsumexp(-1, keepdim=True)).masked_fill(wide == float("-inf"), float("-inf"))
@@ -135,17 +136,9 @@ def launch_logprobs(
     logits: torch.Tensor, tokens: torch.Tensor, num_top: int, *, out: Logprobs | None = None, block: int = BLOCK
 ) -> Logprobs:
     """Return the log-probabilities found by the kernel."""
+    check(logits, tokens, num_top, out)
     num_rows, vocab_size = logits.shape
     out = empty_logprobs(num_rows, num_top, logits.device) if out is None else out
-    if logits.stride(1) != 1:
-        raise ValueError(f"logits, got strides {logits.stride()}, expected contiguous rows")
-    if tokens.shape != (num_rows,) or not tokens.is_contiguous():
-        raise ValueError(f"tokens, got {tuple(tokens.shape)}, expected contiguous [{num_rows}]")
-    if not 0 <= num_top <= vocab_size:
-        raise ValueError(f"num_top, got {num_top}, expected 0 to {vocab_size}")
-    shapes = [tuple(part.shape) for part in out]
-    if shapes != [(num_rows,), *2 * [(num_rows, num_top)]] or not all(part.is_contiguous() for part in out):
-        raise ValueError(f"out, got {shapes}, expected contiguous [{num_rows}] and twice [{num_rows}, {num_top}]")
     if num_rows:
         logprobs_kernel[(num_rows,)](
             chosen=out.chosen,
@@ -161,3 +154,19 @@ def launch_logprobs(
             num_warps=8,
         )
     return out
+
+
+def check(logits: torch.Tensor, tokens: torch.Tensor, num_top: int, out: Logprobs | None) -> None:
+    """Raise ValueError where rows, tokens and what is written do not fit each other."""
+    num_rows, vocab_size = logits.shape
+    if logits.stride(1) != 1:
+        raise ValueError(f"logits, got strides {logits.stride()}, expected contiguous rows")
+    if tokens.shape != (num_rows,) or not tokens.is_contiguous():
+        raise ValueError(f"tokens, got {tuple(tokens.shape)}, expected contiguous [{num_rows}]")
+    if not 0 <= num_top <= vocab_size:
+        raise ValueError(f"num_top, got {num_top}, expected 0 to {vocab_size}")
+    if out is None:
+        return
+    shapes = [tuple(part.shape) for part in out]
+    if shapes != [(num_rows,), *2 * [(num_rows, num_top)]] or not all(part.is_contiguous() for part in out):
+        raise ValueError(f"out, got {shapes}, expected contiguous [{num_rows}] and twice [{num_rows}, {num_top}]")

@@ -52,8 +52,11 @@ def sample_reference(
     out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the tokens drawn; see the module's semantics."""
+    check(logits, slots, positions, table, out)
     out = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device) if out is None else out
     is_live = slots >= 0
+    if not is_live.any():
+        return out
     rows = slots[is_live].long()
     z = penalised_reference(logits[is_live], rows, table)
     sums = kept_weights_reference(z, rows, table).cumsum(-1)
@@ -331,15 +334,8 @@ def launch_sample(
     """Return the tokens drawn by the kernel."""
     num_rows, vocab_size = logits.shape
     device = logits.device
-    if vocab_size != table.vocab_size or logits.stride(1) != 1:
-        raise ValueError(
-            f"logits, got {tuple(logits.shape)} with strides {logits.stride()}, expected [num_rows, {table.vocab_size}]"
-            " with contiguous rows"
-        )
+    check(logits, slots, positions, table, out)
     out = torch.full((num_rows,), -1, dtype=torch.int64, device=device) if out is None else out
-    for name, each in (("slots", slots), ("positions", positions), ("out", out)):
-        if each.shape != (num_rows,) or not each.is_contiguous():
-            raise ValueError(f"{name}, got {tuple(each.shape)}, expected contiguous [{num_rows}]")
     if num_rows:
         sample_kernel[(num_rows,)](
             out=out,
@@ -367,3 +363,18 @@ def launch_sample(
             enable_fp_fusion=False,
         )
     return out
+
+
+def check(
+    logits: torch.Tensor, slots: torch.Tensor, positions: torch.Tensor, table: SamplingTable, out: torch.Tensor | None
+) -> None:
+    """Raise ValueError where rows, requests and the table do not fit each other."""
+    num_rows, vocab_size = logits.shape
+    if vocab_size != table.vocab_size or logits.stride(1) != 1:
+        raise ValueError(
+            f"logits, got {tuple(logits.shape)} with strides {logits.stride()}, expected [num_rows, {table.vocab_size}]"
+            " with contiguous rows"
+        )
+    for name, each in (("slots", slots), ("positions", positions), ("out", out)):
+        if each is not None and (each.shape != (num_rows,) or not each.is_contiguous()):
+            raise ValueError(f"{name}, got {tuple(each.shape)}, expected contiguous [{num_rows}]")

@@ -19,6 +19,9 @@ def apply_token_bitmask(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: t
 
 def apply_token_bitmask_reference(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: torch.Tensor) -> torch.Tensor:
     """Return the logits, changed in place; see the module's semantics."""
+    check(logits, bitmask, mask_ids)
+    if not (mask_ids >= 0).any():
+        return logits
     allowed = unpack_bitmask(bitmask, logits.shape[1])[mask_ids.long().clamp(min=0)]
     return logits.masked_fill_(~allowed & (mask_ids >= 0)[:, None], float("-inf"))
 
@@ -59,17 +62,8 @@ def apply_token_bitmask_kernel(
 
 def launch_apply_token_bitmask(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: torch.Tensor) -> torch.Tensor:
     """Return the logits, changed in place by the kernel."""
+    check(logits, bitmask, mask_ids)
     num_rows, vocab_size = logits.shape
-    num_words = triton.cdiv(vocab_size, WORD_BITS)
-    if bitmask.dtype != torch.int32 or bitmask.shape[1:] != (num_words,) or bitmask.stride(1) != 1:
-        raise ValueError(
-            f"bitmask, got {bitmask.dtype} {tuple(bitmask.shape)}, expected int32 [num_masks, {num_words}] with"
-            " contiguous rows"
-        )
-    if logits.stride(1) != 1:
-        raise ValueError(f"logits, got strides {logits.stride()}, expected contiguous rows")
-    if mask_ids.shape != (num_rows,) or not mask_ids.is_contiguous():
-        raise ValueError(f"mask_ids, got {tuple(mask_ids.shape)}, expected contiguous [{num_rows}]")
     if num_rows:
         apply_token_bitmask_kernel[(num_rows, triton.cdiv(vocab_size, BLOCK))](
             logits=logits,
@@ -82,3 +76,18 @@ def launch_apply_token_bitmask(logits: torch.Tensor, bitmask: torch.Tensor, mask
             num_warps=8,
         )
     return logits
+
+
+def check(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: torch.Tensor) -> None:
+    """Raise ValueError where rows, masks and their ids do not fit each other."""
+    num_rows, vocab_size = logits.shape
+    num_words = triton.cdiv(vocab_size, WORD_BITS)
+    if bitmask.dtype != torch.int32 or bitmask.shape[1:] != (num_words,) or bitmask.stride(1) != 1:
+        raise ValueError(
+            f"bitmask, got {bitmask.dtype} {tuple(bitmask.shape)}, expected int32 [num_masks, {num_words}] with"
+            " contiguous rows"
+        )
+    if logits.stride(1) != 1:
+        raise ValueError(f"logits, got strides {logits.stride()}, expected contiguous rows")
+    if mask_ids.shape != (num_rows,) or not mask_ids.is_contiguous():
+        raise ValueError(f"mask_ids, got {tuple(mask_ids.shape)}, expected contiguous [{num_rows}]")
