@@ -38,6 +38,11 @@ def decode_json(text: str, path: Path, line: int | None = None) -> Any:
     except json.JSONDecodeError as error:
         at = f"{error.msg} at column {error.colno}"
         raise InputError(path, f"not JSON: {at}", line=line or error.lineno) from None
+    except RecursionError:
+        raise InputError(path, "not JSON that can be read: it nests too deeply", line=line) from None
+    except ValueError as error:
+        # Numbers of thousands of digits.
+        raise InputError(path, f"not JSON that can be read: {error}", line=line) from None
 
 
 def parse_record(content: Any, model: type[RecordT], path: Path, line: int | None = None) -> RecordT:

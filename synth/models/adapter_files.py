@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,23 @@ def own_tensors(folder: Path, model: nn.Module) -> dict[str, torch.Tensor]:
     return own
 
 
+def read_names(path: Path) -> list[str]:
+    """Return the names of the tensors in a safetensors file; raises InputError as `read_tensors` does."""
+    with _opened(path) as file:
+        return list(file.keys())
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Return what a safetensors file holds; raises InputError for a file that is cut, too large or no such file."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(path, f"cannot be read: {error}: expected a whole safetensors file") from None
 

@@ -11,7 +11,7 @@ from ...specs.files.errors import InputError
 from ...specs.vocabulary import Vocabulary
 from .decoding import Constraint, Decoding, decode
 from .generates import Completion, Sampling
-from .language_model import load_adapter, load_model, load_tokenizer
+from .language_model import load_adapter, load_model, load_tokenizer, render
 from .model_files import model_digest, model_folder, tokenizer_digest
 from .prompt import Conversation, PromptStyle
 
@@ -58,8 +58,7 @@ class Generator:
 
     def render(self, conversation: Conversation) -> str:
         """Return a conversation as the text that the model continues."""
-        text: str = self.tokenizer.apply_chat_template(list(conversation), tokenize=False, add_generation_prompt=True)
-        return text
+        return render(self.tokenizer, self.folder, conversation)
 
     def sample(self, conversations: Sequence[Conversation], sampling: Sampling, seed: int) -> list[Completion]:
         """Return one response to each conversation, in order, sampled as one batch.

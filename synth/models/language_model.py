@@ -7,16 +7,18 @@ from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from ...specs.files.errors import InputError
-from .adapter_files import own_tensors, read_tensors
-from .model_files import ADAPTER_WEIGHTS, WEIGHTS
+from .adapter_files import own_tensors, read_names
+from .model_config import read_object
+from .model_files import ADAPTER_WEIGHTS, WEIGHTS, weight_files
+from .prompt import Conversation
 
 PAD = "<|pad|>"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 # For a tokenizer without a chat template. It ends a prompt with a line end, which no tokenizer joins with a number.
 PLAIN_TEMPLATE = (
     "{% if bos_token is defined and bos_token %}{{ bos_token }}{% endif %}"
@@ -30,18 +32,44 @@ def load_tokenizer(folder: Path) -> Any:
 
     Raises InputError.
     """
+    for name in (TOKENIZER, TOKENIZER_CONFIG):
+        if (folder / name).exists():
+            read_object(folder / name)
     tokenizer = _loaded(folder, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder))
     if tokenizer.eos_token is None:
         raise InputError(folder, "its tokenizer has no token that ends a response: expected an eos_token")
     if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
         tokenizer.add_special_tokens({"pad_token": _spare_token(tokenizer)})
-    if not tokenizer.chat_template:
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+        if not isinstance(template, str):
+            named = ", ".join(tokenizer.chat_template)
+            raise InputError(folder, f"got templates {named}, expected one named default", field="chat_template")
+    if not template:
         tokenizer.chat_template = PLAIN_TEMPLATE
-    elif "enable_thinking" in tokenizer.chat_template:
+    elif "enable_thinking" in template:
         # A model that can think aloud first (Qwen3) answers at once, in training and afterwards.
-        tokenizer.chat_template = "{%- set enable_thinking = false %}" + tokenizer.chat_template
+        tokenizer.chat_template = "{%- set enable_thinking = false %}" + template
     tokenizer.padding_side = "left"
+    render(tokenizer, folder, ({"role": "user", "content": "?"},))
     return tokenizer
+
+
+def render(tokenizer: Any, folder: Path, conversation: Conversation) -> str:
+    """Return a conversation as the text that a model continues; raises InputError for a template that cannot do it."""
+    try:
+        text = tokenizer.apply_chat_template(list(conversation), tokenize=False, add_generation_prompt=True)
+    except Exception as error:
+        # A template is a program of the model's maker: it fails in any way.
+        path = next((path for path in sorted(folder.glob("chat_template*"))), folder / TOKENIZER_CONFIG)
+        line = getattr(error, "lineno", None)
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}" + (
+            f" (line {line})" if line else ""
+        )
+        message = f"cannot be rendered: {reason}; expected a Jinja template of conversations"
+        raise InputError(path, message, field="chat_template") from None
+    return str(text)
 
 
 def _spare_token(tokenizer: Any) -> str:
@@ -55,6 +83,9 @@ def _spare_token(tokenizer: Any) -> str:
 def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
     """Return a model, in bf16 on a GPU and fp32 on a CPU, with embeddings for that many tokens; raises InputError."""
     target = _device(device)
+    for path in weight_files(folder):
+        if path.exists():
+            read_names(path)
     disable_progress_bar()  # type: ignore[no-untyped-call]
     dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
     model, info = _loaded(
@@ -110,7 +141,7 @@ def _check_finite(folder: Path, pattern: str, tensors: Iterable[tuple[str, torch
     finite = torch.stack([tensor.isfinite().all() for _, tensor in named]).tolist() if named else []
     odd = next((name for (name, _), is_finite in zip(named, finite, strict=True) if not is_finite), None)
     if odd is not None:
-        path = next((path for path in sorted(folder.glob(pattern)) if odd in read_tensors(path)), folder)
+        path = next((path for path in sorted(folder.glob(pattern)) if odd in read_names(path)), folder)
         raise InputError(path, "some weights are not finite, expected numbers; has its training diverged?", field=odd)
 
 
@@ -127,7 +158,8 @@ def _device(name: str) -> torch.device:
 def _loaded(folder: Path, what: str, load: Any) -> Any:
     try:
         return load()
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except Exception as error:
+        # The libraries fail in many ways: those in Rust raise a plain Exception.
         lines = [line for line in str(error).splitlines() if line.strip()]
         # Torch tells in the second line what it is that does not fit.
         reason = f"{type(error).__name__}: {' '.join(line.strip() for line in lines[:2]) or 'no reason given'}"

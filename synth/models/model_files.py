@@ -1,20 +1,29 @@
 """A language model's files: where they are, and the digests that name them. Needs no torch."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ...specs.files.errors import InputError, expected_one_of
 from .base_model import EMBEDDED_FOLDER
+from .model_config import (
+    AdapterConfig,
+    GenerationConfig,
+    ModelConfig,
+    WeightIndex,
+    parse_config,
+    read_config,
+    read_object,
+)  # fmt: skip
 
 # Those that the serving engine runs too.
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 CONFIG, WEIGHTS = "config.json", "*.safetensors"
+GENERATION_CONFIG = "generation_config.json"
+WHOLE_WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 # All that decides what a model answers: which file holds which weights, and where an answer ends, too.
-_MODEL = (CONFIG, WEIGHTS, "*.safetensors.index.json", "generation_config.json")
+_MODEL = (CONFIG, WEIGHTS, "*.safetensors.index.json", GENERATION_CONFIG)
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _TOKENIZER = (
     "added_tokens.json", "chat_template*", "merges.txt", "special_tokens_map.json", "tokenizer*", "vocab.*",
@@ -30,10 +39,14 @@ def model_folder(name: str | Path | None) -> Path:
     folder = EMBEDDED_FOLDER if name is None else Path(name)
     if not folder.exists() and _HUB_ID.fullmatch(str(name)):
         folder = _download(str(name))
-    config = _config(folder)
+    _require(folder, CONFIG)
+    config = read_object(folder / CONFIG)
     found = str(config.get("model_type"))
     if found not in MODEL_TYPES:
         raise InputError(folder / CONFIG, f"unsupported architecture: {expected_one_of(found, MODEL_TYPES)}")
+    parse_config(config, ModelConfig, folder / CONFIG)
+    if (folder / GENERATION_CONFIG).exists():
+        read_config(folder / GENERATION_CONFIG, GenerationConfig)
     _require(folder, WEIGHTS)
     if (folder / ADAPTER_CONFIG).exists():
         # Transformers would load the base model that it names, wherever that is, instead of the one that stands here.
@@ -42,10 +55,23 @@ def model_folder(name: str | Path | None) -> Path:
     return folder
 
 
-def check_adapter(folder: Path) -> None:
-    """Raise InputError if a folder does not hold an adapter in PEFT's format."""
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold a model's weights; raises InputError for an index of files that are not there."""
+    index = folder / WEIGHTS_INDEX
+    if (folder / WHOLE_WEIGHTS).exists() or not index.exists():
+        return [folder / WHOLE_WEIGHTS]
+    names = sorted(set(read_config(index, WeightIndex).weight_map.values()))
+    for name in names:
+        if not (folder / name).is_file():
+            raise InputError(index, f"got {name!r}, which is not there, expected a file beside it", field="weight_map")
+    return [folder / name for name in names]
+
+
+def check_adapter(folder: Path) -> AdapterConfig:
+    """Return an adapter's configuration; raises InputError if a folder holds no adapter in PEFT's format."""
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         _require(folder, name)
+    return read_config(folder / ADAPTER_CONFIG, AdapterConfig)
 
 
 def model_digest(folder: Path) -> str:
@@ -66,17 +92,6 @@ def _digest(folder: Path, patterns: Iterable[str]) -> str:
             content = hashlib.file_digest(file, "sha256")
         digest.update(f"{path.name}\0{content.hexdigest()}\n".encode())
     return digest.hexdigest()
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    _require(folder, CONFIG)
-    try:
-        config = json.loads((folder / CONFIG).read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(folder / CONFIG, f"cannot be read: {error}") from None
-    if not isinstance(config, dict):
-        raise InputError(folder / CONFIG, f"expected a JSON object, got {type(config).__name__}")
-    return config
 
 
 def _require(folder: Path, pattern: str) -> None:

@@ -38,7 +38,7 @@ def cut(path: Path) -> None:
         ),
         pytest.param(
             lambda folder: (folder / "config.json").write_text("{"),
-            r"config.json: cannot be read: Expecting property name",
+            r"config.json:1: not JSON: Expecting property name",
             id="broken configuration",
         ),
         pytest.param(
@@ -57,7 +57,9 @@ def cut(path: Path) -> None:
             id="no weights",
         ),
         pytest.param(
-            lambda folder: cut(folder / "model.safetensors"), "model: its model cannot be loaded: ", id="cut weights"
+            lambda folder: cut(folder / "model.safetensors"),
+            "model.safetensors: cannot be read: .*expected a whole",
+            id="cut weights",
         ),
         pytest.param(
             lambda folder: change(folder / "config.json", num_hidden_layers=3),
