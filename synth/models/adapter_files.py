@@ -11,11 +11,12 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ...specs.files.errors import InputError
-from .model_files import ADAPTER_WEIGHTS, check_adapter
+from .model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 
-# As PEFT writes them: of linear layers (DoRA's magnitudes and biases too) and of embeddings.
+# As PEFT writes them: of linear layers, of embeddings, and what DoRA, KaSA, VeLoRA and MonteCLoRA add of their own.
 _OWN = re.compile(
-    r"base_model\.model\.(.+)\.(?:lora_[AB]\.weight|lora_B\.bias|lora_embedding_[AB]|lora_magnitude_vector)"
+    r"base_model\.model\.(.+)\.(?:lora_[AB]\.weight|lora_B\.bias|lora_embedding_[AB]|lora_magnitude_vector|lora_diag"
+    r"|lora_velora_embed|lora_monteclora_sampler(?:\.\w+)+)"
 )
 _PREFIX = "base_model.model."
 
@@ -26,7 +27,7 @@ def own_tensors(folder: Path, model: nn.Module) -> dict[str, torch.Tensor]:
     PEFT would load any other tensor over the base model's own. Only embeddings may be there, which PEFT writes along
     when a vocabulary has grown, and only as the base model has them. Raises InputError with the name of what is odd.
     """
-    check_adapter(folder)
+    config = check_adapter(folder)
     path = folder / ADAPTER_WEIGHTS
     tensors = read_tensors(path)
     modules = dict(model.named_modules())
@@ -44,6 +45,9 @@ def own_tensors(folder: Path, model: nn.Module) -> dict[str, torch.Tensor]:
                 )
                 raise InputError(path, message, field=name)
             own[name] = tensor
+        elif config.bias != "none" and name.endswith(".bias"):
+            message = f"got {config.bias!r}, which is not supported, because it replaces the base model's {name}"
+            raise InputError(folder / ADAPTER_CONFIG, f"{message}: expected 'none'", field="bias")
         elif name.replace(".base_layer.", ".") not in kept:
             raise InputError(path, "is no part of an adapter, expected lora_A and lora_B of modules alone", field=name)
         elif not _same(kept[name.replace(".base_layer.", ".")], tensor):

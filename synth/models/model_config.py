@@ -15,6 +15,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Token = int | None
 
 
+# What PEFT can add to a LoRA adapter and a merge into the base model would not keep, or what needs more tensors.
+UNSUPPORTED = {
+    "modules_to_save": "replaces whole modules of the base model",
+    "trainable_token_indices": "replaces rows of the base model's embeddings",
+    "layer_replication": "repeats layers of the base model",
+    "alora_invocation_tokens": "acts on some of the tokens only",
+    "arrow_config": "chooses among several adapters",
+}
+
+
 class FileFields(BaseModel):
     """The fields of a JSON file that decide what is loaded; what else there is, the libraries read."""
 
@@ -93,6 +103,16 @@ class AdapterConfig(FileFields):
     lora_bias: bool = False
     fan_in_fan_out: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _what_is_merged(cls, value: Any) -> Any:
+        for name, does in UNSUPPORTED.items():
+            # PEFT writes null, false or an empty list for what is not used.
+            if isinstance(value, dict) and value.get(name):
+                message = f"is not supported, because it {does}: expected an adapter of lora_A and lora_B alone"
+                raise ValueError(f"{name}: got {_short(value[name])}, which {message}")
+        return value
+
 
 ConfigT = TypeVar("ConfigT", bound=FileFields)
 
@@ -120,6 +140,7 @@ def parse_config(content: dict[str, Any], model: type[ConfigT], path: Path) -> C
         if first["type"] == "missing":
             field, message = str(first["loc"][-1]), "is missing"
         elif first["type"] == "value_error":
+            # Names its field itself.
             message = first["msg"].removeprefix("Value error, ")
         else:
             wanted = [entry["msg"] for entry in error.errors() if entry["loc"][:1] == first["loc"][:1]]

@@ -1,9 +1,11 @@
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora.config import KasaConfig, MontecloraConfig, VeloraConfig
 from safetensors.torch import load_file, save_file
 
 from verilora.specs.files.errors import InputError
@@ -70,6 +72,10 @@ def test_a_tensor_that_is_not_the_adapters_own(
         pytest.param({"use_rslora": True}, id="rsLoRA"),
         pytest.param({"rank_pattern": {"up_proj": 2}, "alpha_pattern": {"down_proj": 3}}, id="patterns"),
         pytest.param({"target_modules": ["q_proj", "embed_tokens"]}, id="embeddings"),
+        pytest.param({"init_lora_weights": "pissa"}, id="PiSSA"),
+        pytest.param({"kasa_config": KasaConfig()}, id="KaSA"),
+        pytest.param({"monteclora_config": MontecloraConfig()}, id="MonteCLoRA"),
+        pytest.param({"velora_config": VeloraConfig()}, id="VeLoRA"),
         pytest.param({"layers_to_transform": [1], "target_modules": ["q_proj"]}, id="one layer"),
     ],
 )
@@ -101,3 +107,64 @@ def test_an_adapter_of_tied_embeddings_cannot_be_merged(tmp_path: Path, chat_mod
     adapter, _ = random_adapter(tmp_path, chat_model, {"target_modules": ["q_proj", "embed_tokens"]})
     with pytest.raises(InputError, match=r"embed_tokens.lora_embedding_A: adapts one of .* embeddings, which are tied"):
         Generator(chat_model, adapter=adapter)
+
+
+UNSUPPORTED = [
+    (
+        {"modules_to_save": ["lm_head"]},
+        r"modules_to_save: got \['lm_head'\], which is not supported, because it replaces",
+    ),
+    ({"trainable_token_indices": [1, 2]}, r"trainable_token_indices: got .*1, 2.*, which is not supported"),
+    ({"layer_replication": [(0, 1), (0, 1)]}, r"layer_replication: got .*, which is not supported"),
+    ({"alora_invocation_tokens": [1]}, r"alora_invocation_tokens: got \[1\], which is not supported"),
+    ({"bias": "all"}, r"bias: got 'all', which is not supported, .* base_model\S+\.bias: expected 'none'"),
+    ({"bias": "lora_only"}, r"bias: got 'lora_only', which is not supported, .* base_model\S+\.bias: expected 'none'"),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("kind", "message"), UNSUPPORTED, ids=[next(iter(kind)) for kind, _ in UNSUPPORTED])
+def test_what_cannot_be_merged_is_refused_by_its_field(
+    tmp_path: Path, texts: list[str], kind: dict[str, object], message: str
+) -> None:
+    # Qwen2 has biases.
+    model = save_tiny_model(tmp_path / "model", tiny_tokenizer(texts), "qwen2", tie_word_embeddings=False)
+    adapter, _ = random_adapter(tmp_path / "adapter", model, kind)
+    with pytest.raises(InputError, match=rf"adapter_config.json: {message}") as refused:
+        Generator(model, adapter=adapter)
+    assert "another model" not in str(refused.value)
+
+
+def test_other_kinds_of_adapters_are_refused(tmp_path: Path, adapter: Path, chat_model: Path) -> None:
+    for number, (field, value, expected) in enumerate(
+        (("peft_type", "LOHA", "'LORA'"), ("task_type", "SEQ_CLS", "'CAUSAL_LM'"))
+    ):
+        folder = shutil.copytree(adapter, tmp_path / str(number))
+        path = folder / "adapter_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+        with pytest.raises(InputError, match=rf"adapter_config.json: {field}: got '{value}', expected {expected}"):
+            Generator(chat_model, adapter=folder)
+
+
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_biases_of_a_base_model_without_them(tmp_path: Path, chat_model: Path, bias: str) -> None:
+    adapter, adapted = random_adapter(tmp_path, chat_model, {"bias": bias})
+    token_ids = torch.arange(20)[None]
+    with torch.no_grad():
+        expected = adapted(input_ids=token_ids).logits
+        got = Generator(chat_model, adapter=adapter).model(input_ids=token_ids).logits
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_bias_of_the_adapters_own_is_merged_where_the_base_model_has_one(tmp_path: Path, texts: list[str]) -> None:
+    model = save_tiny_model(tmp_path / "model", tiny_tokenizer(texts), "qwen2")
+    kind = {"lora_bias": True, "target_modules": ["q_proj", "v_proj"]}
+    adapter, adapted = random_adapter(tmp_path / "adapter", model, kind)
+    token_ids = torch.arange(20)[None]
+    with torch.no_grad():
+        expected = adapted(input_ids=token_ids).logits
+        got = Generator(model, adapter=adapter).model(input_ids=token_ids).logits
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+    without, _ = random_adapter(tmp_path / "without", model, {**kind, "target_modules": ["up_proj"]})
+    with pytest.raises(InputError, match=r"its adapter cannot be loaded: .*lora_bias"):
+        Generator(model, adapter=without)
