@@ -20,7 +20,7 @@ def apply_token_bitmask(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: t
 def apply_token_bitmask_reference(logits: torch.Tensor, bitmask: torch.Tensor, mask_ids: torch.Tensor) -> torch.Tensor:
     """Return the logits, changed in place; see the module's semantics."""
     check(logits, bitmask, mask_ids)
-    if not (mask_ids >= 0).any():
+    if not len(bitmask):
         return logits
     allowed = unpack_bitmask(bitmask, logits.shape[1])[mask_ids.long().clamp(min=0)]
     return logits.masked_fill_(~allowed & (mask_ids >= 0)[:, None], float("-inf"))
