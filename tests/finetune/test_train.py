@@ -374,4 +374,6 @@ def test_an_interrupt_while_modules_load_is_heeded(seconds: float, tmp_path: Pat
         finally:
             process.kill()
     assert process.returncode == 130, errors
-    assert re.fullmatch(r"(interrupted|stopped; .*)\n", errors)
+    # Late ones come when training has begun, of which libraries may have warned.
+    assert re.search(r"^(interrupted|stopped; .*)\n\Z", errors, re.MULTILINE), errors
+    assert "Traceback" not in errors
