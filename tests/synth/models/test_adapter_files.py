@@ -86,15 +86,15 @@ def test_what_peft_merges_is_accepted(tmp_path: Path, texts: list[str], kind: di
     with torch.no_grad():
         expected = adapted(input_ids=token_ids).logits
         base, got = (Generator(model, adapter=folder).model(input_ids=token_ids).logits for folder in (None, adapter))
-    assert not torch.allclose(got, base, atol=1e-2)
+    assert not torch.allclose(got, base, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
 
 
 def random_adapter(folder: Path, model: Path, kind: dict[str, object]) -> tuple[Path, torch.nn.Module]:
     settings = {"target_modules": "all-linear", "r": 4, "task_type": "CAUSAL_LM", **kind}
-    adapted = get_peft_model(Generator(model).model, LoraConfig(**settings))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
+        adapted = get_peft_model(Generator(model).model, LoraConfig(**settings))
         for name, weights in adapted.named_parameters():
             if "lora_B" in name or "lora_embedding" in name:
                 torch.nn.init.normal_(weights, std=0.5)
