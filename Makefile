@@ -19,7 +19,8 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	mkdir -p .venv/typing && ln -sfn "$(CURDIR)" .venv/typing/verilora
 	cd .venv && MYPYPATH=typing bin/mypy --config-file ../pyproject.toml -m verilora.__main__ \
-	  -p verilora.kernels -p verilora.specs -p verilora.synth -p verilora.envs -p verilora.verify -p verilora.finetune
+	  -p verilora.kernels -p verilora.specs -p verilora.synth -p verilora.envs -p verilora.verify -p verilora.serving \
+	  -p verilora.finetune
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

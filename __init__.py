@@ -7,6 +7,7 @@ The names below are the public ones; docs/api.md has an example of each. They re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .serving.engine.generator import Generator
     from .specs.domain import SHIPPED, Domain, load_domain
     from .specs.files.errors import InputError
     from .specs.logic import Formula
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from .synth.controllers.drawing import draw_controller
     from .synth.controllers.steps import InvalidController
     from .synth.models.generates import Sampling
-    from .synth.models.generator import Generator
     from .verify.audits.audit import Audit
     from .verify.audits.drive import drive
     from .verify.certificates.certificate import Certificate, read_certificate
@@ -69,6 +69,7 @@ __all__ = [
 ]
 
 _NAMES = {
+    "serving.engine.generator": ("Generator",),
     "specs.domain": ("SHIPPED", "Domain", "load_domain"),
     "specs.files.errors": ("InputError",),
     "specs.logic": ("Formula",),
@@ -77,7 +78,6 @@ _NAMES = {
     "synth.controllers.drawing": ("draw_controller",),
     "synth.controllers.steps": ("InvalidController",),
     "synth.models.generates": ("Sampling",),
-    "synth.models.generator": ("Generator",),
     "verify.audits.audit": ("Audit",),
     "verify.audits.drive": ("drive",),
     "verify.certificates.certificate": ("Certificate", "read_certificate"),

@@ -519,7 +519,7 @@ def load_generator(
     vocabulary: Vocabulary | None = None,
 ) -> Generates:
     """Return the language model that answers in `synthesize` and `certify`; torch is loaded only now."""
-    from .synth.models.generator import Generator
+    from .serving.engine.generator import Generator
 
     return Generator(model, adapter=adapter, device=device, vocabulary=vocabulary)
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from verilora.serving.engine.generator import Generator
 from verilora.specs.domain import SHIPPED, Domain, load_domain
 from verilora.specs.task import Task
 from verilora.synth.controllers.behaviour import behaviour_digest, never_moves
 from verilora.synth.models.generates import Sampling
-from verilora.synth.models.generator import Generator
 from verilora.synth.models.prompt import Prompter
 from verilora.verify.records.verdict import Verdict
 from verilora.verify.reports.findings import SPLITS

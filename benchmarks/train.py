@@ -27,9 +27,9 @@ from rich.table import Table
 
 from verilora.finetune.answers.samples import read_samples
 from verilora.finetune.run.stage_times import StageTime
+from verilora.serving.engine.generator import Generator
 from verilora.specs.files.atomic import write_json
 from verilora.specs.files.record_file import RecordFile
-from verilora.synth.models.generator import Generator
 from verilora.verify.records.run_files import RunFiles
 
 

@@ -14,10 +14,10 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from verilora.serving.engine.generator import Generator
 from verilora.specs.domain import Domain, load_domain
 from verilora.specs.files.errors import InputError
 from verilora.synth.models.base_model import EMBEDDED_FOLDER
-from verilora.synth.models.generator import Generator
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, read_certificate
 from verilora.verify.certificates.changes import changes
 from verilora.verify.certificates.issue import Measurement, issue_certificate
@@ -30,7 +30,7 @@ from verilora.verify.verdicts.verifier import Settings
 
 from command_line import run_main
 from run_directories import write_run
-from tiny_models import save_tiny_adapter
+from tiny_models import base_model, save_tiny_adapter
 
 TASKS = ("right-at-traffic-light", "straight-at-wide-median", "left-at-wide-median")
 SAMPLING = CertifiedSampling(
@@ -87,7 +87,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def issued(specs: Path, keys: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter of the embedded base model with a signed certificate over answers that were really sampled."""
-    adapter = save_tiny_adapter(tmp_path_factory.mktemp("adapters") / "adapter", Generator().model, scale=0.01)
+    adapter = save_tiny_adapter(tmp_path_factory.mktemp("adapters") / "adapter", base_model(), scale=0.01)
     domain = load_domain("driving", specs)
     book, settings = domain.rulebook(), Settings(witnesses=False)
     generator = Generator(adapter=adapter, vocabulary=domain.vocabulary)

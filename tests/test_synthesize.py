@@ -10,15 +10,15 @@ import jsonschema
 import pytest
 
 from verilora.__main__ import main
+from verilora.serving.engine.generator import Generator
 from verilora.specs.domain import SHIPPED, Domain
 from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.steps import parse_steps
-from verilora.synth.models.generator import Generator
 from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, write_certificate
 from verilora.verify.certificates.issue import Measurement, new_certificate
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
-from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
+from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
 DATA = Path(__file__).parent / "data"
 TASK = "right-at-traffic-light"
@@ -50,7 +50,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
     """Return a run directory with an adapter for the embedded model, strong enough to change what it writes."""
-    save_tiny_adapter(tmp_path / "run" / "adapter", Generator().model, scale=0.5)
+    save_tiny_adapter(tmp_path / "run" / "adapter", base_model(), scale=0.5)
     return tmp_path / "run"
 
 

@@ -63,16 +63,21 @@ class SampleFile:
     def fill(
         self, generator: Callable[[], Generates], sampling: Sampling, progress: Callable[[int], None]
     ) -> list[Sample]:
-        """Sample the batches that are missing, a whole batch at a time, and return all samples.
+        """Sample the batches that are missing, all at once, write each as a whole, and return all samples.
 
         `generator` is called only if something is missing. Raises InputError if the file holds something else.
         """
         samples = self._complete()
         progress(len(samples))
-        while len(samples) < len(self._asks):
-            number = len(samples) // self._batch_size
-            asks = self._asks[len(samples) : len(samples) + self._batch_size]
-            completions = generator().sample([ask.conversation for ask in asks], sampling, self._batch_seed(number))
+        starts = range(len(samples), len(self._asks), self._batch_size)
+        if not starts:
+            return samples
+        batches = [self._asks[start : start + self._batch_size] for start in starts]
+        numbers = [start // self._batch_size for start in starts]
+        answered = generator().sample_batches(
+            [[ask.conversation for ask in asks] for asks in batches], sampling, list(map(self._batch_seed, numbers))
+        )
+        for number, asks, completions in zip(numbers, batches, answered, strict=True):
             batch = list(self._batch(number, asks, completions))
             self._file.append(batch)
             samples += batch

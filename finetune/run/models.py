@@ -2,31 +2,29 @@
 
 from pathlib import Path
 
+from ...serving.engine.generator import Generator
 from ...specs.domain import Domain
 from ...synth.models.generates import Sampling
-from ...synth.models.generator import Generator
 from ...synth.models.prompt import Prompter
 from .config import TrainConfig
 
 
 class Models:
-    """Loads models when they are first needed, and keeps the one in use."""
+    """Loads the base model when it is first needed, and adapters beside it."""
 
     def __init__(self, config: TrainConfig, domain: Domain) -> None:
         self._config = config
         self._domain = domain
-        self._adapter: Path | None = None
         self._generator: Generator | None = None
         self._prompter: Prompter | None = None
 
     def generator(self, adapter: Path | None = None) -> Generator:
         """Return the base model, with an adapter if one is given."""
-        if self._generator is None or self._adapter != adapter:
+        if self._generator is None:
             self._generator = Generator(
-                self._config.model, adapter=adapter, device=self._config.device, vocabulary=self._domain.vocabulary
+                self._config.model, device=self._config.device, vocabulary=self._domain.vocabulary
             )
-            self._adapter = adapter
-        return self._generator
+        return self._generator if adapter is None else self._generator.with_adapter(adapter)
 
     def prompter(self) -> Prompter:
         """Return how the base model is asked."""

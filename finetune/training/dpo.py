@@ -18,7 +18,8 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from ...specs.domain import Domain, load_domain
 from ...specs.files.record_file import RecordFile
-from ...synth.models.generator import Generator
+from ...synth.models.chat import Chat
+from ...synth.models.language_model import load_model
 from ...synth.models.prompt import Prompter
 from ...verify.records.run import TrainingRow
 from ...verify.records.run_files import RunFiles
@@ -53,14 +54,15 @@ def train_dpo(
     # TRL draws a bar of its own, on any stream, while it computes what the reference says.
     os.environ.setdefault("TQDM_DISABLE", "1")
     pairs = [pair for pair in RecordFile(run.pairs, Pair).read() if pair.round == number]
-    generator = Generator(config.model, device=config.device)
-    rate = learning_rate(config, generator.model)
-    model, peft_config = first_model(generator.model, run, config, number)
+    chat = Chat(config.model)
+    base = load_model(chat.folder, config.device, len(chat.tokenizer))
+    rate = learning_rate(config, base)
+    model, peft_config = first_model(base, run, config, number)
     trainer = _Trainer(
         model=model,
         args=_arguments(config, run.round(number), rate),
-        train_dataset=_dataset(pairs, Prompter(domain, generator.prompt_style, config.settings.reading)),
-        processing_class=generator.tokenizer,
+        train_dataset=_dataset(pairs, Prompter(domain, chat.prompt_style, config.settings.reading)),
+        processing_class=chat.tokenizer,
         peft_config=peft_config,
         callbacks=[StepReport(progress)],
     )

@@ -15,7 +15,8 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from ...specs.domain import Domain
-from ...synth.models.generator import Generator
+from ...synth.models.chat import Chat
+from ...synth.models.language_model import load_model
 from ...synth.models.prompt import Prompter
 from ...verify.records.run import TrainingRow
 from ...verify.records.run_files import RunFiles
@@ -64,16 +65,17 @@ def train_grpo(
     """Train the adapter of a round on the verifier's reward, from the last complete checkpoint on."""
     disable_progress_bars()
     domain = verdicts.verifier.domain
-    generator = Generator(config.model, device=config.device)
-    rate = learning_rate(config, generator.model)
-    model, peft_config = first_model(generator.model, run, config, number)
-    prompter = Prompter(domain, generator.prompt_style, config.settings.reading)
+    chat = Chat(config.model)
+    base = load_model(chat.folder, config.device, len(chat.tokenizer))
+    rate = learning_rate(config, base)
+    model, peft_config = first_model(base, run, config, number)
+    prompter = Prompter(domain, chat.prompt_style, config.settings.reading)
     trainer = _Trainer(
         model=model,
         reward_funcs=_reward(verdicts, domain),
         args=_arguments(config, run.round(number), rate),
         train_dataset=_dataset(domain, prompter, config),
-        processing_class=generator.tokenizer,
+        processing_class=chat.tokenizer,
         peft_config=peft_config,
         callbacks=[StepReport(progress)],
     )

@@ -1,9 +1,9 @@
 """The seam between those who ask a language model and those who run it: any engine that `Generates` can stand there.
 
-Needs no torch. `generator.py` is such an engine, on transformers.
+Needs no torch. The serving engine stands there (`serving/engine/generator.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -62,6 +62,14 @@ class Generates(Protocol):
         """Return one response to each conversation, in order; the same arguments give the same on one machine.
 
         Raises InputError for a model whose logits are not finite, ValueError for a prompt that is too long.
+        """
+
+    def sample_batches(
+        self, batches: Sequence[Sequence[Conversation]], sampling: Sampling, seeds: Sequence[int]
+    ) -> Iterator[list[Completion]]:
+        """Yield the responses to each batch, in order, as `sample` gives them with the batch's seed.
+
+        They are computed together: a batch is what it would be alone. Raises what `sample` raises.
         """
 
 

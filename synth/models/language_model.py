@@ -107,19 +107,6 @@ def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
     return loaded
 
 
-def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
-    """Return a model with an adapter, merged into it in fp32; raises InputError if the two do not fit."""
-    adapted = load_peft(model, folder)
-    dtype = next(model.parameters()).dtype
-    if dtype is torch.float32:
-        loaded: nn.Module = _loaded(folder, "adapter", adapted.merge_and_unload)
-    else:
-        loaded = adapted.get_base_model()
-    # Finite halves of an adapter can have a product that is not.
-    _check_finite(folder, ADAPTER_WEIGHTS, loaded.named_parameters())
-    return loaded.eval()
-
-
 def load_peft(model: nn.Module, folder: Path, *, is_trainable: bool = False) -> Any:
     """Return a model with an adapter as PEFT has them; raises InputError if the two do not fit."""
     own = own_tensors(folder, model)

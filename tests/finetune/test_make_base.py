@@ -8,6 +8,7 @@ import pytest
 
 from verilora.finetune.base.corpus_workers import cached, critical_generator, draw_tokens
 from verilora.finetune.make_base import main
+from verilora.serving.engine.generator import Generator
 from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import InputError
@@ -15,7 +16,6 @@ from verilora.synth.corpus.corpus import CorpusGenerator
 from verilora.synth.corpus.token_corpus import TokenCorpus
 from verilora.synth.corpus.tokenizer_training import conversation_text, train_tokenizer
 from verilora.synth.models.generates import Sampling
-from verilora.synth.models.generator import Generator
 from verilora.synth.models.prompt import Prompter, PromptStyle
 
 DATA = Path(__file__).parents[1] / "data"

@@ -24,8 +24,9 @@ from safetensors.torch import load_file
 from verilora.finetune.commands.train_command import new_directory
 from verilora.finetune.pipeline import Pipeline
 from verilora.finetune.training.pairs import Pair
+from verilora.serving.engine.generator import Generator
 from verilora.specs.files.record_file import RecordFile
-from verilora.synth.models.generator import Generator
+from verilora.synth.models.language_model import load_model, load_tokenizer
 from verilora.verify.records.run import TrainingRow, read_run
 from verilora.verify.records.run_files import RunFiles
 
@@ -290,11 +291,11 @@ def test_a_model_that_knows_nothing_leaves_no_adapter(tmp_path: Path) -> None:
 
     model = tmp_path / "random"
     shutil.copytree(BASE, model)
-    generator = Generator(BASE)
+    base = load_model(BASE, "cpu", len(load_tokenizer(BASE)))
     torch.manual_seed(0)
-    for parameter in generator.model.parameters():
+    for parameter in base.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
-    generator.model.save_pretrained(str(model))
+    base.save_pretrained(str(model))
     code, _, err = run_main(*beginning(tmp_path / "run", model=model))
     assert code == 2
     assert "samples.jsonl: no pair: of 128 answers no two to one task are 0.1 apart" in err

@@ -14,6 +14,9 @@ from tokenizers.trainers import BpeTrainer
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from verilora.synth.models.chat import Chat
+from verilora.synth.models.language_model import load_model
+
 PAD, END, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
@@ -71,3 +74,9 @@ def save_tiny_adapter(
                 nn.init.normal_(weights, std=scale)
         adapted.save_pretrained(str(folder), save_embedding_layers=save_embedding_layers)
     return folder
+
+
+def base_model(model: str | Path | None = None) -> nn.Module:
+    """Return a base model as transformers has it, as it is trained."""
+    chat = Chat(model)
+    return load_model(chat.folder, "cpu", len(chat.tokenizer))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from verilora.serving.engine.generator import Generator
 from verilora.specs.corpus_description import read_corpus
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.behaviour import never_moves
 from verilora.synth.models.base_model import EMBEDDED_FOLDER
 from verilora.synth.models.generates import Sampling
-from verilora.synth.models.generator import Generator
 from verilora.synth.models.prompt import Prompter, PromptStyle
 from verilora.verify.records.verdict import Verdict
 from verilora.verify.verdicts.verifier import Settings, Verifier

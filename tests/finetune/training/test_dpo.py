@@ -19,16 +19,16 @@ from verilora.finetune.run.config_file import write_config
 from verilora.finetune.training.dpo import num_steps, train_dpo
 from verilora.finetune.training.grpo import train_grpo
 from verilora.finetune.training.pairs import Pair
+from verilora.serving.engine.generator import Generator
 from verilora.specs.domain import Domain, load_domain
 from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile
-from verilora.synth.models.generator import Generator
 from verilora.verify.records.run import Provenance, TrainingRow
 from verilora.verify.records.run_files import RunFiles
 from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
-from tiny_models import save_tiny_model, tiny_tokenizer
+from tiny_models import base_model, save_tiny_model, tiny_tokenizer
 
 GOOD = "1. wait until dry soil and no empty tank then open valve\n2. hold"
 BAD = "1. open valve\n2. go to step 1"
@@ -163,7 +163,7 @@ def test_a_second_round_goes_on_from_the_first_to_the_same_bits(
 ) -> None:
     """With the same learning rate, although its model is the larger by the first round's adapter."""
     base = DATA / "greenhouse-base"
-    monkeypatch.setattr("verilora.finetune.training.trainer.SMALL", Generator(base).model.num_parameters() + 1)
+    monkeypatch.setattr("verilora.finetune.training.trainer.SMALL", base_model(base).num_parameters() + 1)
     config = configuration(base)
     config = replace(config, optimiser=replace(config.optimiser, learning_rate=None))
     whole, stopped = begin(tmp_path / "whole", config), begin(tmp_path / "stopped", config)

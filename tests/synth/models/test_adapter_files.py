@@ -8,12 +8,12 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import config
 from safetensors.torch import load_file, save_file
 
+from verilora.serving.engine.generator import Generator
 from verilora.specs.files.errors import InputError
 from verilora.synth.models.adapter_files import own_tensors
-from verilora.synth.models.generator import Generator
 from verilora.synth.models.language_model import load_peft
 
-from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
+from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
 LAYERS = "base_model.model.model.layers"
 # Not in every PEFT that we take.
@@ -22,7 +22,7 @@ NEWER = (("kasa_config", "KasaConfig"), ("monteclora_config", "MontecloraConfig"
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory, chat_model: Path) -> Path:
-    return save_tiny_adapter(tmp_path_factory.mktemp("adapter"), Generator(chat_model).model)
+    return save_tiny_adapter(tmp_path_factory.mktemp("adapter"), base_model(chat_model))
 
 
 def with_tensor(adapter: Path, folder: Path, name: str, tensor: torch.Tensor) -> Path:
@@ -34,7 +34,7 @@ def with_tensor(adapter: Path, folder: Path, name: str, tensor: torch.Tensor) ->
 
 
 def test_the_tensors_of_an_adapter_are_its_own(adapter: Path, chat_model: Path) -> None:
-    own = own_tensors(adapter, Generator(chat_model).model)
+    own = own_tensors(adapter, base_model(chat_model))
     assert len(own) == 2 * 2 * 7
     assert all(
         torch.equal(tensor, own[name]) for name, tensor in load_file(adapter / "adapter_model.safetensors").items()
@@ -60,11 +60,11 @@ def test_a_tensor_that_is_not_the_adapters_own(
     folder = with_tensor(adapter, tmp_path / "more", name, torch.ones(shape))
     with pytest.raises(InputError, match=rf"adapter_model.safetensors: {name}: .*{message}"):
         Generator(chat_model, adapter=folder)
-    base = Generator(chat_model)
-    before = {key: tensor.clone() for key, tensor in base.model.state_dict().items()}
+    base = base_model(chat_model)
+    before = {key: tensor.clone() for key, tensor in base.state_dict().items()}
     with pytest.raises(InputError, match=message):
-        load_peft(base.model, folder, is_trainable=True)
-    assert all(torch.equal(tensor, before[key]) for key, tensor in base.model.state_dict().items())
+        load_peft(base, folder, is_trainable=True)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in base.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def random_adapter(folder: Path, model: Path, kind: dict[str, object]) -> tuple[
     settings = {"target_modules": "all-linear", "r": 4, "task_type": "CAUSAL_LM", **kind}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        adapted = get_peft_model(Generator(model).model, LoraConfig(**settings))
+        adapted = get_peft_model(base_model(model), LoraConfig(**settings))
         for name, weights in adapted.named_parameters():
             if "lora_B" in name or "lora_embedding" in name:
                 torch.nn.init.normal_(weights, std=0.5)

@@ -1,11 +1,11 @@
 from pathlib import Path
 
+from verilora.serving.engine.generator import Generator
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.steps import parse_steps
 from verilora.synth.models.aligned_sampling import sample_aligned
 from verilora.synth.models.generates import Sampling
-from verilora.synth.models.generator import Generator
 from verilora.synth.models.prompt import Prompter, PromptStyle
 
 WORDINGS = ["Turn left", "Turn right at the light"]

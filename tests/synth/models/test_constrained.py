@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verilora.serving.engine.generator import Generator
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.steps import Program, parse_steps, print_steps
 from verilora.synth.models.constrained import StepCompiler
 from verilora.synth.models.generates import Sampling
-from verilora.synth.models.generator import Generator
 
 from strategies import DRIVING, programs
 from tiny_models import save_tiny_model, tiny_tokenizer

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from verilora.serving.engine.generator import Generator
 from verilora.specs.files.errors import InputError
 from verilora.synth.models.base_model import EMBEDDED_FOLDER
 from verilora.synth.models.generates import Sampling
-from verilora.synth.models.generator import Generator
 from verilora.synth.models.model_config import AdapterConfig, GenerationConfig, ModelConfig, read_config
 
-from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
+from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
 Damage = Callable[[Path], object]
 
@@ -34,7 +34,7 @@ def written(name: str, text: str | bytes) -> Damage:
 
 def sharded(folder: Path, *, missing: bool = False, **entries: object) -> None:
     """Cut a model's weights into shards, damage the index and take the last of them away."""
-    model = Generator(folder).model
+    model = base_model(folder)
     (folder / "model.safetensors").unlink()
     model.save_pretrained(folder, max_shard_size="20KB")
     if missing:
@@ -144,7 +144,7 @@ def test_a_models_file_that_cannot_be_used(tmp_path: Path, chat_model: Path, dam
 
 @pytest.mark.parametrize(("damage", "message"), ADAPTERS, ids=[message[:60] for _, message in ADAPTERS])
 def test_an_adapters_file_that_cannot_be_used(tmp_path: Path, chat_model: Path, damage: Damage, message: str) -> None:
-    adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model)
+    adapter = save_tiny_adapter(tmp_path / "adapter", base_model(chat_model))
     damage(adapter)
     with pytest.raises(InputError, match=message):
         Generator(chat_model, adapter=adapter)
@@ -164,7 +164,7 @@ def test_of_several_templates_the_default_is_taken(tmp_path: Path, texts: list[s
     named = {"tool_use": "tools", "default": "{{ messages[0].content }} {{ enable_thinking }}"}
     both = [{"name": name, "template": template} for name, template in named.items()]
     set_in("tokenizer_config.json", chat_template=both)(folder)
-    assert Generator(folder).render(({"role": "user", "content": "Go"},)) == "Go False"
+    assert Generator(folder).chat.render(({"role": "user", "content": "Go"},)) == "Go False"
     set_in("tokenizer_config.json", chat_template=both[:1])(folder)
     with pytest.raises(InputError, match=r"chat_template: got templates tool_use, expected one named default"):
         Generator(folder)
@@ -174,7 +174,7 @@ def test_of_several_templates_the_default_is_taken(tmp_path: Path, texts: list[s
 def test_what_the_libraries_write_can_be_used(tmp_path: Path, texts: list[str], model_type: str) -> None:
     folder = save_tiny_model(tmp_path / "model", tiny_tokenizer(texts), model_type)
     assert read_config(folder / "config.json", ModelConfig).hidden_size == 32
-    adapter = save_tiny_adapter(tmp_path / "adapter", Generator(folder).model)
+    adapter = save_tiny_adapter(tmp_path / "adapter", base_model(folder))
     assert read_config(adapter / "adapter_config.json", AdapterConfig).r == 4
     assert read_config(folder / "generation_config.json", GenerationConfig).eos_token_id == 1
 

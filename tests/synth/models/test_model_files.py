@@ -8,10 +8,10 @@ import torch
 from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
+from verilora.serving.engine.generator import Generator
 from verilora.specs.files.errors import InputError
-from verilora.synth.models.generator import Generator
 
-from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
+from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
 
 def change(path: Path, **entries: object) -> None:
@@ -124,8 +124,8 @@ def test_all_files_of_a_sharded_model_come_from_the_hub(
     tmp_path: Path, chat_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub, cache = tmp_path / "hub", tmp_path / "cache"
-    whole = Generator(chat_model)
-    whole.model.save_pretrained(hub, max_shard_size="20KB")
+    whole = base_model(chat_model)
+    whole.save_pretrained(hub, max_shard_size="20KB")
     for path in chat_model.iterdir():
         if not path.name.startswith("model"):
             shutil.copy(path, hub / path.name)
@@ -139,8 +139,8 @@ def test_all_files_of_a_sharded_model_come_from_the_hub(
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     assert len(list(hub.glob("*.safetensors"))) > 2
-    loaded = Generator("somebody/sharded").model.state_dict()
-    assert all(torch.equal(tensor, loaded[name]) for name, tensor in whole.model.state_dict().items())
+    loaded = base_model("somebody/sharded").state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in whole.state_dict().items())
     assert {path.name for path in hub.iterdir()} - {path.name for path in cache.iterdir()} == {"pytorch_model.bin"}
 
 
@@ -153,7 +153,7 @@ def test_adapters_that_do_not_fit(tmp_path: Path, chat_model: Path, texts: list[
     tokenizer = tiny_tokenizer(texts)
     shallow = save_tiny_model(tmp_path / "shallow", tokenizer, num_hidden_layers=1)
     wider = save_tiny_model(tmp_path / "wider", tokenizer, hidden_size=64)
-    adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model)
+    adapter = save_tiny_adapter(tmp_path / "adapter", base_model(chat_model))
     message = r"base_model.model.model.layers.1\S+: is an adapter for another model: the base model has no such module"
     with pytest.raises(InputError, match=rf"adapter_model.safetensors: {message}"):
         Generator(shallow, adapter=adapter)
@@ -168,7 +168,7 @@ def test_adapters_that_do_not_fit(tmp_path: Path, chat_model: Path, texts: list[
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_weights_that_are_not_finite(tmp_path: Path, chat_model: Path, value: float) -> None:
-    adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model)
+    adapter = save_tiny_adapter(tmp_path / "adapter", base_model(chat_model))
     tensor = "base_model.model.model.layers.1.mlp.up_proj.lora_A.weight"
     spoil(adapter / "adapter_model.safetensors", tensor, value)
     message = "some weights are not finite, expected numbers"
@@ -181,7 +181,7 @@ def test_weights_that_are_not_finite(tmp_path: Path, chat_model: Path, value: fl
 
 
 def test_an_adapter_whose_product_is_not_finite(tmp_path: Path, chat_model: Path) -> None:
-    adapter = save_tiny_adapter(tmp_path / "adapter", Generator(chat_model).model)
+    adapter = save_tiny_adapter(tmp_path / "adapter", base_model(chat_model))
     change(adapter / "adapter_config.json", lora_alpha=1e38)
     spoil(adapter / "adapter_model.safetensors", "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight", 1e30)
     with pytest.raises(InputError, match=r"adapter: model.layers.0.mlp.up_proj.weight: some weights are not finite"):
@@ -190,17 +190,17 @@ def test_an_adapter_whose_product_is_not_finite(tmp_path: Path, chat_model: Path
 
 def test_the_shard_of_a_weight_that_is_not_finite(tmp_path: Path, chat_model: Path) -> None:
     folder = shutil.copytree(chat_model, tmp_path / "model")
-    whole = Generator(folder)
+    whole = base_model(folder)
     (folder / "model.safetensors").unlink()
     with torch.no_grad():
-        whole.model.get_parameter("model.layers.1.mlp.up_proj.weight")[0] = torch.nan
-    whole.model.save_pretrained(folder, max_shard_size="20KB")
+        whole.get_parameter("model.layers.1.mlp.up_proj.weight")[0] = torch.nan
+    whole.save_pretrained(folder, max_shard_size="20KB")
     with pytest.raises(InputError, match=r"model-\d+-of-\d+.safetensors: model.layers.1.mlp.up_proj.weight: some "):
         Generator(folder)
 
 
 def test_a_base_model_with_an_adapter_in_its_folder(tmp_path: Path, chat_model: Path) -> None:
     folder = shutil.copytree(chat_model, tmp_path / "model")
-    save_tiny_adapter(folder, Generator(chat_model).model)
+    save_tiny_adapter(folder, base_model(chat_model))
     with pytest.raises(InputError, match=r"adapter_config.json: an adapter's file in a base model's folder"):
         Generator(folder)

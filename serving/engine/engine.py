@@ -1,0 +1,335 @@
+"""The engine: continuations of prompts by one base model with any of its adapters, from one pool of memory."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from threading import RLock
+
+import torch
+
+from ..memory.adapter_weights import AdapterWeights
+from ..memory.pool import Owner
+from ..memory.prefix_cache import parts_of
+from ..models.decoder import Decoder
+from ..requests.request import Finish, Output, Request, TokenMatcher
+from ..requests.request_checks import check_request
+from ..requests.sequence import Sequence
+from ..schedule.plan import Plan
+from ..schedule.scheduler import Scheduler
+from ..schedule.settings import EngineSettings
+from .engine_memory import engine_memory
+from .host_runner import HostRunner
+from .sampler import Drawn, Sampler, top_logprobs
+from .stopping import Detokenize, Stopping
+
+Listener = Callable[[Sequence], None]
+"""Hears of a sequence after each token, and when it has ended."""
+# How much the newest step counts in the expected time of one.
+NEWEST_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """What an engine has and did. Pages: free + kv + adapter + prefix are all there are."""
+
+    pages_free: int
+    pages_kv: int
+    pages_adapter: int
+    pages_prefix: int
+    num_running: int
+    num_waiting: int
+    num_steps: int
+    num_preemptions: int
+    prompt_tokens: int
+    prompt_tokens_cached: int
+    output_tokens: int
+    adapter_reads: int
+    adapter_loads: int
+
+
+class Engine:
+    """One base model on one device. There may be several in a process, and calls may come from several threads.
+
+    decoder     the base model
+    end_ids     the tokens that end an answer of the model
+    detokenize  turns tokens into text; needed for stop strings only
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        settings: EngineSettings | None = None,
+        *,
+        end_ids: Iterable[int] = (),
+        detokenize: Detokenize | None = None,
+    ) -> None:
+        self.settings = settings or EngineSettings()
+        self.architecture = decoder.architecture
+        self._decoder = decoder
+        self._memory = memory = engine_memory(decoder, self.settings)
+        self.pool = memory.pool
+        self._runner = HostRunner(decoder, memory.adapters.weights)
+        self._scheduler = Scheduler(
+            self.settings,
+            memory.pool,
+            memory.adapters,
+            memory.prefixes,
+            blocks_for=self._runner.blocks_for,
+            block_pages=memory.block_pages,
+            block_bytes=memory.block_bytes,
+        )
+        self._sampler = Sampler(self.settings.max_rows, self.architecture.vocab_size, decoder.weights.device)
+        self._stopping = Stopping(frozenset(end_ids), detokenize)
+        self._has_text = detokenize is not None
+        self._sequences: dict[int, Sequence] = {}
+        self._listeners: dict[int, Listener] = {}
+        self._matchers: dict[int, TokenMatcher] = {}
+        self._numbers = count()
+        self._lock = RLock()
+        self._step_time = 0.0
+        self._num_steps = self._prompt_tokens = self._cached_tokens = self._output_tokens = 0
+
+    def generate(self, requests: Many[Request]) -> list[list[Output]]:
+        """Return the outputs of each request, in order, those of its candidates in theirs.
+
+        Raises ValueError for a request that cannot be served, before any is begun.
+        """
+        found: dict[tuple[int, int], Output] = {
+            (number, output.candidate): output for number, output in self.completed(requests)
+        }
+        return [
+            [found[number, candidate] for candidate in range(request.params.n)]
+            for number, request in enumerate(requests)
+        ]
+
+    def completed(self, requests: Many[Request]) -> Iterator[tuple[int, Output]]:
+        """Yield outputs as they come to their end, each with the number of its request.
+
+        What has not ended is cancelled when the caller leaves.
+        """
+        ready: list[tuple[int, Output]] = []
+        left: set[int] = set()
+        with self._lock:
+            for request in requests:
+                self._check(request)
+            for number, request in enumerate(requests):
+
+                def hear(sequence: Sequence, number: int = number) -> None:
+                    if sequence.finish is not None:
+                        left.discard(sequence.id)
+                        ready.append((number, sequence.output()))
+
+                left.update(self.submit(request, hear))
+        try:
+            while left or ready:
+                if left and not ready:
+                    self.step()
+                yield from ready
+                ready.clear()
+        finally:
+            for sequence in [*left]:
+                self.cancel(sequence)
+
+    def submit(self, request: Request, listener: Listener) -> list[int]:
+        """Let a request wait for its turn, and return the numbers of its sequences, one a candidate.
+
+        Raises ValueError for a request that cannot be served, UnknownAdapter for an adapter that is not registered.
+        """
+        with self._lock:
+            limit = self._check(request)
+            version = None if request.adapter is None else self._memory.adapters.newest(request.adapter)
+            tenant = "shared" if request.is_shared else f"tenant {request.tenant}"
+            namespace = (tenant, "" if version is None else version.digest, "full")
+            parts = parts_of(namespace, request.prompt)
+            numbers = []
+            for candidate in range(request.params.n):
+                sequence = Sequence(
+                    id=next(self._numbers),
+                    request=request,
+                    candidate=candidate,
+                    version=version,
+                    arrival=time.monotonic(),
+                    tokens=[*request.prompt],
+                    parts=parts,
+                    limit=limit,
+                )
+                if request.grammar is not None:
+                    self._matchers[sequence.id] = request.grammar()
+                self._sequences[sequence.id] = sequence
+                self._listeners[sequence.id] = listener
+                self._scheduler.add(sequence)
+                numbers.append(sequence.id)
+            return numbers
+
+    def cancel(self, sequence_id: int) -> bool:
+        """End a sequence now; all that it holds is free at once. False if it had ended."""
+        with self._lock:
+            sequence = self._sequences.get(sequence_id)
+            if sequence is not None:
+                self._scheduler.end(sequence, Finish.CANCELLED)
+                self._tell_end(sequence)
+            return sequence is not None
+
+    def step(self) -> bool:
+        """Compute one step; False if there is nothing to do.
+
+        An error in it ends the sequences that run with that error, and the engine goes on. An interrupt does the same
+        and is raised.
+        """
+        with self._lock:
+            if not self._sequences:
+                return False
+            started = time.monotonic()
+            plan, ended = self._scheduler.plan(started, self._step_time)
+            for sequence in ended:
+                self._tell_end(sequence)
+            try:
+                self._run(plan)
+            except Exception as error:
+                self._give_up(f"a step failed: {type(error).__name__}: {error}")
+            except BaseException:
+                self._give_up("the engine was interrupted")
+                raise
+            self._step_time += NEWEST_SHARE * (time.monotonic() - started - self._step_time)
+            self._num_steps += 1
+            return True
+
+    def add_adapter(self, name: str, source: Path | AdapterWeights) -> str:
+        """Register an adapter, or another version of one, and return its digest.
+
+        Requests that have arrived keep the version that they came for. Raises InputError for what cannot be served;
+        then the name stands for what it stood for before.
+        """
+        # Read outside the lock: running requests do not wait for the disk.
+        weights = self._memory.adapters.read(source) if isinstance(source, Path) else source
+        with self._lock:
+            return self._memory.adapters.add(name, weights, source if isinstance(source, Path) else None)
+
+    def remove_adapter(self, name: str) -> None:
+        """Let go of an adapter; requests that have arrived end with it. Raises UnknownAdapter."""
+        with self._lock:
+            self._memory.adapters.remove(name)
+
+    def list_adapters(self) -> dict[str, str]:
+        """Return the digest that each registered name stands for."""
+        with self._lock:
+            return self._memory.adapters.names()
+
+    def counters(self) -> Counters:
+        """Return what the engine has now, and did since it was made."""
+        with self._lock:
+            return Counters(
+                pages_free=self.pool.num_free,
+                pages_kv=self.pool.count(Owner.KV),
+                pages_adapter=self.pool.count(Owner.ADAPTER),
+                pages_prefix=self.pool.count(Owner.PREFIX),
+                num_running=len(self._scheduler.running),
+                num_waiting=len(self._scheduler.waiting),
+                num_steps=self._num_steps,
+                num_preemptions=self._scheduler.num_preemptions,
+                prompt_tokens=self._prompt_tokens,
+                prompt_tokens_cached=self._cached_tokens,
+                output_tokens=self._output_tokens,
+                adapter_reads=self._memory.adapters.num_disk_reads,
+                adapter_loads=self._memory.adapters.num_loads,
+            )
+
+    def _check(self, request: Request) -> int:
+        """Return how many tokens a sequence of a request may have; raises ValueError for what cannot be served."""
+        measures = self.architecture
+        check_request(
+            request, vocab_size=measures.vocab_size, context_len=measures.context_len, has_text=self._has_text
+        )
+        wanted = min(len(request.prompt) + request.params.max_tokens, measures.context_len)
+        taken = 0 if request.adapter is None else self._memory.adapters.newest(request.adapter).num_pages
+        room = self.pool.num_pages - taken
+        if self._scheduler.pages_for(len(request.prompt) + 1) > room:
+            raise ValueError(
+                f"a prompt has {len(request.prompt)} tokens, expected fewer: memory has {room} pages for it"
+            )
+        # The last token is drawn and never cached.
+        while self._scheduler.pages_for(wanted - 1) > room:
+            wanted -= 1
+        return wanted
+
+    @torch.inference_mode()
+    def _run(self, plan: Plan) -> None:
+        for sequence_id in (*plan.closed, *plan.swapped_out):
+            self._sampler.close(sequence_id)
+        for sequence_id in (*plan.swapped_in, *(opened.sequence for opened in plan.opened)):
+            self._open_draws(self._sequences[sequence_id])
+        states = self._runner.run(plan)
+        self._scheduler.commit(plan)
+        self._prompt_tokens += sum(opened.num_tokens for opened in plan.opened)
+        self._cached_tokens += sum(part.end - part.start for opened in plan.opened for part in opened.known)
+        for sequence_id, scored in states.scored.items():
+            self._score(self._sequences[sequence_id], scored)
+        if states.sequences:
+            sequences = [self._sequences[sequence_id] for sequence_id in states.sequences]
+            logits = self._decoder.logits(states.drawn)
+            drawn = self._sampler.draw(logits, states.sequences, [len(sequence.tokens) for sequence in sequences])
+            for sequence, one in zip(sequences, drawn, strict=True):
+                self._take(sequence, one)
+
+    def _open_draws(self, sequence: Sequence) -> None:
+        params = sequence.request.params
+        self._sampler.open(
+            sequence.id,
+            params,
+            # A request's seed is that of its first candidate.
+            params.seed if not sequence.candidate else stream_seed(params.seed, sequence.candidate),
+            sequence.tokens,
+            sequence.num_prompt,
+            self._stopping.ends_of(sequence),
+            self._matchers.get(sequence.id),
+        )
+
+    def _take(self, sequence: Sequence, drawn: Drawn) -> None:
+        """Take a token that was drawn."""
+        if drawn.error:
+            self._scheduler.end(sequence, Finish.ERROR, drawn.error)
+            self._tell_end(sequence)
+            return
+        self._output_tokens += 1
+        self._scheduler.drawn(sequence)
+        sequence.tokens.append(drawn.token_id)
+        if drawn.logprobs is not None:
+            sequence.logprobs.append(drawn.logprobs)
+        finish = self._stopping.finish_of(sequence)
+        if finish is None:
+            self._listeners[sequence.id](sequence)
+        else:
+            self._scheduler.end(sequence, finish)
+            self._tell_end(sequence)
+
+    def _score(self, sequence: Sequence, states: torch.Tensor) -> None:
+        """Take the log-probabilities of a chunk of a prompt: each state tells those of the token behind it."""
+        if not sequence.prompt_logprobs:
+            sequence.prompt_logprobs.append(None)
+        first = len(sequence.prompt_logprobs)
+        tokens = sequence.request.prompt[first : first + len(states)]
+        if tokens:
+            logits = self._decoder.logits(states[: len(tokens)])
+            counts = [sequence.request.params.logprobs or 0] * len(tokens)
+            sequence.prompt_logprobs += top_logprobs(logits, tokens, counts)
+
+    def _give_up(self, error: str) -> None:
+        for sequence in self._scheduler.give_up(error):
+            self._tell_end(sequence)
+        self._runner.reset()
+        self._sampler.reset()
+
+    def _tell_end(self, sequence: Sequence) -> None:
+        del self._sequences[sequence.id]
+        self._matchers.pop(sequence.id, None)
+        self._listeners.pop(sequence.id)(sequence)
+
+
+def stream_seed(seed: int, number: int) -> int:
+    """Return the seed of one of the streams of draws that share a seed."""
+    digest = hashlib.blake2b(f"{seed} {number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

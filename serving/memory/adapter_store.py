@@ -1,0 +1,253 @@
+"""The adapters that are registered: their versions, where each lies, and who uses it.
+
+A name stands for its newest version. An update makes another version: requests that have begun end on the old one,
+which is let go when the last of them has. A version is known by its content, so the same adapter under two names is
+one, and nothing that was cached for one version is found by another.
+
+A version comes from disk into host memory once, and from there into pages of the pool when a request wants it. Pages of
+a version that no running request takes are idle memory.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...specs.files.errors import InputError
+from .adapter_weights import AdapterWeights
+from .pool import Owner, Pool
+
+Reads = Callable[[Path], AdapterWeights]
+"""Reads an adapter's folder; raises InputError."""
+
+
+class UnknownAdapter(KeyError):
+    """A name that no adapter is registered under."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"adapter, got {self.name!r}, expected one that is registered"
+
+
+@dataclass(eq=False, slots=True)
+class Version:
+    """One content of an adapter. `folder` is where it can be read again, None for one that came from memory."""
+
+    digest: str
+    num_pages: int
+    folder: Path | None
+    weights: AdapterWeights | None
+    names: set[str] = field(default_factory=set)
+    num_waiting: int = 0
+    num_running: int = 0
+    pages: tuple[int, ...] = ()
+    # Its row in the device's table of adapters, while it has pages.
+    slot: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterLoad:
+    """An adapter that a step needs on the device: its content, the pages it gets, and its row in the table."""
+
+    digest: str
+    pages: tuple[int, ...]
+    slot: int
+
+
+class AdapterStore:
+    """The versions of all adapters.
+
+    num_pages  how many pages a version takes
+    host_bytes  how much host memory versions may take; beyond it those from disk are let go and read again when wanted
+    num_slots  how many versions may have pages at a time
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        read: Reads,
+        num_pages: Callable[[AdapterWeights], int],
+        *,
+        num_slots: int,
+        host_bytes: int,
+    ) -> None:
+        self._pool = pool
+        self._read = read
+        self._num_pages = num_pages
+        self._host_bytes = host_bytes
+        self._versions: dict[str, Version] = {}
+        self._newest: dict[str, Version] = {}
+        # Versions in host memory that could be read again, the least recently used first.
+        self._in_host: OrderedDict[str, int] = OrderedDict()
+        self._free_slots = list(range(num_slots - 1, -1, -1))
+        self._loaded: list[AdapterLoad] = []
+        self._unloaded: list[str] = []
+        self.num_disk_reads = 0
+        self.num_loads = 0
+
+    def names(self) -> dict[str, str]:
+        """Return the digest of each registered adapter's newest version."""
+        return {name: version.digest for name, version in sorted(self._newest.items())}
+
+    def read(self, folder: Path) -> AdapterWeights:
+        """Return what a folder holds; raises InputError."""
+        self.num_disk_reads += 1
+        return self._read(folder)
+
+    def add(self, name: str, weights: AdapterWeights, folder: Path | None) -> str:
+        """Register an adapter, which can be read again from a folder if one is given, and return its digest.
+
+        A name that is registered gets another version. Raises InputError for one that the pool is too small for.
+        """
+        version = self._versions.get(weights.digest)
+        if version is None:
+            num_pages = self._num_pages(weights)
+            if num_pages > self._pool.num_pages:
+                where = folder or Path(name)
+                message = f"takes {num_pages} pages of memory, expected at most the pool's {self._pool.num_pages}"
+                raise InputError(where, message)
+            version = Version(weights.digest, num_pages, folder, None)
+            self._versions[version.digest] = version
+        old = self._newest.get(name)
+        version.names.add(name)
+        self._newest[name] = version
+        if old is not None and old is not version:
+            old.names.discard(name)
+            self._forget_unused(old)
+        self._keep_in_host(version, weights)
+        return version.digest
+
+    def remove(self, name: str) -> None:
+        """Let go of a name; requests that have begun end on their version. Raises UnknownAdapter."""
+        version = self._newest.pop(self._known(name))
+        version.names.discard(name)
+        self._forget_unused(version)
+
+    def newest(self, name: str) -> Version:
+        """Return the version that a name stands for now; raises UnknownAdapter."""
+        return self._newest[self._known(name)]
+
+    def expect(self, version: Version) -> None:
+        """Keep a version for a request that waits."""
+        version.num_waiting += 1
+
+    def dismiss(self, version: Version) -> None:
+        """Take back what `expect` said."""
+        version.num_waiting -= 1
+        self._forget_unused(version)
+
+    def acquire(self, version: Version) -> bool:
+        """Keep a version on the device for a request that begins to run; False if there is no room for it now.
+
+        Raises InputError if it must be read again and is no longer what it was.
+        """
+        if not version.pages:
+            if not self._place(version):
+                return False
+        elif not version.num_running:
+            self._pool.revive(version.digest)
+        version.num_running += 1
+        return True
+
+    def release(self, version: Version) -> None:
+        """Let go of a version that a request ran with."""
+        version.num_running -= 1
+        if not version.num_running:
+            self._pool.retire(version.digest, len(version.pages), lambda: self._unload(version))
+            self._forget_unused(version)
+
+    def weights(self, digest: str) -> AdapterWeights:
+        """Return the weights of a version that is in host memory."""
+        weights = self._versions[digest].weights
+        assert weights is not None, "a version is in host memory when it is loaded"
+        return weights
+
+    def take_loaded(self) -> tuple[AdapterLoad, ...]:
+        """Return what was placed since the last call."""
+        loaded, self._loaded = tuple(self._loaded), []
+        return loaded
+
+    def take_unloaded(self) -> tuple[str, ...]:
+        """Return the digests of what was taken from the device since the last call."""
+        unloaded, self._unloaded = tuple(self._unloaded), []
+        return unloaded
+
+    def unload_all(self) -> None:
+        """Take every version from the device; none is running."""
+        for version in [*self._versions.values()]:
+            if version.pages:
+                self._pool.revive(version.digest)
+                self._unload(version)
+
+    def _known(self, name: str) -> str:
+        if name not in self._newest:
+            raise UnknownAdapter(name)
+        return name
+
+    def _place(self, version: Version) -> bool:
+        if self._pool.num_available < version.num_pages:
+            return False
+        self._load_to_host(version)
+        pages = self._pool.allocate(version.num_pages, Owner.ADAPTER)
+        if pages is None:
+            return False
+        while not self._free_slots:
+            if not self._give_up_a_slot():
+                self._pool.free(pages)
+                return False
+        version.pages, version.slot = tuple(pages), self._free_slots.pop()
+        self._loaded.append(AdapterLoad(version.digest, version.pages, version.slot))
+        self.num_loads += 1
+        return True
+
+    def _give_up_a_slot(self) -> bool:
+        """Unload a version that nobody runs with, so that its slot is free."""
+        idle = next((one for one in self._versions.values() if one.pages and not one.num_running), None)
+        if idle is None:
+            return False
+        self._pool.revive(idle.digest)
+        self._unload(idle)
+        return True
+
+    def _unload(self, version: Version) -> None:
+        self._pool.free(version.pages)
+        self._free_slots.append(version.slot)
+        # What was placed and given up between two steps never reaches the device.
+        self._loaded = [load for load in self._loaded if load.digest != version.digest]
+        self._unloaded.append(version.digest)
+        version.pages, version.slot = (), -1
+
+    def _forget_unused(self, version: Version) -> None:
+        """Let go of a version that has no name and no request."""
+        if version.names or version.num_waiting or version.num_running:
+            return
+        if version.pages:
+            self._pool.revive(version.digest)
+            self._unload(version)
+        self._in_host.pop(version.digest, None)
+        self._versions.pop(version.digest, None)
+
+    def _load_to_host(self, version: Version) -> None:
+        if version.weights is not None:
+            if version.digest in self._in_host:
+                self._in_host.move_to_end(version.digest)
+            return
+        assert version.folder is not None, "what came from memory stays there"
+        weights = self.read(version.folder)
+        if weights.digest != version.digest:
+            message = "has changed since it was registered; update the adapter to serve what it holds now"
+            raise InputError(version.folder, message)
+        self._keep_in_host(version, weights)
+
+    def _keep_in_host(self, version: Version, weights: AdapterWeights) -> None:
+        version.weights = weights
+        if version.folder is None:
+            return
+        self._in_host[version.digest] = weights.num_bytes
+        self._in_host.move_to_end(version.digest)
+        while sum(self._in_host.values()) > self._host_bytes and len(self._in_host) > 1:
+            digest, _ = self._in_host.popitem(last=False)
+            self._versions[digest].weights = None

@@ -1,0 +1,98 @@
+"""The decoder: Llama, Mistral, Qwen2 and Qwen3 as one forward pass over any mix of tokens.
+
+A token is a row, whichever sequence it belongs to. What mixes rows, attention, and what differs from row to row,
+adapters, are handed in; all else treats all rows alike.
+"""
+
+from typing import Protocol
+
+import torch
+from torch.nn import functional
+
+from ...kernels.layers.rms_norm import rms_norm
+from ...kernels.layers.rope import rope, rotary_table
+from ...kernels.layers.silu_mul import silu_mul
+from .architecture import Architecture
+from .weights import DecoderWeights, LayerWeights
+
+
+class Attention(Protocol):
+    """How the rows of one step attend to what is cached; it caches their own keys and values first."""
+
+    def attend(self, layer: int, query: torch.Tensor, keys_values: torch.Tensor) -> torch.Tensor:
+        """Return [num_rows, num_heads, head_dim] of a layer's query, of that shape.
+
+        `keys_values` [num_rows, 2 * num_kv_heads, head_dim] has the keys of all heads, then the values.
+        """
+
+
+class Adapters(Protocol):
+    """Which rows of one step take which adapter."""
+
+    def add(self, layer: int, names: tuple[str, ...], output: torch.Tensor, x: torch.Tensor) -> None:
+        """Add what the rows' adapters make of x [num_rows, in] to the output of the projections, side by side."""
+
+
+class Decoder:
+    """A decoder on a device. It keeps no state: caches and adapters belong to the engine."""
+
+    def __init__(self, architecture: Architecture, weights: DecoderWeights) -> None:
+        self.architecture = architecture
+        self.weights = weights
+        table = rotary_table(architecture.frequencies, architecture.context_len, scale=architecture.rope_scale)
+        self._rotary = table.to(weights.device)
+
+    def forward(
+        self, token_ids: torch.Tensor, positions: torch.Tensor, attention: Attention, adapters: Adapters | None
+    ) -> torch.Tensor:
+        """Return the normalised state [num_rows, hidden_size] of each token, from which `logits` follow.
+
+        token_ids, positions  int64 [num_rows] on the weights' device
+        """
+        hidden = functional.embedding(token_ids, self.weights.embedding)
+        for number, layer in enumerate(self.weights.layers):
+            hidden = self._attend(number, layer, hidden, positions, attention, adapters)
+            hidden = self._mix(number, layer, hidden, adapters)
+        return rms_norm(hidden, self.weights.norm, self.architecture.norm_eps)
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Return fp32 [num_rows, vocab_size] of states that `forward` returned."""
+        return self.weights.head(states).float()
+
+    def _attend(
+        self,
+        number: int,
+        layer: LayerWeights,
+        hidden: torch.Tensor,
+        positions: torch.Tensor,
+        attention: Attention,
+        adapters: Adapters | None,
+    ) -> torch.Tensor:
+        measures = self.architecture
+        x = rms_norm(hidden, layer.input_norm, measures.norm_eps)
+        qkv = layer.qkv(x)
+        if adapters is not None:
+            adapters.add(number, ("q", "k", "v"), qkv, x)
+        heads = qkv.view(len(x), -1, measures.head_dim)
+        query, keys_values = heads.split([measures.num_heads, 2 * measures.num_kv_heads], 1)
+        keys = keys_values[:, : measures.num_kv_heads]
+        if layer.query_norm is not None and layer.key_norm is not None:
+            rms_norm(query, layer.query_norm, measures.norm_eps, out=query)
+            rms_norm(keys, layer.key_norm, measures.norm_eps, out=keys)
+        rope(query, keys, positions, self._rotary)
+        mixed = attention.attend(number, query, keys_values).reshape(len(x), -1)
+        hidden = layer.o.add(hidden, mixed)
+        if adapters is not None:
+            adapters.add(number, ("o",), hidden, mixed)
+        return hidden
+
+    def _mix(self, number: int, layer: LayerWeights, hidden: torch.Tensor, adapters: Adapters | None) -> torch.Tensor:
+        x = rms_norm(hidden, layer.mlp_norm, self.architecture.norm_eps)
+        gate_up = layer.gate_up(x)
+        if adapters is not None:
+            adapters.add(number, ("gate", "up"), gate_up, x)
+        wide = silu_mul(gate_up)
+        hidden = layer.down.add(hidden, wide)
+        if adapters is not None:
+            adapters.add(number, ("down",), hidden, wide)
+        return hidden

@@ -1,0 +1,37 @@
+"""The products of a decoder with its weights, and with those of an adapter."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """x @ weight + bias. On a CPU the weight is kept [in, out], on a GPU [out, in], whichever its library is best at.
+
+    On a CPU and one thread a row has the same bits whatever other rows there are: MKL sums up a row of x @ [in, out] in
+    one order for any number of rows but one, which takes another routine, so a row that is alone gets company.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    @classmethod
+    def of(cls, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Self:
+        """Return the product with a weight [out, in], as model files have it; a view on a GPU, a copy on a CPU."""
+        return cls(weight if weight.is_cuda else weight.T.contiguous(), bias)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [num_rows, out] of x [num_rows, in]."""
+        if x.is_cuda:
+            return torch.nn.functional.linear(x, self.weight, self.bias)
+        if len(x) == 1:
+            return self(x.repeat(2, 1))[:1]
+        return torch.mm(x, self.weight) if self.bias is None else torch.addmm(self.bias, x, self.weight)
+
+    def add(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Add the product of x to a total [num_rows, out], in place, and return it."""
+        if x.is_cuda or self.bias is not None or len(x) == 1:
+            return total.add_(self(x))
+        return total.addmm_(x, self.weight)
