@@ -22,7 +22,6 @@ from ..schedule.plan import Plan
 from ..schedule.scheduler import Scheduler
 from ..schedule.settings import EngineSettings
 from .engine_memory import engine_memory
-from .host_runner import HostRunner
 from .sampler import Drawn, Sampler, top_logprobs
 from .stopping import Detokenize, Stopping
 
@@ -57,6 +56,7 @@ class Engine:
     decoder     the base model
     end_ids     the tokens that end an answer of the model
     detokenize  turns tokens into text; needed for stop strings only
+    is_paged    whether memory is one pool of pages, which is so on a GPU; on a CPU kernels' references then compute
     """
 
     def __init__(
@@ -66,13 +66,15 @@ class Engine:
         *,
         end_ids: Iterable[int] = (),
         detokenize: Detokenize | None = None,
+        is_paged: bool | None = None,
     ) -> None:
         self.settings = settings or EngineSettings()
         self.architecture = decoder.architecture
         self._decoder = decoder
-        self._memory = memory = engine_memory(decoder, self.settings)
+        is_paged = decoder.weights.device.type == "cuda" if is_paged is None else is_paged
+        self._memory = memory = engine_memory(decoder, self.settings, is_paged=is_paged)
         self.pool = memory.pool
-        self._runner = HostRunner(decoder, memory.adapters.weights)
+        self._runner = memory.runner
         self._scheduler = Scheduler(
             self.settings,
             memory.pool,
@@ -81,6 +83,7 @@ class Engine:
             blocks_for=self._runner.blocks_for,
             block_pages=memory.block_pages,
             block_bytes=memory.block_bytes,
+            shares_pages=memory.runner.shares_pages,
         )
         self._sampler = Sampler(self.settings.max_rows, self.architecture.vocab_size, decoder.weights.device)
         self._stopping = Stopping(frozenset(end_ids), detokenize)
@@ -258,10 +261,10 @@ class Engine:
 
     @torch.inference_mode()
     def _run(self, plan: Plan) -> None:
-        for sequence_id in (*plan.closed, *plan.swapped_out):
+        for sequence_id in (*plan.closed, *(swap.sequence for swap in plan.swapped_out)):
             self._sampler.close(sequence_id)
-        for sequence_id in (*plan.swapped_in, *(opened.sequence for opened in plan.opened)):
-            self._open_draws(self._sequences[sequence_id])
+        for begun in (*plan.swapped_in, *plan.opened):
+            self._open_draws(self._sequences[begun.sequence])
         states = self._runner.run(plan)
         self._scheduler.commit(plan)
         self._prompt_tokens += sum(opened.num_tokens for opened in plan.opened)

@@ -1,64 +1,75 @@
-"""The memory of one engine: the pool, and the adapters and prefixes that share it with KV blocks."""
+"""The memory of one engine: the pool, what shares it, and the runner that knows what lies in it."""
 
 from dataclasses import dataclass
 
+import torch
+
 from ...kernels.cache.kv_pages import PAGE_SIZE
-from ...kernels.lora.page_layout import BLOCK_ROWS, AdapterLayout, PageLayout, tile_width_for
+from ...kernels.lora.page_layout import BLOCK_ROWS, PageLayout, tile_width_for
+from ...specs.files.errors import InputError
+from ..kv.paged import PagedCache, paged_layer_bytes
 from ..memory.adapter_files import read_adapter
 from ..memory.adapter_store import AdapterStore
 from ..memory.adapter_weights import AdapterWeights
-from ..memory.page_size import PageSize, page_size
+from ..memory.device_adapters import DeviceAdapters, adapter_layout
+from ..memory.page_size import page_size
 from ..memory.pool import Pool
 from ..memory.prefix_cache import PrefixCache
 from ..models.decoder import Decoder
 from ..schedule.settings import EngineSettings
+from .device_runner import DeviceRunner
+from .host_runner import HostRunner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineMemory:
-    """What lies where, and how large a page is."""
+    """The books of the memory, and the runner with its contents.
 
-    size: PageSize
-    pages: PageLayout
+    block_pages, block_bytes  of a block of 32 tokens in all layers
+    """
+
     pool: Pool
     adapters: AdapterStore
     prefixes: PrefixCache
-    # Of a block of 32 tokens in all layers.
+    runner: HostRunner | DeviceRunner
     block_pages: int
     block_bytes: int
 
 
-def engine_memory(decoder: Decoder, settings: EngineSettings) -> EngineMemory:
-    """Return the memory of an engine, empty."""
-    measures, weights = decoder.architecture, decoder.weights
-    layer_bytes = 2 * measures.kv_width * PAGE_SIZE * weights.dtype.itemsize
+def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool) -> EngineMemory:
+    """Return the memory of an engine, empty; `is_paged` says whether its bytes are one pool, as on a GPU."""
+    measures, dtype = decoder.architecture, decoder.weights.dtype
+    layer_bytes = paged_layer_bytes(measures, dtype) if is_paged else 2 * measures.kv_width * PAGE_SIZE * dtype.itemsize
     tile_width = tile_width_for(*(width for both in measures.widths.values() for width in both))
-    size = page_size(measures.num_layers, layer_bytes, BLOCK_ROWS * tile_width * weights.dtype.itemsize)
-    pages = PageLayout(page_bytes=size.num_bytes, tile_width=tile_width, dtype=weights.dtype)
+    size = page_size(measures.num_layers, layer_bytes, BLOCK_ROWS * tile_width * dtype.itemsize)
+    pages = PageLayout(page_bytes=size.num_bytes, tile_width=tile_width, dtype=dtype)
     pool = Pool(max(1, settings.memory_bytes // size.num_bytes))
 
     def num_pages(adapter: AdapterWeights) -> int:
+        if adapter.max_rank > settings.max_rank:
+            message = f"got rank {adapter.max_rank}, expected at most the engine's max_rank {settings.max_rank}"
+            raise InputError("the adapter", message, field="r")
         return adapter_layout(adapter, pages, measures.num_layers).num_pages
 
     adapters = AdapterStore(
         pool,
-        lambda folder: read_adapter(folder, measures, weights.embedding),
+        lambda folder: read_adapter(folder, measures, decoder.weights.embedding),
         num_pages,
         num_slots=settings.max_loaded,
         host_bytes=settings.host_bytes,
     )
+    runner: HostRunner | DeviceRunner
+    if is_paged:
+        contents = torch.zeros(pool.num_pages, size.num_bytes, dtype=torch.uint8, device=decoder.weights.device)
+        loaded = DeviceAdapters(contents, pages, measures, num_slots=settings.max_loaded, max_rank=settings.max_rank)
+        runner = DeviceRunner(decoder, PagedCache(measures, contents, size, dtype), loaded, adapters.weights)
+    else:
+        runner = HostRunner(decoder, adapters.weights)
     return EngineMemory(
-        size=size,
-        pages=pages,
         pool=pool,
         adapters=adapters,
         prefixes=PrefixCache(pool),
+        runner=runner,
         block_pages=size.num_pages(measures.num_layers),
         block_bytes=layer_bytes * measures.num_layers,
     )
-
-
-def adapter_layout(adapter: AdapterWeights, pages: PageLayout, num_layers: int) -> AdapterLayout:
-    """Return where an adapter's tiles stand: at its largest rank, in all layers, for any projection that it changes."""
-    widths = {name: (pair.down.shape[1], pair.up.shape[0]) for (_, name), pair in adapter.places.items()}
-    return AdapterLayout(pages=pages, rank=adapter.max_rank, num_layers=num_layers, widths=widths)

@@ -1,7 +1,6 @@
 """Carries out plans on a CPU: torch's own products over the contiguous cache."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
 
@@ -11,20 +10,14 @@ from ..memory.adapter_weights import AdapterWeights
 from ..memory.host_adapter import host_adapter
 from ..models.decoder import Decoder
 from ..models.host_adapters import HostAdapter, HostAdapters
-from ..schedule.plan import Opened, Plan, Stored, Work
-
-
-class States(NamedTuple):
-    """What a step computed: the states behind which tokens are drawn, whose they are, and those of scored prompts."""
-
-    drawn: torch.Tensor
-    sequences: list[int]
-    scored: dict[int, torch.Tensor]
+from ..schedule.plan import Plan, Stored, Work
+from .states import States, states_of
 
 
 class HostRunner:
     """The contents of the memory that the scheduler keeps the books of."""
 
+    shares_pages = False
     blocks_for = staticmethod(capacity_blocks)
 
     def __init__(self, decoder: Decoder, weights_of: Callable[[str], AdapterWeights]) -> None:
@@ -35,7 +28,7 @@ class HostRunner:
         self._parts: dict[bytes, torch.Tensor] = {}
         # The states behind whole prompts.
         self._ends: dict[bytes, torch.Tensor] = {}
-        self._swapped: dict[int, tuple[torch.Tensor, int]] = {}
+        self._swapped: dict[int, torch.Tensor] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -49,30 +42,30 @@ class HostRunner:
         """Carry out a plan and return the states behind which tokens are drawn."""
         self._let_go(plan)
         self._take_in(plan)
-        known = [(opened.sequence, self._ends[opened.known[-1].key]) for opened in plan.opened if opened.has_state]
-        computed, scored = self._compute(plan.work)
+        known = {one.sequence: self._ends[one.known[-1].key] for one in plan.opened if one.has_state}
+        states = self._compute(plan.work, known)
         for stored in plan.stored:
-            self._store(stored, computed[stored.sequence])
+            self._store(stored, states)
         for work in plan.work:
             self._lens[work.sequence] = work.start + len(work.token_ids)
-            if work.samples and not work.decodes:
-                self._cache.join(work.sequence, self._lens[work.sequence])
-        for opened in plan.opened:
-            if opened.has_state:
-                self._lens[opened.sequence] = opened.num_tokens
-                self._cache.join(opened.sequence, opened.num_tokens)
-        drawn = [*computed.items(), *known]
-        states = torch.stack([state for _, state in drawn]) if drawn else torch.empty(0)
-        return States(states, [sequence for sequence, _ in drawn], scored)
+        for sequence in self._done_reading(plan):
+            self._cache.join(sequence, self._lens[sequence])
+        return states
+
+    def _done_reading(self, plan: Plan) -> list[int]:
+        """Return the sequences that decode from the next step on."""
+        known = [opened for opened in plan.opened if opened.has_state]
+        self._lens.update({opened.sequence: opened.num_tokens for opened in known})
+        read = [work.sequence for work in plan.work if work.samples and not work.decodes]
+        return [*read, *(one.sequence for one in (*known, *plan.swapped_in))]
 
     def _let_go(self, plan: Plan) -> None:
         for sequence in plan.closed:
             self._cache.close(sequence)
             self._lens.pop(sequence, None)
-        for sequence in plan.swapped_out:
-            content = self._cache.leave(sequence)
-            assert content is not None, "what is swapped out was there"
-            self._swapped[sequence] = (content, self._lens.pop(sequence))
+        for swap in plan.swapped_out:
+            self._swapped[swap.sequence] = self._cache.leave(swap.sequence)
+            del self._lens[swap.sequence]
         for sequence in plan.dropped_swaps:
             self._swapped.pop(sequence)
         for digest in plan.unloaded:
@@ -86,27 +79,21 @@ class HostRunner:
         for load in plan.loaded:
             self._adapters[load.digest] = host_adapter(self._weights_of(load.digest), architecture, dtype)
             self._slots[load.slot] = load.digest
-        for sequence in plan.swapped_in:
-            content, num_tokens = self._swapped.pop(sequence)
-            self._cache.open(sequence, num_tokens, [content])
-            self._cache.join(sequence, num_tokens)
-            self._lens[sequence] = num_tokens
+        for swap in plan.swapped_in:
+            self._cache.open(swap.sequence, swap.num_tokens, [self._swapped.pop(swap.sequence)])
+            self._lens[swap.sequence] = swap.num_tokens
         for opened in plan.opened:
-            self._open(opened)
+            self._cache.open(opened.sequence, opened.num_tokens, [self._parts[part.key] for part in opened.known])
 
-    def _open(self, opened: Opened) -> None:
-        self._cache.open(opened.sequence, opened.num_tokens, [self._parts[part.key] for part in opened.known])
-
-    def _store(self, stored: Stored, state: torch.Tensor) -> None:
+    def _store(self, stored: Stored, states: States) -> None:
         for part in stored.parts:
             self._parts[part.key] = self._cache.part(stored.sequence, part.start, part.end)
         if stored.has_end:
-            self._ends[stored.parts[-1].key] = state
+            self._ends[stored.parts[-1].key] = states.drawn[states.sequences.index(stored.sequence)].clone()
 
-    def _compute(self, work: Sequence[Work]) -> tuple[dict[int, torch.Tensor], dict[int, torch.Tensor]]:
-        """Return the last state of each sequence that draws, and all states of the chunks."""
+    def _compute(self, work: Sequence[Work], known: dict[int, torch.Tensor]) -> States:
         if not work:
-            return {}, {}
+            return states_of(work, torch.empty(0), known)
         by_sequence = {one.sequence: one for one in work}
         decoding = self._cache.advance([one.sequence for one in work if one.decodes])
         chunks = [one for one in work if not one.decodes]
@@ -119,14 +106,7 @@ class HostRunner:
             [Chunk(self._cache.prompt(one.sequence), one.start, one.start + len(one.token_ids)) for one in chunks],
         )
         states = self._decoder.forward(token_ids, positions, attention, self._adapters_of(ordered))
-        drawn, scored, row = {}, {}, 0
-        for one in ordered:
-            row += len(one.token_ids)
-            if one.samples:
-                drawn[one.sequence] = states[row - 1]
-            if one.scores:
-                scored[one.sequence] = states[row - len(one.token_ids) : row]
-        return drawn, scored
+        return states_of(ordered, states, known)
 
     def _adapters_of(self, ordered: Sequence[Work]) -> HostAdapters | None:
         rows: dict[int, list[int]] = {}

@@ -43,8 +43,8 @@ class _Row:
 class Sampler:
     """What each running sequence asks of its draws.
 
-    A draw is fixed by the sequence's seed and the position of its token (Philox). Plain rows, which leave nothing out,
-    take the inverse of the summed probabilities, all others the kernel `sample`.
+    A draw is fixed by the sequence's seed and the position of its token (Philox). On a CPU plain rows, which leave
+    nothing out, take the inverse of the summed probabilities; all others take the kernel `sample`.
     """
 
     def __init__(self, num_slots: int, vocab_size: int, device: torch.device) -> None:
@@ -167,7 +167,9 @@ class Sampler:
         kinds: dict[str, list[int]] = {}
         for number, row in enumerate(rows):
             params = row.params
-            kind = "filtered" if params.is_filtered else "plain" if params.temperature else "greedy"
+            kind = "plain" if params.temperature else "greedy"
+            if params.is_filtered or self._device.type == "cuda":
+                kind = "filtered"
             kinds.setdefault(kind, []).append(number)
         choose = {"plain": self._plain, "greedy": self._greedy, "filtered": self._filtered}
         tokens = [-1] * len(rows)

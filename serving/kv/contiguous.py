@@ -79,11 +79,9 @@ class ContiguousCache:
         row = self._open.pop(sequence)
         self._place(sequence, row, num_tokens)
 
-    def leave(self, sequence: int) -> torch.Tensor | None:
-        """Let go of a sequence and return what it held, [num_layers, 2, num_kv_heads, num_tokens, head_dim]."""
-        if sequence in self._open:
-            return self._open.pop(sequence)
-        return self._take(sequence) if sequence in self._places else None
+    def leave(self, sequence: int) -> torch.Tensor:
+        """Let go of a sequence that decodes; return [num_layers, 2, num_kv_heads, its tokens, head_dim]."""
+        return self._take(sequence)
 
     def close(self, sequence: int) -> None:
         """Let go of a sequence."""

@@ -95,6 +95,12 @@ class PrefixCache:
             self._pending.add(part.key)
         return pages
 
+    def adopt(self, part: Part, pages: list[int]) -> None:
+        """Take over a new part with the pages it lies in, which the sequence that made it goes on using."""
+        self._pool.hand_over(pages, Owner.PREFIX)
+        self._entries[part.key] = _Entry(pages, num_users=2)
+        self._pending.add(part.key)
+
     def publish(self, keys: Sequence[Key]) -> None:
         """Let parts that were added be found: their contents are there."""
         for key in reversed(keys):

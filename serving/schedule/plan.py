@@ -23,15 +23,25 @@ class StoredPart:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A sequence that begins to run with room for `num_tokens`; `known` is what the prefix cache has of it.
+    """A sequence that begins to run with room for `num_tokens`; `known` is what it takes over from the prefix cache.
 
     With `has_state` its whole prompt is known, and its next token is drawn from the state under the last key.
     """
 
     sequence: int
     num_tokens: int
+    blocks: Blocks
     known: tuple[StoredPart, ...]
     has_state: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A sequence whose first `num_tokens` tokens go to host memory, or come back, and the blocks that hold them."""
+
+    sequence: int
+    num_tokens: int
+    blocks: Blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +79,12 @@ class Plan:
     """One step."""
 
     closed: tuple[int, ...] = ()
-    swapped_out: tuple[int, ...] = ()
+    swapped_out: tuple[Swap, ...] = ()
     dropped_swaps: tuple[int, ...] = ()
     unloaded: tuple[str, ...] = ()
     dropped: tuple[bytes, ...] = ()
     loaded: tuple[AdapterLoad, ...] = ()
-    swapped_in: tuple[int, ...] = ()
+    swapped_in: tuple[Swap, ...] = ()
     opened: tuple[Opened, ...] = ()
     work: tuple[Work, ...] = ()
     stored: tuple[Stored, ...] = ()

@@ -9,6 +9,7 @@ not fit into the empty pool is refused at the door.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ...kernels.cache.kv_pages import PAGE_SIZE
 from ...specs.files.errors import InputError
 from ..memory.adapter_store import AdapterStore
 from ..memory.pool import Owner, Pool
@@ -16,7 +17,7 @@ from ..memory.prefix_cache import Part, PrefixCache
 from ..requests.request import Finish
 from ..requests.sequence import Phase, Sequence
 from .fair_share import FairShare
-from .plan import Opened, Plan, Stored, StoredPart, Work
+from .plan import Opened, Plan, Stored, StoredPart, Swap, Work
 from .settings import EngineSettings
 from .waiting import Waiting
 
@@ -26,9 +27,9 @@ class _Draft:
     """A plan in the making."""
 
     closed: list[int] = field(default_factory=list)
-    swapped_out: list[int] = field(default_factory=list)
+    swapped_out: list[Swap] = field(default_factory=list)
     dropped_swaps: list[int] = field(default_factory=list)
-    swapped_in: list[int] = field(default_factory=list)
+    swapped_in: list[Swap] = field(default_factory=list)
     opened: list[Opened] = field(default_factory=list)
     work: list[Work] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
@@ -40,6 +41,7 @@ class Scheduler:
     blocks_for   how many blocks a sequence of so many tokens takes
     block_pages  how many pages a block takes
     block_bytes  how many bytes of host memory it takes when swapped out
+    shares_pages  whether sequences read the prefix cache's blocks where they lie, or take copies
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Scheduler:
         blocks_for: Callable[[int], int],
         block_pages: int,
         block_bytes: int,
+        shares_pages: bool,
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -60,6 +63,7 @@ class Scheduler:
         self._blocks_for = blocks_for
         self._block_pages = block_pages
         self._block_bytes = block_bytes
+        self._shares_pages = shares_pages
         self._fair_share = FairShare(settings.weights)
         self.waiting = Waiting(self._fair_share, settings.max_adapters)
         self.running: dict[int, Sequence] = {}
@@ -107,10 +111,13 @@ class Scheduler:
         `now` and the expected time of a step are in seconds.
         """
         ended = self._overdue(now, step_time)
+        num_preemptions = self.num_preemptions
         budget = self._settings.token_budget - self._decode()
         for sequence in self._oldest(Phase.PREFILL):
             budget -= self._read(sequence, budget)
-        ended += self._begin_some(budget)
+        if self.num_preemptions == num_preemptions:
+            # Else what was taken away would come back at once.
+            ended += self._begin_some(budget)
         draft, self._draft = self._draft, _Draft()
         plan = Plan(
             closed=tuple(draft.closed),
@@ -196,7 +203,7 @@ class Scheduler:
 
     def _preempt(self, sequence: Sequence) -> None:
         self.num_preemptions += 1
-        num_blocks = len(sequence.blocks)
+        num_blocks, held = len(sequence.blocks), tuple(sequence.blocks)
         is_swapped = (
             self._settings.preemption == "swap"
             and sequence.phase is Phase.DECODE
@@ -206,7 +213,7 @@ class Scheduler:
         if is_swapped:
             sequence.phase = Phase.SWAPPED
             self._swapped_blocks[sequence.id] = num_blocks
-            self._draft.swapped_out.append(sequence.id)
+            self._draft.swapped_out.append(Swap(sequence.id, sequence.num_done, held))
         else:
             sequence.phase, sequence.num_done = Phase.WAITING, 0
             self._draft.closed.append(sequence.id)
@@ -217,7 +224,7 @@ class Scheduler:
         del self.running[sequence.id]
         if self._reading.get(sequence.parts[-1].key) is sequence:
             del self._reading[sequence.parts[-1].key]
-        self._pool.free(page for block in sequence.blocks for page in block)
+        self._pool.free(page for block in sequence.blocks[self._num_shared(sequence.used) :] for page in block)
         sequence.blocks = []
         self._prefixes.release(sequence.used)
         sequence.used = []
@@ -257,11 +264,12 @@ class Scheduler:
         known = self._known(sequence)
         self._prefixes.use(known)
         num_tokens = sequence.num_done + 1 if sequence.phase is Phase.SWAPPED else len(sequence.tokens)
-        pages = self._pool.allocate(self.pages_for(num_tokens), Owner.KV)
+        shared = [tuple(self._prefixes.pages(part.key)) for part in known[: self._num_shared(known)]]
+        pages = self._pool.allocate(self.pages_for(num_tokens) - len(shared) * self._block_pages, Owner.KV)
         if pages is None and known:
             # What it would take over stands in its own way.
             self._prefixes.release(known)
-            known = []
+            known, shared = [], []
             pages = self._pool.allocate(self.pages_for(num_tokens), Owner.KV)
         if pages is None:
             self._prefixes.release(known)
@@ -269,7 +277,7 @@ class Scheduler:
                 self._adapters.release(sequence.version)
             return False
         self.waiting.remove(sequence)
-        sequence.blocks, sequence.used = self._in_blocks(pages), known
+        sequence.blocks, sequence.used = [*shared, *self._in_blocks(pages)], known
         sequence.began = self._num_begun
         self._num_begun += 1
         self.running[sequence.id] = sequence
@@ -279,7 +287,7 @@ class Scheduler:
     def _open(self, sequence: Sequence, known: list[Part]) -> None:
         if sequence.phase is Phase.SWAPPED:
             del self._swapped_blocks[sequence.id]
-            self._draft.swapped_in.append(sequence.id)
+            self._draft.swapped_in.append(Swap(sequence.id, sequence.num_done, tuple(sequence.blocks)))
             sequence.phase = Phase.DECODE
             return
         sequence.phase = Phase.PREFILL
@@ -289,7 +297,7 @@ class Scheduler:
             self._fair_share.charge(sequence.request.tenant, num_input=sequence.num_prompt)
         has_state = bool(known) and known[-1] == sequence.parts[-1]
         parts = tuple(self._stored(part, self._prefixes.pages(part.key)) for part in known)
-        self._draft.opened.append(Opened(sequence.id, len(sequence.tokens), parts, has_state))
+        self._draft.opened.append(Opened(sequence.id, len(sequence.tokens), tuple(sequence.blocks), parts, has_state))
         if has_state:
             sequence.phase = Phase.DECODE
         elif not sequence.num_produced:
@@ -326,12 +334,22 @@ class Scheduler:
     def _store(self, sequence: Sequence) -> None:
         """Plan to keep the parts of a prompt that the prefix cache lacks, as far as there is room without need."""
         stored = []
-        for part in sequence.parts:
-            if part.key not in self._prefixes:
-                pages = self._prefixes.add(part, self._block_pages)
-                if pages is None:
+        for number, part in enumerate(sequence.parts):
+            if part.key in self._prefixes:
+                continue
+            if self._shares_pages and part != sequence.parts[-1]:
+                if number != self._num_shared(sequence.used):
+                    # Another sequence has stored what lies before, so these blocks would not follow each other.
                     break
-                stored.append(self._stored(part, pages))
+                pages = list(sequence.blocks[number])
+                self._prefixes.adopt(part, pages)
+                sequence.used.append(part)
+            else:
+                found = self._prefixes.add(part, self._block_pages)
+                if found is None:
+                    break
+                pages = found
+            stored.append(self._stored(part, pages))
         if stored:
             has_end = stored[-1].key == sequence.parts[-1].key
             self._draft.stored.append(Stored(sequence.id, tuple(stored), has_end))
@@ -350,6 +368,10 @@ class Scheduler:
                 scores=params.prompt_logprobs and not sequence.num_produced,
             )
         )
+
+    def _num_shared(self, parts: list[Part]) -> int:
+        """Return how many of the parts that a sequence uses are blocks of its own table: all but an end."""
+        return sum(part.end - part.start == PAGE_SIZE for part in parts) if self._shares_pages else 0
 
     def _stored(self, part: Part, pages: list[int]) -> StoredPart:
         return StoredPart(part.key, part.start, part.end, tuple(pages))

@@ -19,6 +19,7 @@ class EngineSettings:
     caches_prefixes whether the beginnings of prompts are kept
     max_adapters    from so many adapters in a batch on, requests that take one of them go first; 0 for no such rule
     max_loaded      adapters that may have pages at a time
+    max_rank        the highest rank an adapter may have
     host_bytes      host memory for adapters
     weights         of tenants for fair share; 1 for those without
     """
@@ -32,11 +33,12 @@ class EngineSettings:
     caches_prefixes: bool = True
     max_adapters: int = 0
     max_loaded: int = 1024
+    max_rank: int = 64
     host_bytes: int = 2**32
     weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("memory_bytes", "max_rows", "token_budget", "chunk_len", "max_loaded", "host_bytes"):
+        for name in ("memory_bytes", "max_rows", "token_budget", "chunk_len", "max_loaded", "max_rank", "host_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}, got {getattr(self, name)}, expected at least 1")
         if self.token_budget < self.max_rows:

@@ -1,0 +1,104 @@
+"""Carries out plans on a GPU: kernels over the pages of the pool."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ...kernels.cache.kv_pages import PAGE_SIZE
+from ..kv.paged import PagedCache
+from ..kv.paged_attention import PagedAttention, PagedRow
+from ..memory.adapter_weights import AdapterWeights
+from ..memory.device_adapters import DeviceAdapters
+from ..models.decoder import Decoder
+from ..schedule.plan import Opened, Plan, Stored, Work
+from .states import States, states_of
+
+
+class DeviceRunner:
+    """The contents of the pages that the scheduler keeps the books of; on a CPU kernels' references compute."""
+
+    shares_pages = True
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        cache: PagedCache,
+        adapters: DeviceAdapters,
+        weights_of: Callable[[str], AdapterWeights],
+    ) -> None:
+        self._decoder = decoder
+        self._cache = cache
+        self._adapters = adapters
+        self._weights_of = weights_of
+        # The states behind whole prompts.
+        self._ends: dict[bytes, torch.Tensor] = {}
+        self._swapped: dict[int, torch.Tensor] = {}
+
+    @staticmethod
+    def blocks_for(num_tokens: int) -> int:
+        """Return how many blocks a sequence of so many tokens takes."""
+        return max(1, -(-num_tokens // PAGE_SIZE))
+
+    def reset(self) -> None:
+        """Let go of all that is here, after a step that was cut off."""
+        self._ends.clear()
+        self._swapped.clear()
+
+    def run(self, plan: Plan) -> States:
+        """Carry out a plan and return the states behind which tokens are drawn."""
+        for swap in plan.swapped_out:
+            self._swapped[swap.sequence] = self._cache.read(_pages(swap.blocks))
+        for sequence in plan.dropped_swaps:
+            self._swapped.pop(sequence)
+        for key in plan.dropped:
+            self._ends.pop(key, None)
+        for load in plan.loaded:
+            self._adapters.load(load, self._weights_of(load.digest))
+        for swap in plan.swapped_in:
+            content = self._swapped.pop(swap.sequence)
+            pages = _pages(swap.blocks)[: len(content)]
+            self._cache.write(pages, content[: len(pages)])
+        for opened in plan.opened:
+            self._take_end(opened)
+        known = {one.sequence: self._ends[one.known[-1].key] for one in plan.opened if one.has_state}
+        states = self._compute(plan.work, known)
+        blocks = {work.sequence: work.blocks for work in plan.work}
+        for stored in plan.stored:
+            self._store(stored, blocks[stored.sequence], states)
+        return states
+
+    def _take_end(self, opened: Opened) -> None:
+        """Copy the end of a prompt, the block that is not whole, to where its sequence goes on writing."""
+        end = opened.known[-1] if opened.known else None
+        if end is not None and 0 < end.end - end.start < PAGE_SIZE:
+            self._cache.copy(end.pages, opened.blocks[end.start // PAGE_SIZE])
+
+    def _store(self, stored: Stored, blocks: Sequence[tuple[int, ...]], states: States) -> None:
+        """Keep a prompt's end; its whole blocks stay where they are."""
+        if stored.has_end:
+            end = stored.parts[-1]
+            if end.end > end.start:
+                self._cache.copy(blocks[end.start // PAGE_SIZE], end.pages)
+            self._ends[end.key] = states.drawn[states.sequences.index(stored.sequence)].clone()
+
+    def _compute(self, work: Sequence[Work], known: dict[int, torch.Tensor]) -> States:
+        decoding, chunks = [one for one in work if one.decodes], [one for one in work if not one.decodes]
+        ordered = [*decoding, *chunks]
+        if not ordered:
+            return states_of(ordered, torch.empty(0), known)
+        device = self._decoder.weights.device
+        token_ids = torch.tensor([token for one in ordered for token in one.token_ids]).to(device)
+        positions = torch.tensor([one.start + k for one in ordered for k in range(len(one.token_ids))]).to(device)
+        attention = PagedAttention(self._cache, *([_row(one) for one in some] for some in (decoding, chunks)))
+        adapters = self._adapters.step(
+            [one.adapter for one in decoding], [(one.adapter, len(one.token_ids)) for one in chunks]
+        )
+        return states_of(ordered, self._decoder.forward(token_ids, positions, attention, adapters), known)
+
+
+def _row(work: Work) -> PagedRow:
+    return PagedRow(work.blocks, work.start, work.start + len(work.token_ids))
+
+
+def _pages(blocks: Sequence[tuple[int, ...]]) -> list[int]:
+    return [page for block in blocks for page in block]

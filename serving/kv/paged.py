@@ -1,0 +1,92 @@
+"""The KV cache on a GPU: blocks in pages of the pool, read where they lie (Kwon et al., PagedAttention)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from ...kernels.attention.layer_cache import LayerCache
+from ...kernels.cache.kv_pages import PAGE_SIZE, KVPages, kv_page_bytes
+from ...kernels.cache.kv_quantize import HEAD_DIMS
+from ..memory.page_size import PageSize
+from ..models.architecture import Architecture
+
+
+def paged_head_dim(head_dim: int) -> int:
+    """Return how wide a head is in pages, its end filled up with zeros; raises ValueError for one that is too wide."""
+    wide = next((known for known in HEAD_DIMS if known >= head_dim), None)
+    if wide is None:
+        raise ValueError(f"head_dim, got {head_dim}, expected at most {HEAD_DIMS[-1]} on a GPU")
+    return wide
+
+
+def paged_layer_bytes(architecture: Architecture, dtype: torch.dtype) -> int:
+    """Return how many bytes a block takes in one layer."""
+    return kv_page_bytes("full", architecture.num_kv_heads, paged_head_dim(architecture.head_dim), dtype)
+
+
+@dataclass(frozen=True)
+class PagedCache:
+    """The pool as the caches of all layers: uint8 [num_pages, page_bytes]. A page holds a block of some layers."""
+
+    architecture: Architecture
+    pool: torch.Tensor
+    size: PageSize
+    dtype: torch.dtype
+
+    @property
+    def num_groups(self) -> int:
+        """Groups of layers, each with a page of its own for a block."""
+        return self.size.num_pages(self.architecture.num_layers)
+
+    @cached_property
+    def layers(self) -> list[LayerCache]:
+        """Each layer's cache, as kernels read it."""
+        layer_bytes = paged_layer_bytes(self.architecture, self.dtype)
+        head_dim = paged_head_dim(self.architecture.head_dim)
+        return [
+            LayerCache(
+                pages=KVPages.view(
+                    self.pool,
+                    "full",
+                    self.architecture.num_kv_heads,
+                    head_dim,
+                    offset=layer % self.size.num_layers * layer_bytes,
+                    dtype=self.dtype,
+                )
+            )
+            for layer in range(self.architecture.num_layers)
+        ]
+
+    def group(self, layer: int) -> int:
+        """Return the group that a layer belongs to."""
+        return layer // self.size.num_layers
+
+    def table(self, sequences: Sequence[Sequence[tuple[int, ...]]]) -> torch.Tensor:
+        """Return int32 [num_groups, num_rows, max_blocks] of the blocks of each row, -1 where it has no more."""
+        width = max(map(len, sequences), default=0)
+        table = torch.full((self.num_groups, len(sequences), max(width, 1)), -1, dtype=torch.int32)
+        for row, blocks in enumerate(sequences):
+            if blocks:
+                table[:, row, : len(blocks)] = torch.tensor(blocks, dtype=torch.int32).T
+        return table.to(self.pool.device)
+
+    def slots(self, blocks: Sequence[tuple[int, ...]], start: int, end: int) -> torch.Tensor:
+        """Return int64 [num_groups, end - start], the slots of a sequence's tokens, on the host."""
+        positions = torch.arange(start, end)
+        pages = torch.tensor(blocks)[positions // PAGE_SIZE].T
+        return pages * PAGE_SIZE + positions % PAGE_SIZE
+
+    def read(self, pages: Sequence[int]) -> torch.Tensor:
+        """Return a copy of some pages in host memory."""
+        return self.pool[torch.tensor(pages, device=self.pool.device)].cpu()
+
+    def write(self, pages: Sequence[int], content: torch.Tensor) -> None:
+        """Fill some pages with what `read` returned."""
+        self.pool[torch.tensor(pages, device=self.pool.device)] = content.to(self.pool.device)
+
+    def copy(self, source: Sequence[int], target: Sequence[int]) -> None:
+        """Copy pages within the pool."""
+        ids = torch.tensor([source, target], device=self.pool.device)
+        self.pool[ids[1]] = self.pool[ids[0]]
