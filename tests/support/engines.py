@@ -72,8 +72,9 @@ def engine_of(model: Any, *, is_paged: bool = False, **settings: Any) -> Engine:
 class Reference:
     """What transformers answers greedily with a model, alone or with adapters of PEFT, without a cache or a batch."""
 
-    def __init__(self, model: nn.Module, adapters: Sequence[Path] = ()) -> None:
+    def __init__(self, model: nn.Module, adapters: Sequence[Path] = (), device: str = "cpu") -> None:
         self._model: Any = model
+        self._device = device
         for folder in adapters:
             if isinstance(self._model, PeftModel):
                 self._model.load_adapter(str(folder), adapter_name=folder.name)
@@ -83,13 +84,17 @@ class Reference:
 
     def follows(self, prompt: Sequence[int], answer: Sequence[int], adapter: str | None = None) -> bool:
         """Return whether each token of an answer is the likeliest behind all before it."""
-        logits = self.logits([*prompt, *answer], adapter)
-        return logits[len(prompt) - 1 : -1].argmax(-1).tolist() == [*answer]
+        return all(self.agreement(prompt, answer, adapter))
+
+    def agreement(self, prompt: Sequence[int], answer: Sequence[int], adapter: str | None = None) -> list[bool]:
+        """Return of each token of an answer whether it is the likeliest behind all before it."""
+        likeliest = self.logits([*prompt, *answer], adapter)[len(prompt) - 1 : -1].argmax(-1)
+        return [found == token for found, token in zip(likeliest.tolist(), answer, strict=True)]
 
     @torch.no_grad()
     def logits(self, ids: Sequence[int], adapter: str | None = None) -> torch.Tensor:
         """Return the logits of all tokens of a text."""
-        given = torch.tensor([[*ids]])
+        given = torch.tensor([[*ids]], device=self._device)
         if not isinstance(self._model, PeftModel):
             return self._model(input_ids=given).logits[0]
         if adapter is None:

@@ -1,0 +1,106 @@
+"""The engine on a GPU, step by step: its tokens beside those of transformers and PEFT in fp32."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines import Reference
+from trained_adapters import train_adapter
+
+from verilora.serving.engine.generator import Generator
+from verilora.serving.requests.request import Output, Request
+from verilora.serving.requests.sampling_params import SamplingParams
+from verilora.serving.schedule.settings import EngineSettings
+from verilora.specs.domain import Domain
+from verilora.synth.models.prompt import Prompter
+
+from tiny_models import base_model
+
+pytestmark = pytest.mark.gpu
+RANKS = (4, 8, 16, 32, 64, 5, 24, 12)
+NUM_TOKENS = 64
+SMALL = EngineSettings(memory_bytes=2**28, max_rows=64)
+
+
+@pytest.fixture(scope="module")
+def prompts(driving: Domain) -> list[tuple[int, ...]]:
+    chat = Generator().chat
+    prompter = Prompter(driving, chat.prompt_style)
+    asked = [prompter.ask(wording) for _, wording in driving.prompts(("train",))]
+    return [tuple(ids) for ids in chat.encode(asked)]
+
+
+@pytest.fixture(scope="module")
+def adapters(prompts: list[tuple[int, ...]], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return adapters that were each trained on answers of the base model to other prompts."""
+    generator = Generator(settings=SMALL)
+    params = SamplingParams(temperature=0.8, max_tokens=NUM_TOKENS, seed=1)
+    answers = generator.engine.generate([Request(prompt=prompt, params=params) for prompt in prompts])
+    texts = [(*prompt, *answer.token_ids) for prompt, (answer,) in zip(prompts, answers, strict=True)]
+    folder, model = tmp_path_factory.mktemp("adapters"), base_model().to("cuda")
+    return [
+        train_adapter(folder / f"rank{rank}", model, texts[number :: len(RANKS)], rank)
+        for number, rank in enumerate(RANKS)
+    ]
+
+
+def answered(generator: Generator, requests: list[Request]) -> list[Output]:
+    outputs = [output for (output,) in generator.engine.generate(requests)]
+    generator.engine.pool.check()
+    assert not any(output.error for output in outputs), outputs
+    return outputs
+
+
+def on_gpu(adapters: list[Path], **settings: Any) -> Generator:
+    known = {"memory_bytes": 2**28, "max_rows": 64, **settings}
+    generator = Generator(device="cuda", settings=EngineSettings(**known))
+    for folder in adapters:
+        generator.engine.add_adapter(folder.name, folder)
+    return generator
+
+
+def greedy(prompts: list[tuple[int, ...]], names: list[str | None], **others: Any) -> list[Request]:
+    params = SamplingParams(temperature=0, max_tokens=NUM_TOKENS, **others)
+    return [
+        Request(prompt=prompt, adapter=names[number % len(names)], params=params)
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"max_rows": 7, "chunk_len": 5, "token_budget": 16}, {"memory_bytes": 2**23}],
+    ids=["at ease", "chunked", "swapped"],
+)
+def test_tokens_are_those_of_transformers_and_peft(
+    prompts: list[tuple[int, ...]], adapters: list[Path], settings: dict[str, int]
+) -> None:
+    requests = greedy(prompts, [None, *(folder.name for folder in adapters)])
+    generator = on_gpu(adapters, **settings)
+    outputs = answered(generator, requests)
+    reference = Reference(base_model().to("cuda"), adapters, device="cuda")
+    same = total = 0
+    for request, output in zip(requests, outputs, strict=True):
+        agreed = reference.agreement(request.prompt, output.token_ids, request.adapter)
+        same, total = same + sum(agreed), total + len(agreed)
+    print(f"{same} of {total} tokens are the likeliest in fp32; {generator.engine.counters()}")
+    assert (generator.engine.counters().num_preemptions > 0) == ("memory_bytes" in settings)
+    assert same >= 0.99 * total
+
+
+def test_rows_of_the_base_model_keep_their_bits(prompts: list[tuple[int, ...]], adapters: list[Path]) -> None:
+    """Beside rows with adapters they are what they are in an engine that has none."""
+    some = prompts[:32]
+    mixed = greedy(some, [None, *(folder.name for folder in adapters)], ignore_eos=True, logprobs=3)
+    alone = greedy(some, [None], ignore_eos=True, logprobs=3)
+    beside, without = answered(on_gpu(adapters), mixed), answered(on_gpu([]), alone)
+    for request, one, other in zip(mixed, beside, without, strict=True):
+        if request.adapter is None:
+            assert (one.token_ids, one.logprobs) == (other.token_ids, other.logprobs)
+
+
+def test_sampled_tokens_are_the_same_again(prompts: list[tuple[int, ...]], adapters: list[Path]) -> None:
+    params = SamplingParams(temperature=0.9, top_p=0.95, max_tokens=NUM_TOKENS, seed=3)
+    requests = [Request(prompt=prompt, adapter=adapters[0].name, params=params) for prompt in prompts]
+    first, again = (answered(on_gpu(adapters), requests) for _ in range(2))
+    assert first == again
