@@ -2,34 +2,25 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from math import comb
-
-import numpy as np
+from math import comb, fsum
 
 from ...verify.records.evaluation import Mean, RuleScore, Score, Share
-from ...verify.records.verdict import RuleVerdict, Status, Verdict
+from ...verify.records.verdict import Status, Verdict
 from .scored_answer import ScoredAnswer
 
-NUM_RESAMPLES = 2000
+
+def by_prompt(answers: Sequence[ScoredAnswer]) -> list[list[ScoredAnswer]]:
+    """Return answers by prompt, in the order in which prompts were first asked."""
+    found: dict[tuple[str, str], list[ScoredAnswer]] = {}
+    for answer in answers:
+        found.setdefault(answer.prompt, []).append(answer)
+    return list(found.values())
 
 
 def mean_of(answers: Sequence[ScoredAnswer], value: Callable[[Verdict], float]) -> Mean:
-    """Return a mean over answers with a bootstrap interval that resamples whole prompts.
-
-    Answers to one prompt resemble each other, so the prompt is the unit (Efron and Tibshirani, 1993, chapter 8).
-    """
-    if not answers:
-        return Mean(mean=0.0, low=0.0, high=1.0, n=0)
-    values = [value(answer.verdict) for answer in answers]
-    by_prompt: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for answer, found in zip(answers, values, strict=True):
-        by_prompt[answer.prompt].append(found)
-    sums = np.array([(sum(group), len(group)) for group in by_prompt.values()])
-    picks = np.random.default_rng(0).integers(len(sums), size=(NUM_RESAMPLES, len(sums)))
-    totals = sums[picks].sum(axis=1)
-    low, high = np.quantile(totals[:, 0] / totals[:, 1], (0.025, 0.975))
-    mean = sum(values) / len(values)
-    return Mean(mean=mean, low=float(low), high=float(high), n=len(answers))
+    """Return a mean over answers, with its interval by prompt."""
+    groups = by_prompt(answers)
+    return Mean.of([fsum(value(answer.verdict) for answer in group) for group in groups], list(map(len, groups)))
 
 
 def mean_quality(answers: Sequence[ScoredAnswer]) -> Mean:
@@ -39,7 +30,12 @@ def mean_quality(answers: Sequence[ScoredAnswer]) -> Mean:
 
 def share_of(answers: Sequence[ScoredAnswer], holds: Callable[[Verdict], bool]) -> Share:
     """Return the share of answers of whose verdicts something holds."""
-    return Share.counted(sum(holds(answer.verdict) for answer in answers), len(answers))
+    return _share_of(answers, lambda answer: holds(answer.verdict))
+
+
+def _share_of(answers: Sequence[ScoredAnswer], holds: Callable[[ScoredAnswer], bool]) -> Share:
+    groups = by_prompt(answers)
+    return Share.counted([sum(map(holds, group)) for group in groups], list(map(len, groups)))
 
 
 def effective_machines(answers: Sequence[ScoredAnswer]) -> float:
@@ -65,7 +61,7 @@ def score(answers: Sequence[ScoredAnswer]) -> Score:
         by_task[answer.sample.task_id].append(answer)
     return Score(
         num_responses=len(answers),
-        num_prompts=len({answer.prompt for answer in answers}),
+        num_prompts=len(by_prompt(answers)),
         num_tokens=num_tokens(answers),
         compliance=mean_of(answers, lambda verdict: verdict.compliance),
         raw_share=mean_of(answers, lambda verdict: verdict.raw_share),
@@ -74,7 +70,7 @@ def score(answers: Sequence[ScoredAnswer]) -> Score:
         observed_only=share_of(answers, lambda verdict: verdict.observed_only),
         invalid=share_of(answers, lambda verdict: not verdict.valid),
         vacuous=share_of(answers, lambda verdict: bool(verdict.vacuous)),
-        always_stop=Share.counted(sum(answer.never_moves for answer in answers), len(answers)),
+        always_stop=_share_of(answers, lambda answer: answer.never_moves),
         distinct_machines=len({(answer.sample.task_id, answer.behaviour) for answer in readable}),
         effective_machines=effective_machines(answers),
         mean_steps=sum(answer.verdict.num_steps for answer in readable) / len(readable) if readable else 0.0,
@@ -88,23 +84,26 @@ def rule_scores(answers: Sequence[ScoredAnswer]) -> dict[str, RuleScore]:
 
     An answer that is no controller keeps no rule and violates none.
     """
-    decided: dict[str, list[RuleVerdict]] = {
-        rule.rule_id: [] for answer in answers[:1] for rule in answer.verdict.rules
+    groups = by_prompt(answers)
+    decided: dict[str, list[list[Status]]] = {
+        rule.rule_id: [[] for _ in groups] for answer in answers[:1] for rule in answer.verdict.rules
     }
-    for answer in answers:
-        for rule in answer.verdict.deciding:
-            decided[rule.rule_id].append(rule)
-    return {rule_id: _rule_score([rule.status for rule in rules]) for rule_id, rules in decided.items()}
+    for place, group in enumerate(groups):
+        for answer in group:
+            for rule in answer.verdict.deciding:
+                decided[rule.rule_id][place].append(rule.status)
+    return {rule_id: _rule_score(statuses) for rule_id, statuses in decided.items()}
 
 
-def _rule_score(statuses: Sequence[Status]) -> RuleScore:
-    kept = sum(status.is_kept for status in statuses)
+def _rule_score(by_group: Sequence[Sequence[Status]]) -> RuleScore:
+    statuses = [status for group in by_group for status in group]
+    share = Share.counted([sum(status.is_kept for status in group) for group in by_group], list(map(len, by_group)))
     return RuleScore(
-        applicable=len(statuses),
-        kept=kept,
+        applicable=share.of,
+        kept=share.count,
         observed=statuses.count(Status.OBSERVED),
-        violated=len(statuses) - kept - statuses.count(Status.INVALID),
-        share=Share.counted(kept, len(statuses)),
+        violated=share.of - share.count - statuses.count(Status.INVALID),
+        share=share,
     )
 
 

@@ -14,7 +14,7 @@ from ...verify.commands.terminal import INTERRUPTED, console, progress
 from ...verify.records.evaluation import Drives
 from ...verify.records.run import Run, domain_of, read_run
 from ...verify.records.run_files import RunFiles
-from ...verify.reports.findings import percent
+from ...verify.reports.findings import Change, change, percent
 from ...verify.reports.report import check_domain
 from ...verify.verdicts.verifier import Verifier
 from ..answers.samples import read_samples
@@ -27,8 +27,8 @@ from ..run.config_file import read_settings
 def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: int) -> int:
     """Drive a controller before and one after training for each task of a run, print and write how they fared.
 
-    Return 0, 1 if a rule is violated more often after than before, beyond the intervals, or 130 if interrupted. Raises
-    InputError.
+    Return 0, 1 if a rule is violated more often after than before, beyond the interval of the change, or 130 if
+    interrupted. Raises InputError.
     """
     run = RunFiles(path)
     config = read_settings(run)
@@ -68,7 +68,8 @@ def _kept_round(run: Run) -> int:
 
 def _is_worse(drives: Drives, rule_id: str) -> bool:
     before, after = drives.before.rules.get(rule_id), drives.after.rules.get(rule_id)
-    return bool(before and after and after.share_violated.low > before.share_violated.high)
+    # Of violations more is worse.
+    return bool(before and after and change(before.share_violated, after.share_violated) is Change.BETTER)
 
 
 def _table(drives: Drives) -> RenderableType:

@@ -2,28 +2,33 @@
 
 from collections.abc import Callable
 
+from ...verify.records.by_prompt import MIN_GROUPS, too_few
 from ...verify.records.evaluation import Alarm, Score, Share, Splits
 from ...verify.records.verdict import Mode
-from ...verify.reports.findings import quality_name
+from ...verify.reports.findings import Change, change, quality_name, rule_change
 
 SATURATED = 0.95
-TOLERANCE = 0.02
 LEAST_DIVERSITY = 0.1
 
 
 def alarms(splits: Splits, mode: Mode) -> tuple[Alarm, ...]:
-    """Return all alarms, raised or not, on the scores before and after of each split."""
+    """Return all alarms, raised or not, on the scores before and after of each split.
+
+    Shares count as having moved by the same intervals as in reports; of too few prompts nothing is said.
+    """
+    enough = {split: scores for split, scores in splits.items() if scores.after.num_prompts >= MIN_GROUPS}
+    few = [f"{split}: {too_few(scores.after.num_prompts)}" for split, scores in splits.items() if split not in enough]
     return (
-        _alarm("reward-saturated", _saturated(splits, mode)),
-        _alarm("always-stop-rising", _rising(splits, lambda score: score.always_stop, "always-stopping answers")),
-        _alarm("diversity-collapsing", _collapsing(splits)),
-        _alarm("parse-rate-falling", _rising(splits, lambda score: score.invalid, "answers that do not parse")),
-        _alarm("rule-worse", _worse_rules(splits)),
+        _alarm("reward-saturated", _saturated(enough, mode), few),
+        _alarm("always-stop-rising", _rising(enough, lambda score: score.always_stop, "always-stopping answers"), few),
+        _alarm("diversity-collapsing", _collapsing(splits), []),
+        _alarm("parse-rate-falling", _rising(enough, lambda score: score.invalid, "answers that do not parse"), few),
+        _alarm("rule-worse", _worse_rules(enough), few),
     )
 
 
-def _alarm(name: str, signs: list[str]) -> Alarm:
-    return Alarm(name=name, raised=bool(signs), message="; ".join(signs) or "no sign of it")
+def _alarm(name: str, signs: list[str], unknown: list[str]) -> Alarm:
+    return Alarm(name=name, raised=bool(signs), message="; ".join(signs or unknown) or "no sign of it")
 
 
 def _saturated(splits: Splits, mode: Mode) -> list[str]:
@@ -38,11 +43,11 @@ def _saturated(splits: Splits, mode: Mode) -> list[str]:
 
 
 def _rising(splits: Splits, share: Callable[[Score], Share], what: str) -> list[str]:
-    """A share that must not rise: beyond its interval, or by more than the tolerance."""
+    """A share that must not rise beyond its interval."""
     found = []
     for split, scores in splits.items():
         before, after = share(scores.before), share(scores.after)
-        if after.low > before.high or after.share > before.share + TOLERANCE:
+        if change(before, after) is Change.BETTER:
             found.append(f"{split}: {what} rose from {before.share:.1%} to {after.share:.1%}")
     return found
 
@@ -58,11 +63,11 @@ def _collapsing(splits: Splits) -> list[str]:
 
 
 def _worse_rules(splits: Splits) -> list[str]:
-    """A rule whose interval after training lies below the one before."""
+    """A rule that is kept less often, beyond the interval of the change."""
     found = []
     for split, scores in splits.items():
         for rule_id, rule in scores.before.rules.items():
-            before, after = rule.share, scores.after.rules[rule_id].share
-            if rule.applicable and after.high < before.low:
-                found.append(f"{split}: {rule_id} fell from {before.share:.1%} to {after.share:.1%}")
+            after = scores.after.rules[rule_id]
+            if rule_change(rule, after) is Change.WORSE:
+                found.append(f"{split}: {rule_id} fell from {rule.share.share:.1%} to {after.share.share:.1%}")
     return found

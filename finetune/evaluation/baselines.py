@@ -14,7 +14,7 @@ from ...verify.verdicts.feedback import feedback_of
 from ...verify.verdicts.verifier import Verifier
 from ..answers.responder import Responder
 from ..answers.samples import Ask, read_samples
-from ..answers.score import mean_of, num_tokens, share_of
+from ..answers.score import by_prompt, mean_of, num_tokens, share_of
 from ..answers.scored_answer import ScoredAnswer
 from ..run.config import Budget
 
@@ -52,7 +52,7 @@ class Baselines:
     def _affordable(self, before: Sequence[ScoredAnswer]) -> int:
         """Return how many tries for each prompt cost what sampling for training did."""
         per_try = num_tokens(before) / len(before)
-        num_prompts = len(_by_prompt(before))
+        num_prompts = len(by_prompt(before))
         return int(training_tokens(self.run) / (per_try * num_prompts))
 
     def _more(self, before: Sequence[ScoredAnswer], num_tries: int) -> list[ScoredAnswer]:
@@ -105,7 +105,7 @@ def training_tokens(run: RunFiles) -> int:
 
 def best_of(tries: Sequence[ScoredAnswer]) -> list[ScoredAnswer]:
     """Return the response to each prompt that ranks highest, the first of equals."""
-    return [max(answers, key=lambda answer: answer.verdict.rank) for answers in _by_prompt(tries).values()]
+    return [max(answers, key=lambda answer: answer.verdict.rank) for answers in by_prompt(tries)]
 
 
 def baseline(answers: Sequence[ScoredAnswer], num_tries: int, num_tokens: int) -> Baseline:
@@ -124,11 +124,4 @@ def baseline(answers: Sequence[ScoredAnswer], num_tries: int, num_tokens: int) -
 
 def first_tries(tries: Sequence[ScoredAnswer], num_tries: int) -> list[ScoredAnswer]:
     """Return the first tries of each prompt."""
-    return [response for responses in _by_prompt(tries).values() for response in responses[:num_tries]]
-
-
-def _by_prompt(tries: Sequence[ScoredAnswer]) -> dict[tuple[str, str], list[ScoredAnswer]]:
-    by_prompt: dict[tuple[str, str], list[ScoredAnswer]] = {}
-    for response in tries:
-        by_prompt.setdefault(response.prompt, []).append(response)
-    return by_prompt
+    return [response for responses in by_prompt(tries) for response in responses[:num_tries]]

@@ -109,7 +109,8 @@ def drive_score(driven: Sequence[Driven], rulebook: Rulebook, seconds_limit: flo
     episodes = [episode for entry in driven for episode in entry.episodes]
 
     def share(holds: Callable[[Episode], bool]) -> Share:
-        return Share.counted(sum(map(holds, episodes)), len(episodes))
+        counts = [sum(map(holds, entry.episodes)) for entry in driven]
+        return Share.counted(counts, [len(entry.episodes) for entry in driven])
 
     return Drive(
         num_controllers=len(driven),
@@ -124,21 +125,23 @@ def drive_score(driven: Sequence[Driven], rulebook: Rulebook, seconds_limit: flo
 
 def _rules(driven: Sequence[Driven], rulebook: Rulebook) -> dict[str, DrivenRule]:
     checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
-    counts = {rule.id: Counter[TraceStatus]() for rule in rulebook.rules}
-    for entry in driven:
+    counts = {rule.id: [Counter[TraceStatus]() for _ in driven] for rule in rulebook.rules}
+    for place, entry in enumerate(driven):
         for episode in entry.episodes:
             statuses = checker.statuses(episode.letters)
             for rule in entry.response.verdict.deciding:
-                counts[rule.rule_id][statuses[rule.rule_id]] += 1
-    return {rule_id: _driven_rule(found) for rule_id, found in counts.items() if found}
+                counts[rule.rule_id][place][statuses[rule.rule_id]] += 1
+    return {rule_id: _driven_rule(found) for rule_id, found in counts.items() if any(found)}
 
 
-def _driven_rule(found: Counter[TraceStatus]) -> DrivenRule:
+def _driven_rule(found: Sequence[Counter[TraceStatus]]) -> DrivenRule:
+    total = sum(found, Counter[TraceStatus]())
+    violated = [counts[TraceStatus.VIOLATED] for counts in found]
     return DrivenRule(
-        kept=found[TraceStatus.KEPT],
-        pending=found[TraceStatus.PENDING],
-        violated=found[TraceStatus.VIOLATED],
-        share_violated=Share.counted(found[TraceStatus.VIOLATED], found.total()),
+        kept=total[TraceStatus.KEPT],
+        pending=total[TraceStatus.PENDING],
+        violated=total[TraceStatus.VIOLATED],
+        share_violated=Share.counted(violated, [counts.total() for counts in found]),
     )
 
 

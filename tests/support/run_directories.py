@@ -21,7 +21,7 @@ from verilora.verify.audits.audit import FIRST_SEED, audit_episodes, run_control
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.trace import TraceChecker
 from verilora.verify.records.digests import domain_digests
-from verilora.verify.records.interval import clopper_pearson
+from verilora.verify.records.evaluation import Mean, Share
 from verilora.verify.records.verdict import Mode, Status, Verdict
 from verilora.verify.records.versions import versions
 from verilora.verify.verdicts.verifier import Settings, Verifier
@@ -119,51 +119,61 @@ def paper_settings() -> Settings:
     return Settings.of(Mode.PAPER)
 
 
-def share(outcomes: Sequence[bool]) -> Json:
-    """Return a share with its exact interval."""
-    low, high = clopper_pearson(sum(outcomes), len(outcomes)) if outcomes else (0.0, 1.0)
-    value = sum(outcomes) / len(outcomes) if outcomes else 0.0
-    return {"count": sum(outcomes), "of": len(outcomes), "share": value, "low": low, "high": high}
+def share(groups: Sequence[Sequence[bool]]) -> Json:
+    """Return a share of what was found in groups."""
+    return Share.counted(list(map(sum, groups)), list(map(len, groups))).model_dump(mode="json")
+
+
+def by_prompt(answers: Sequence[Sampled]) -> list[list[Sampled]]:
+    """Return answers by prompt."""
+    prompts: dict[tuple[str, str], list[Sampled]] = {}
+    for found in answers:
+        prompts.setdefault((found.task.id, found.wording), []).append(found)
+    return list(prompts.values())
 
 
 def mean(answers: Sequence[Sampled], value: Callable[[Verdict], float]) -> Json:
-    """Return a mean with a bootstrap interval over prompts."""
-    prompts: dict[tuple[str, str], list[float]] = {}
-    for found in answers:
-        prompts.setdefault((found.task.id, found.wording), []).append(value(found.verdict))
-    groups = list(prompts.values())
-    rng = random.Random(0)
-    means = sorted(_average([x for group in rng.choices(groups, k=len(groups)) for x in group]) for _ in range(400))
-    values = [x for group in groups for x in group]
-    return {"mean": _average(values), "low": means[10], "high": means[-11], "n": len(values)}
+    """Return a mean over answers."""
+    groups = by_prompt(answers)
+    sums = [sum(value(found.verdict) for found in group) for group in groups]
+    return Mean.of(sums, list(map(len, groups))).model_dump(mode="json")
 
 
 def score(answers: Sequence[Sampled], verifier: Verifier) -> Json:
     """Return what answers are worth, as `eval.json` has it."""
     verdicts = [found.verdict for found in answers]
+    groups = by_prompt(answers)
+
+    def counted(holds: Callable[[Sampled], bool]) -> Json:
+        return share([[holds(found) for found in group] for group in groups])
+
     rules = {}
     for rule in verifier.rulebook.rules:
-        statuses = [found.status for verdict in verdicts for found in verdict.deciding if found.rule_id == rule.id]
+        by_group = [
+            [found.status for entry in group for found in entry.verdict.deciding if found.rule_id == rule.id]
+            for group in groups
+        ]
+        statuses = [status for group in by_group for status in group]
         kept = [status.is_kept for status in statuses]
         rules[rule.id] = {
             "applicable": len(kept),
             "kept": sum(kept),
             "observed": statuses.count(Status.OBSERVED),
             "violated": len(kept) - sum(kept) - statuses.count(Status.INVALID),
-            "share": share(kept),
+            "share": share([[status.is_kept for status in group] for group in by_group]),
         }
     return {
         "num_responses": len(answers),
-        "num_prompts": len({(found.task.id, found.wording) for found in answers}),
+        "num_prompts": len(groups),
         "num_tokens": sum(len(found.text.split()) for found in answers),
         "compliance": mean(answers, lambda verdict: verdict.compliance),
         "raw_share": mean(answers, lambda verdict: verdict.raw_kept / len(verdict.rules)),
-        "gate_rate": share([verdict.gates_kept for verdict in verdicts]),
-        "all_kept": share([verdict.all_kept for verdict in verdicts]),
-        "invalid": share([not verdict.valid for verdict in verdicts]),
-        "vacuous": share([any(rule.vacuous for rule in verdict.deciding) for verdict in verdicts]),
-        "always_stop": share([found.kind == "idle" for found in answers]),
-        "observed_only": share([verdict.all_kept and verdict.exit_code(strict=True) == 1 for verdict in verdicts]),
+        "gate_rate": counted(lambda found: found.verdict.gates_kept),
+        "all_kept": counted(lambda found: found.verdict.all_kept),
+        "invalid": counted(lambda found: not found.verdict.valid),
+        "vacuous": counted(lambda found: any(rule.vacuous for rule in found.verdict.deciding)),
+        "always_stop": counted(lambda found: found.kind == "idle"),
+        "observed_only": counted(lambda found: found.verdict.all_kept and found.verdict.exit_code(strict=True) == 1),
         "distinct_machines": len({(found.task.id, found.text) for found in answers if found.verdict.valid}),
         "effective_machines": 3.5,
         "mean_steps": _average([verdict.num_steps for verdict in verdicts if verdict.valid]),
@@ -265,15 +275,16 @@ def _driven(answers: Sequence[Sampled], verifier: Verifier, num_episodes: int) -
     audits = [_audit(found, verifier, num_episodes) for found in chosen]
     total = sum(audit.num_episodes for audit in audits)
 
+    def counted(counts: Sequence[int]) -> Json:
+        return Share.counted(counts, [audit.num_episodes for audit in audits]).model_dump(mode="json")
+
     def ended(name: str) -> Json:
-        count = sum(getattr(audit, name) for audit in audits)
-        return share([True] * count + [False] * (total - count))
+        return counted([getattr(audit, name) for audit in audits])
 
     rules = {}
     for rows in zip(*(audit.rules for audit in audits), strict=True):
         counts = {name: sum(getattr(row, name) for row in rows) for name in ("kept", "pending", "violated")}
-        violated = [True] * counts["violated"] + [False] * (total - counts["violated"])
-        rules[rows[0].rule_id] = {**counts, "share_violated": share(violated)}
+        rules[rows[0].rule_id] = {**counts, "share_violated": counted([row.violated for row in rows])}
     ends = {name: ended(f"num_{name}") for name in ("arrived", "crashed", "at_fault")}
     return {"num_controllers": len(chosen), "num_episodes": total, "seconds_limit": 110.0, **ends, "rules": rules}
 

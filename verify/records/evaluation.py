@@ -1,31 +1,41 @@
 """Evaluations of a run (`eval.json`): what was counted before and after training, with intervals of 95 %."""
 
+from collections.abc import Sequence
+from math import fsum
 from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...specs.files.record import Record
 from ...specs.task import Split
-from .interval import clopper_pearson
+from .by_prompt import Groups, interval_by_group
 from .verdict import Verdict
 
 When = Literal["before", "after"]
 
 
 class Share(Record):
-    """A share that was counted; its interval is exact (Clopper and Pearson)."""
+    """A share that was counted in groups: `counts` of `sizes`, group by group, in all `count` of `of`.
+
+    A group is a prompt with its answers, in a drive a controller with its episodes. There is no interval where groups
+    are too few (`MIN_GROUPS`). A group that a rule does not apply to keeps its place, with the size 0.
+    """
 
     count: int = Field(ge=0)
     of: int = Field(ge=0)
     share: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    counts: tuple[int, ...]
+    sizes: tuple[int, ...]
 
     @classmethod
-    def counted(cls, count: int, of: int) -> Self:
-        """Return the share of a count; of nothing it is 0, from 0 to 1."""
-        low, high = clopper_pearson(count, of) if of else (0.0, 1.0)
-        return cls(count=count, of=of, share=count / of if of else 0.0, low=low, high=high)
+    def counted(cls, counts: Sequence[int], sizes: Sequence[int]) -> Self:
+        """Return the share of what was counted in groups; of nothing it is 0."""
+        count, of = sum(counts), sum(sizes)
+        low, high = interval_by_group(counts, sizes) or (None, None)
+        share = count / of if of else 0.0
+        return cls(count=count, of=of, share=share, low=low, high=high, counts=tuple(counts), sizes=tuple(sizes))
 
     @property
     def value(self) -> float:
@@ -35,14 +45,32 @@ class Share(Record):
     def num_counted(self) -> int:
         return self.of
 
+    @property
+    def groups(self) -> Groups:
+        """What each group adds up to, and its size."""
+        return self.counts, self.sizes
+
 
 class Mean(Record):
-    """A mean over answers; its interval is a bootstrap over prompts."""
+    """A mean over `n` answers of values from 0 to 1, with what they add up to, prompt by prompt (`sums` of `sizes`).
+
+    There is no interval where prompts are too few (`MIN_GROUPS`).
+    """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
+    sums: tuple[float, ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sums: Sequence[float], sizes: Sequence[int]) -> Self:
+        """Return the mean of values that were added up in groups; of nothing it is 0."""
+        num = sum(sizes)
+        low, high = interval_by_group(sums, sizes) or (None, None)
+        mean = fsum(sums) / num if num else 0.0
+        return cls(mean=mean, low=low, high=high, n=num, sums=tuple(sums), sizes=tuple(sizes))
 
     @property
     def value(self) -> float:
@@ -51,6 +79,11 @@ class Mean(Record):
     @property
     def num_counted(self) -> int:
         return self.n
+
+    @property
+    def groups(self) -> Groups:
+        """What each group adds up to, and its size."""
+        return self.sums, self.sizes
 
 
 class RuleScore(Record):
@@ -88,10 +121,18 @@ class Score(Record):
 
 
 class BeforeAfter(Record):
-    """Scores of the base model, and of the base model with the adapter."""
+    """Scores of the base model, and of the base model with the adapter, on the same prompts."""
 
     before: Score
     after: Score
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Raise ValueError unless both speak of as many prompts, which are compared one by one."""
+        before, after = (len(score.compliance.sizes) for score in (self.before, self.after))
+        if before != after:
+            raise ValueError(f"expected the same prompts before and after, got {before} and {after}")
+        return self
 
 
 Splits = dict[Split, BeforeAfter]

@@ -151,5 +151,6 @@ _REVERSED = {
     Change.BETTER: Change.WORSE,
     Change.WORSE: Change.BETTER,
     Change.SAME: Change.SAME,
+    Change.TOO_FEW: Change.TOO_FEW,
     Change.NONE: Change.NONE,
 }

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from ...specs.task import Split
+from ..records.by_prompt import Groups, change_by_group, too_few
 from ..records.evaluation import BeforeAfter, Mean, RuleScore, Share
 from ..records.run import Run
 from ..records.verdict import Mode
@@ -17,28 +18,33 @@ MEANT = {
 
 
 class Change(StrEnum):
-    """How a share moved: by more than its intervals, or not."""
+    """How a share moved, prompt by prompt: by more than its interval, or not."""
 
     BETTER = "better"
-    SAME = "within the intervals"
+    SAME = "within the interval"
     WORSE = "worse"
+    TOO_FEW = "too few to tell"
     NONE = "nothing to compare"
 
 
-class Interval(Protocol):
-    """Whatever has an interval."""
+class Grouped(Protocol):
+    """Whatever was counted in groups."""
 
     @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
+    def groups(self) -> Groups: ...
 
 
-def change(before: Interval, after: Interval) -> Change:
-    """Return how a share moved; where intervals overlap nothing is claimed."""
-    if after.low > before.high:
+def change(before: Grouped, after: Grouped) -> Change:
+    """Return how a share moved, where more is better.
+
+    Nothing is claimed if the interval of the change, prompt by prompt, holds 0, or if prompts are too few.
+    """
+    moved = change_by_group(before.groups, after.groups)
+    if moved is None:
+        return Change.TOO_FEW
+    if moved[0] > 0:
         return Change.BETTER
-    return Change.WORSE if after.high < before.low else Change.SAME
+    return Change.WORSE if moved[1] < 0 else Change.SAME
 
 
 def rule_change(before: RuleScore, after: RuleScore) -> Change:
@@ -66,7 +72,7 @@ def broken_rules(scores: BeforeAfter) -> list[str]:
 
 
 def worse_rules(run: Run) -> list[str]:
-    """Return the rules that are kept less often after training than before, on any split, by more than intervals."""
+    """Return the rules that are kept less often after training than before, on any split, by more than its interval."""
     splits = run.evaluation.splits.values()
     pairs = (
         (name, scores.before.rules.get(name), after) for scores in splits for name, after in scores.after.rules.items()
@@ -84,13 +90,14 @@ def sentence(run: Run) -> str:
     moved = {
         Change.BETTER: f"Training raised {name}",
         Change.WORSE: f"Training lowered {name}",
-        Change.SAME: f"Training did not change {name} by more than its intervals,",
+        Change.SAME: f"Training did not change {name} by more than chance may,",
+        Change.TOO_FEW: f"Nothing is claimed ({too_few(len(after.sizes))}) of {name}",
     }[change(before, after)]
     kept = scores.after.all_kept
     whole = "every rule" if mode is Mode.PAPER else "every applicable rule and gate"
     return (
         f"{moved} {MEANT[split]} from {before.mean:.0%} to {after.mean:.0%} "
-        f"(95% interval {after.low:.0%} to {after.high:.0%}); {kept.count} of {kept.of} answers keep {whole}, "
+        f"({_interval(after)}); {kept.count} of {kept.of} answers keep {whole}, "
         f"and {_remaining(broken_rules(scores), worse_rules(run), scores.after.invalid.count)}."
     )
 
@@ -121,10 +128,18 @@ def rejection(run: Run) -> str:
 
 
 def percent(share: Share | Mean) -> str:
-    """Return a share with its interval, for people; where nothing was counted, that."""
+    """Return a share with its interval, if it has one, for people; where nothing was counted, that."""
     if not share.num_counted:
         return "nothing to count"
+    if share.low is None or share.high is None:
+        return f"{share.value:.1%}"
     return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
+
+
+def _interval(share: Share | Mean) -> str:
+    if share.low is None or share.high is None:
+        return "no interval"
+    return f"95% interval {share.low:.0%} to {share.high:.0%}"
 
 
 def _remaining(broken: list[str], worse: list[str], num_invalid: int) -> str:

@@ -8,7 +8,7 @@ from . import findings
 from .findings import Change
 from .report import Report
 
-FORMAT = 1
+FORMAT = 2
 
 
 def report_json(report: Report) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ...specs.files.printable import printable
 from ...specs.task import Split
 from ...synth.controllers.controller import Ending, Otherwise
 from ...synth.models.base_model import EMBEDDED
+from ..records.by_prompt import MIN_GROUPS
 from ..records.evaluation import Mean, Violation
 from ..records.run import TrainingRow
 from ..worlds.world import WorldKind
@@ -80,12 +81,17 @@ def _verdict(report: Report) -> dict[str, Any]:
     split = findings.hardest_split(run)
     scores = run.evaluation.splits[split]
     moved = findings.change(mode.quality(scores.before), mode.quality(scores.after))
-    words = {findings.Change.BETTER: "▲ improved", findings.Change.WORSE: "▼ got worse"}
+    words = {
+        findings.Change.BETTER: "▲ improved",
+        findings.Change.WORSE: "▼ got worse",
+        findings.Change.TOO_FEW: "= too few prompts to tell",
+    }
     classes = {findings.Change.BETTER: "better", findings.Change.WORSE: "worse"}
     return {
         "sentence": findings.sentence(run),
         "caveats": findings.caveats(run),
         "moved_word": words.get(moved, "= no clear change"),
+        "min_groups": MIN_GROUPS,
         "moved_class": classes.get(moved, "same"),
         "quality_name": findings.quality_name(mode),
         "tiles": list(_tiles(report)),

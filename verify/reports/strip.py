@@ -27,13 +27,16 @@ def _mark(name: str, share: Share | Mean | None, y: int) -> str:
     assert share is not None
     value = _value(share)
     assert value is not None
-    x, low, high = _x(value), _x(share.low), _x(share.high)
+    x = _x(value)
+    whisker = ""
+    if share.low is not None and share.high is not None:
+        whisker = f'<path class="whisker" d="M{_x(share.low):.1f},{y} H{_x(share.high):.1f}"/>'
     shape = (
         f'<circle class="hollow" cx="{x:.1f}" cy="{y}" r="3.5"/>'
         if name == "before"
         else f'<path d="M{x:.1f},{y - 5} l5,5 l-5,5 l-5,-5 z"/>'
     )
-    return f'<g class="{name}"><path class="whisker" d="M{low:.1f},{y} H{high:.1f}"/>{shape}</g>'
+    return f'<g class="{name}">{whisker}{shape}</g>'
 
 
 def _x(share: float) -> float:
@@ -48,4 +51,6 @@ def _words(share: Share | Mean | None) -> str:
     value = _value(share)
     if value is None or share is None:
         return "nothing to count"
+    if share.low is None or share.high is None:
+        return f"{value:.1%}, no interval"
     return f"{value:.1%}, interval {share.low:.1%} to {share.high:.1%}"

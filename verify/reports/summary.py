@@ -11,7 +11,12 @@ from .comparison import Cell
 from .findings import Change
 from .report import Report
 
-_MARKS = {Change.BETTER: ("▲ better", "green"), Change.WORSE: ("▼ worse", "bold red"), Change.SAME: ("=", "dim")}
+_MARKS = {
+    Change.BETTER: ("▲ better", "green"),
+    Change.WORSE: ("▼ worse", "bold red"),
+    Change.SAME: ("=", "dim"),
+    Change.TOO_FEW: ("too few", "dim"),
+}
 MAX_BROKEN = 6
 
 

@@ -11,10 +11,11 @@ from verilora.verify.records.verdict import Mode
 MakeScored = Callable[..., ScoredAnswer]
 
 
-def test_a_share_has_its_exact_interval() -> None:
-    assert Share.counted(0, 59).high == pytest.approx(0.0606, abs=1e-4)
-    assert Share.counted(3, 4).share == 0.75
-    assert Share.counted(0, 0) == Share(count=0, of=0, share=0.0, low=0.0, high=1.0)
+def test_a_share_has_its_interval_by_prompt() -> None:
+    assert Share.counted([0] * 59, [1] * 59).high == pytest.approx(0.0606, abs=1e-4)
+    found = Share.counted([2, 1], [2, 2])
+    assert (found.count, found.of, found.share, found.low, found.high) == (3, 4, 0.75, None, None)
+    assert Share.counted([], []) == Share(count=0, of=0, share=0.0, low=None, high=None, counts=(), sizes=())
 
 
 def test_the_unit_of_a_mean_is_the_prompt(scored: MakeScored) -> None:
@@ -23,8 +24,16 @@ def test_the_unit_of_a_mean_is_the_prompt(scored: MakeScored) -> None:
     apart = mean_quality([scored("x", kept=most, wording=str(place)) for place, most in enumerate(kept)])
     together = mean_quality([scored("x", kept=most, wording=str(most)) for most in kept])
     assert apart.mean == together.mean == 0.5
-    assert apart.high - apart.low == pytest.approx(0.139, abs=0.01)
-    assert (together.low, together.high) == (0.0, 1.0)
+    assert apart.low is not None
+    assert apart.high is not None
+    assert apart.high - apart.low == pytest.approx(0.142, abs=0.001)
+    assert (together.low, together.high) == (None, None)
+
+
+def test_rules_are_counted_prompt_by_prompt(scored: MakeScored) -> None:
+    answers = [scored("x", kept=kept, wording=wording) for wording, kept in (("a", 2), ("b", 1), ("a", 1))]
+    share = rule_scores(answers)["two"].share
+    assert (share.counts, share.sizes) == ((1, 0), (2, 1))
 
 
 def test_a_score_counts_what_it_is_given(scored: MakeScored) -> None:

@@ -28,8 +28,13 @@ from verilora.verify.reports.strip import MARGIN, WIDTH, strip
 from verilora.verify.worlds.coverage import coverages
 
 
+def spread(count: int, of: int) -> list[int]:
+    """Return a number of answers, spread over twenty prompts; what is not, too, if there is some."""
+    return [count * (place + 1) // 20 - count * place // 20 for place in range(20)] if of else [0] * 20
+
+
 def share(count: int, of: int) -> Share:
-    return Share.counted(count, of)
+    return Share.counted(spread(count, of), spread(of, of))
 
 
 def rule(kept: int, applicable: int, observed: int = 0, num_invalid: int = 0) -> RuleScore:
@@ -42,11 +47,11 @@ def rule(kept: int, applicable: int, observed: int = 0, num_invalid: int = 0) ->
     )
 
 
-def score(compliance: float, rules: dict[str, RuleScore], **fields: Any) -> Score:
-    mean = Mean(mean=compliance, low=compliance - 0.02, high=compliance + 0.02, n=100)
+def score(compliance: float, rules: dict[str, RuleScore], num_prompts: int = 20, **fields: Any) -> Score:
+    mean = Mean.of([5 * compliance] * num_prompts, [5] * num_prompts)
     shares = {"gate_rate": 50, "all_kept": 50, "invalid": 0, "vacuous": 50, "always_stop": 50, "observed_only": 50}
     counted = {name: share(fields.pop(name, count), 100) for name, count in shares.items()}
-    numbers = {"num_responses": 100, "num_prompts": 20, "num_tokens": 4000, "distinct_machines": 30}
+    numbers = {"num_responses": 100, "num_prompts": num_prompts, "num_tokens": 4000, "distinct_machines": 30}
     variety = {"effective_machines": 12.5, "mean_steps": 3.0}
     return Score(compliance=mean, raw_share=mean, rules=rules, **numbers, **variety, **counted)
 
@@ -58,17 +63,17 @@ def run_of(before: Score, after: Score, mode: Mode = Mode.GATED, alarms: tuple[A
     return Run(files=RunFiles(Path("run")), config=config, evaluation=evaluation, training=())
 
 
-BEFORE = score(0.6, {"a": rule(40, 100), "b": rule(90, 100), "c": rule(0, 0)})
+BEFORE = score(0.6, {"a": rule(40, 100), "b": rule(80, 100), "c": rule(0, 0)})
 AFTER = score(0.9, {"a": rule(95, 100), "b": rule(100, 100), "c": rule(0, 0)}, all_kept=88, observed_only=0)
 
 
 class TestChange:
-    def test_only_intervals_that_do_not_meet_are_a_change(self) -> None:
+    def test_only_what_moved_by_more_than_its_interval_is_a_change(self) -> None:
         assert change(share(10, 100), share(90, 100)) is Change.BETTER
         assert change(share(90, 100), share(10, 100)) is Change.WORSE
         assert change(share(50, 100), share(55, 100)) is Change.SAME
-        touching = (Mean(mean=0.4, low=0.3, high=0.5, n=9), Mean(mean=0.6, low=0.5, high=0.7, n=9))
-        assert change(*touching) is Change.SAME
+        few = (Mean.of([0.0] * 5, [5] * 5), Mean.of([5.0] * 5, [5] * 5))
+        assert change(*few) is Change.TOO_FEW
 
     def test_a_rule_that_applies_nowhere_is_not_compared(self) -> None:
         assert rule_change(rule(0, 0), rule(9, 9)) is Change.NONE
@@ -85,13 +90,19 @@ class TestSentence:
     def test_it_names_split_numbers_and_what_remains(self) -> None:
         assert sentence(run_of(BEFORE, AFTER)) == (
             "Training raised compliance on combinations that it was not trained on from 60% to 90% "
-            "(95% interval 88% to 92%); 88 of 100 answers keep every applicable rule and gate, "
+            "(95% interval 79% to 96%); 88 of 100 answers keep every applicable rule and gate, "
             "and 1 rule is still broken by some."
         )
 
-    def test_it_claims_no_change_within_the_intervals(self) -> None:
-        assert "Training did not change compliance by more than its intervals, on comb" in sentence(
-            run_of(BEFORE, BEFORE)
+    def test_it_claims_no_change_within_the_interval(self) -> None:
+        assert "Training did not change compliance by more than chance may, on comb" in sentence(run_of(BEFORE, BEFORE))
+
+    def test_it_claims_nothing_of_one_prompt(self) -> None:
+        """Five answers to it got better, all of them."""
+        run = run_of(score(0.2, {}, num_prompts=1), score(1.0, {}, num_prompts=1))
+        assert sentence(run).startswith(
+            "Nothing is claimed (too few prompts: 1 of 6 needed) of compliance on combinations that it was not trained "
+            "on from 20% to 100% (no interval); "
         )
 
     def test_it_says_when_things_got_worse(self) -> None:
@@ -142,15 +153,21 @@ class TestSentence:
 
     def test_shares_of_nothing(self) -> None:
         assert percent(share(0, 0)) == "nothing to count"
-        assert percent(share(3, 4)) == "75.0% (19.4% to 99.4%)"
+        assert percent(Share.counted([1] * 15 + [0] * 5, [1] * 20)) == "75.0% (50.9% to 91.3%)"
+        assert percent(Share.counted([3], [4])) == "75.0%"
 
 
 class TestStrip:
     def test_marks_stand_where_the_shares_are(self) -> None:
-        drawn = strip(share(0, 50), share(50, 50), "all kept")
+        drawn = strip(share(0, 60), share(60, 60), "all kept")
         assert f'cx="{MARGIN:.1f}"' in drawn
         assert f'd="M{WIDTH - MARGIN:.1f},16' in drawn
-        assert 'aria-label="all kept: before 0.0%, interval 0.0% to 7.1%; after 100.0%' in drawn
+        assert 'aria-label="all kept: before 0.0%, interval 0.0% to 16.8%; after 100.0%' in drawn
+
+    def test_without_an_interval_there_is_no_line(self) -> None:
+        drawn = strip(Share.counted([1], [2]), share(50, 50), "all kept")
+        assert "before 50.0%, no interval; after 100.0%, interval" in drawn
+        assert drawn.count("whisker") == 1
 
     def test_without_shares_there_are_no_marks(self) -> None:
         drawn = strip(None, share(0, 0), "<x>")
