@@ -18,6 +18,7 @@ from typing import Any
 
 from ..specs.files.errors import InputError, expected_one_of
 from ..specs.files.lock import held
+from ..specs.files.record import decode_json
 from ..specs.processes.workers import in_order
 from ..specs.vocabulary import Vocabulary
 from ..synth.controllers.alignment import Alignment
@@ -169,10 +170,7 @@ def _line(episode: Episode, vocabulary: Vocabulary) -> str:
 
 
 def _row(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(path, f"not JSON: {error.msg}", line=number) from None
+    row = decode_json(line, path, number)
     if not isinstance(row, dict):
         raise InputError(path, f"expected an object, got {line[:40]!r}", line=number)
     return row

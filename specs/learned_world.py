@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from .files.atomic import write_text
 from .files.errors import InputError, expected_one_of
+from .files.record import decode_json
 from .files.yaml_file import Row, read_text
 from .vocabulary import Name
 from .world_description import Exclusion, WorldDescription
@@ -57,11 +58,9 @@ def learned_world_path(folder: Path, world: str, propositions: Iterable[str]) ->
 def read_learned_world(path: Path, worlds: Mapping[str, WorldDescription]) -> LearnedWorld:
     """Return the learned world of a file; raises InputError, also if its content does not match its digest or name."""
     try:
-        content = json.loads(read_text(path, MAX_BYTES))
+        content = decode_json(read_text(path, MAX_BYTES), path)
         digest = content.pop("digest", None) if isinstance(content, dict) else None
         learned = LearnedWorld.model_validate(content)
-    except json.JSONDecodeError as error:
-        raise InputError(path, f"not JSON: {error.msg} at column {error.colno}", line=error.lineno) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))

@@ -242,7 +242,7 @@ def test_worlds_are_learned_again_from_recordings_and_refused_from_others(
     assert read_learned_world(tmp_path / "worlds" / names[0], driving.worlds).coverage["episodes"] == 3
     recording.write_text("notes\n")
     code, _, err = run_main(*learn(specs, tmp_path))
-    assert (code, err) == (2, f"error: {recording}:1: not JSON: Expecting value\n")
+    assert (code, err) == (2, f"error: {recording}:1: not JSON: Expecting value at column 1\n")
     assert recording.read_text() == "notes\n"
     assert recorded.count(b"\n") == 9
 

@@ -1,6 +1,7 @@
 """Records: JSON objects that one stage writes and another reads, each with one type for both."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,9 +33,23 @@ def read_json(path: Path) -> Any:
 
 
 def decode_json(text: str, path: Path, line: int | None = None) -> Any:
-    """Return the JSON value in a text, which stands in a file, perhaps in one of its lines; raises InputError."""
+    """Return the JSON value in a text, which stands in a file, perhaps in one of its lines; raises InputError.
+
+    A key that an object holds twice is refused: who reads the first and who reads the last would see two contents.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            times = Counter(key for key, _ in pairs)
+            twice = next(key for key, count in times.items() if count > 1)
+            raise InputError(path, "stands twice in one object, expected it once", line=line, field=twice)
+        return content
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique)
+    except InputError:
+        raise
     except json.JSONDecodeError as error:
         at = f"{error.msg} at column {error.colno}"
         raise InputError(path, f"not JSON: {at}", line=line or error.lineno) from None

@@ -140,6 +140,7 @@ EPISODE = {"policy": "bold", "seed": 2, "labels": "0 8", "actions": "10", "end":
     [
         ("{oops", "not JSON: Expecting property name"),
         ("", "not JSON: Expecting value"),
+        ('{"seed": 1, "seed": 2}', "seed: stands twice in one object"),
         ("[1, 2]", r"expected an object, got '\[1, 2\]"),
         ("{}", "no episode: KeyError"),
         (json.dumps({**EPISODE, "labels": "8 -1"}), "expected labels of 10 propositions, got -1"),

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from verilora.specs.files.errors import InputError
-from verilora.specs.files.record import Record
+from verilora.specs.files.record import Record, read_record
 from verilora.specs.files.record_file import RecordFile
 
 
@@ -82,3 +82,17 @@ def test_only_the_first_records_are_kept(file: RecordFile[Row]) -> None:
     file.append(ROWS)
     file.keep(2)
     assert file.read() == ROWS[:2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"number": 1, "text": "a", "number": 2}', '{"number": 1, "text": "a", "more": [{"number": 1, "number": 1}]}'],
+)
+def test_a_key_that_stands_twice_is_named(file: RecordFile[Row], line: str) -> None:
+    file.append(ROWS[:1])
+    file.path.write_text(f"{file.path.read_text()}{line}\n")
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: number: stands twice in one object"):
+        file.read()
+    file.path.write_text(line)
+    with pytest.raises(InputError, match=r"rows\.jsonl: number: stands twice in one object"):
+        read_record(file.path, Row)

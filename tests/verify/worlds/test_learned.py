@@ -195,6 +195,7 @@ class TestFiles:
             ('"count": 1', '"count": 2', "digest: got '"),
             ('"count": 1', '"count": 0', "transitions.0.count: Input should be greater than or equal to 1"),
             ('"coverage": {}', '"coverage": {', "not JSON"),
+            ('"coverage": {}', '"coverage": {}, "coverage": {}', "coverage: stands twice in one object"),
             ('"count"', '"number"', "unknown key: got 'number'"),
         ],
     )
