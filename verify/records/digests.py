@@ -1,6 +1,8 @@
 """Digests (SHA-256) of what a result depends on: an adapter's files, and a domain's rulebook, tasks and worlds."""
 
 import hashlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from ...specs.learned_world import learned_world_path
 from ...specs.rulebook import Rulebook
 
 CERTIFICATE = "certificate.json"
+README = "README.md"
+"""For people: it may stand beside an adapter, whatever it says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +45,30 @@ def domain_digests(domain: Domain, rulebook: Rulebook) -> DomainDigests:
 
 
 def adapter_digests(folder: Path) -> dict[str, str]:
-    """Return the digest of each file of an adapter, weights and configuration; raises InputError."""
+    """Return the digest of each file of an adapter, weights and configuration, but for its certificate and README.md.
+
+    Raises InputError if one cannot be read, or is a link or no plain file: what stands behind it can change unseen.
+    """
+    names = (path.relative_to(folder).as_posix() for path in sorted(_plain_files(folder)))
+    return {name: file_digest(folder / name) for name in names if name not in (CERTIFICATE, README)}
+
+
+def _plain_files(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and in those inside it."""
     try:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        entries = list(os.scandir(folder))
     except OSError as error:
         raise InputError(folder, f"cannot be read: {error.strerror}") from None
-    names = {path: path.relative_to(folder).as_posix() for path in files}
-    return {name: file_digest(path) for path, name in names.items() if name != CERTIFICATE}
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.is_symlink():
+            raise InputError(path, "is a link, expected a file or a folder of the adapter's own")
+        if entry.is_dir():
+            yield from _plain_files(path)
+        elif entry.is_file():
+            yield path
+        else:
+            raise InputError(path, "is neither a file nor a folder, expected a plain file")
 
 
 def file_digest(path: Path) -> str:
