@@ -359,7 +359,7 @@ def report(
     epilog=exit_codes(
         {
             0: "the adapter still holds what was certified",
-            1: "it falls short of that",
+            1: "it falls short of that, or, in a check, what the certificate depends on has changed",
             2: f"{UNUSABLE}, or a file is not the certified one",
         }
     )
@@ -380,6 +380,9 @@ def certify(
     device: Annotated[str | None, typer.Option(help="`cpu` or `cuda`.", show_default="the certificate's")] = None,
     processes: Processes = None,
     check: Annotated[bool, typer.Option("--check", help="Leave the certificate as it is.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Check signature, digests and counts alone; nothing is sampled.")
+    ] = False,
 ) -> None:
     """Measure an adapter again, compare that with its certificate, and renew it."""
     from .verify.commands.certify_command import CertificationRequest, certify
@@ -393,7 +396,8 @@ def certify(
         seed=seed,
         device=device,
         num_processes=processes,
-        only_check=check,
+        check=check,
+        offline=offline,
     )
     raise typer.Exit(certify(request, load_generator))
 

@@ -15,7 +15,8 @@ from ..specs.files.errors import InputError
 from ..specs.rulebook import Rulebook
 from ..synth.models.base_model import EMBEDDED
 from ..verify.audits.replay_search import ReplaySearch
-from ..verify.certificates.certificate import BaseDigests, CertifiedSampling, check_certified, read_certificate
+from ..verify.certificates.certificate import check_certified, read_certificate
+from ..verify.certificates.content import BaseDigests, CertifiedSampling
 from ..verify.certificates.issue import Measurement, issue_certificate
 from ..verify.records.digests import CERTIFICATE, adapter_digests
 from ..verify.records.evaluation import Evaluation, Round
@@ -86,7 +87,7 @@ class Pipeline:
         self._evaluate(responder, before, chosen, rounds, is_kept=is_kept)
         if is_kept:
             with self.times.stage("certificate"):
-                self._certify(chosen.responses, origin)
+                self._certify(chosen, origin)
         with self.times.stage("report"):
             report = build_report(self.run.path, self.domain, self.rulebook)
         self.out.print(render_summary(report))
@@ -158,9 +159,9 @@ class Pipeline:
         )
         write_json(self.run.evaluation, evaluation.model_dump(mode="json"))
 
-    def _certify(self, after: Responses, origin: Provenance) -> None:
+    def _certify(self, chosen: TrainedRound, origin: Provenance) -> None:
         """Issue the certificate over the answers to held-out prompts; one that is there, perhaps signed, stays."""
-        config = self.config
+        config, answers = self.config, _held_out(chosen.responses)
         if self.key is None and (self.run.adapter / CERTIFICATE).exists():
             check_certified(self.run.adapter, read_certificate(self.run.adapter))
             return
@@ -168,7 +169,7 @@ class Pipeline:
             name=config.model or EMBEDDED, digest=origin.model_digest, tokenizer_digest=origin.tokenizer_digest
         )
         sampling = CertifiedSampling(
-            splits=tuple(split for split in HELD_OUT if split in after),
+            splits=tuple(split for split in HELD_OUT if split in chosen.responses),
             samples_per_prompt=config.evaluation.held_out,
             batch_size=config.batch_size,
             prompt_style=self.models.prompter().style,
@@ -185,8 +186,14 @@ class Pipeline:
             settings=config.settings,
             base=base,
             sampling=sampling,
-            verdicts=[answer.verdict for answer in _held_out(after)],
+            texts=[answer.sample.text for answer in answers],
+            verdicts=[answer.verdict for answer in answers],
             digests=origin.domain_digests,
+            files={
+                path.relative_to(self.run.path).as_posix(): path
+                for path in (self.run.samples, self.run.verdicts, self.run.evaluated(f"after-{chosen.number}"))
+                if path.is_file()
+            },
         )
         issue_certificate(self.run.adapter, measured, self.key)
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import measurement
 
 import verilora
 from verilora.specs.domain import Domain
-from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, write_certificate
-from verilora.verify.certificates.issue import Measurement, new_certificate
+from verilora.verify.certificates.certificate import write_certificate
+from verilora.verify.certificates.issue import new_certificate
 
 from command_line import run_main
 from controllers import AFTER_LOOPING, BEFORE
@@ -209,21 +210,7 @@ def run_called_first(folder: Path, domain: Domain) -> None:
     adapter.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (adapter / name).write_text("{}")
-    sampling = CertifiedSampling(
-        splits=("validation",), samples_per_prompt=1, batch_size=1, prompt_style="plain", temperature=0.8, top_p=1.0,
-        max_new_tokens=160, constrained=False, device="cpu", seed=0,
-    )  # fmt: skip
-    certificate = new_certificate(
-        adapter,
-        Measurement(
-            domain=domain,
-            rulebook=domain.rulebook(),
-            settings=verilora.Settings(),
-            base=BaseDigests(name="embedded", digest="0" * 64, tokenizer_digest="0" * 64),
-            sampling=sampling,
-            verdicts=[verilora.verify_text(AFTER_LOOPING, domain, TASK)],
-        ),
-    )
+    certificate = new_certificate(adapter, measurement(domain, AFTER_LOOPING, TASK))
     write_certificate(adapter, certificate)
 
 

@@ -18,8 +18,9 @@ from verilora.serving.engine.generator import Generator
 from verilora.specs.domain import Domain, load_domain
 from verilora.specs.files.errors import InputError
 from verilora.synth.models.base_model import EMBEDDED_FOLDER
-from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, read_certificate
+from verilora.verify.certificates.certificate import read_certificate
 from verilora.verify.certificates.changes import changes
+from verilora.verify.certificates.content import BaseDigests, CertifiedSampling
 from verilora.verify.certificates.issue import Measurement, issue_certificate
 from verilora.verify.certificates.recertify import verify_again
 from verilora.verify.certificates.signature import fingerprint, read_public_key
@@ -91,7 +92,7 @@ def issued(specs: Path, keys: tuple[Path, Path], tmp_path_factory: pytest.TempPa
     domain = load_domain("driving", specs)
     book, settings = domain.rulebook(), Settings(witnesses=False)
     generator = Generator(adapter=adapter, vocabulary=domain.vocabulary)
-    verdicts = verify_again(generator, domain, book, settings, SAMPLING, 1, lambda done: None)
+    texts, verdicts = verify_again(generator, domain, book, settings, SAMPLING, 1, lambda done: None)
     issue_certificate(
         adapter,
         Measurement(
@@ -100,6 +101,7 @@ def issued(specs: Path, keys: tuple[Path, Path], tmp_path_factory: pytest.TempPa
             settings=settings,
             base=BaseDigests(name="embedded", digest=generator.digest, tokenizer_digest=generator.tokenizer_digest),
             sampling=SAMPLING,
+            texts=texts,
             verdicts=verdicts,
         ),
         keys[0],
@@ -145,9 +147,9 @@ class TestCertify:
         before = (adapter / "certificate.json").read_bytes()
 
         def judge_and_swap(*arguments: Any) -> Any:
-            verdicts = verify_again(*arguments)
+            judged = verify_again(*arguments)
             (adapter / "adapter_model.safetensors").write_bytes(b"another")
-            return verdicts
+            return judged
 
         monkeypatch.setattr("verilora.verify.commands.certify_command.verify_again", judge_and_swap)
         with pytest.raises(InputError, match=r"adapter_model\.safetensors: is not the file that was certified"):
@@ -163,10 +165,10 @@ class TestCertify:
         worlds = tmp_path / "specs" / "driving" / "worlds.yaml"
         worlds.write_text(worlds.read_text() + "# another edition\n")
         before = (adapter / "certificate.json").read_bytes()
-        request = CertificationRequest(folder=adapter, specs=tmp_path / "specs", only_check=True, num_processes=1)
+        request = CertificationRequest(folder=adapter, specs=tmp_path / "specs", check=True, num_processes=1)
         code = certify(request, Generator)
         out = " ".join(capsys.readouterr().out.split())
-        assert "changed since then: the rulebook, worlds.yaml" in out
+        assert "changed since then: the rulebook changed since then: worlds.yaml" in out
         # Nobody who moves keeps the rule now, and the certificate says that some did.
         assert code == 1
         assert re.search(r"phi14: \d+ of \d+ \([^)]*\), certified were", out)
@@ -187,10 +189,9 @@ class TestCertify:
         template.write_text(template.read_text() + " ")
         domain, certificate = load_domain("driving", specs), read_certificate(adapter)
         digests = domain_digests(domain, domain.rulebook())
-        assert changes(certificate, digests, base_of(certificate, None), certificate.sampling) == []
-        on_gpu = certificate.sampling.model_copy(update={"device": "cuda"})
-        found = changes(certificate, digests, base_of(certificate, str(other)), on_gpu)
-        assert found == ["the base model", "its tokenizer", "the device (was cpu, is cuda)"]
+        assert changes(certificate, "default", digests, base_of(certificate, None)) == []
+        found = changes(certificate, "default", digests, base_of(certificate, str(other)))
+        assert found == ["the base model", "its tokenizer"]
 
     def test_signatures(self, adapter: Path, specs: Path, tmp_path: Path, keys: tuple[Path, Path]) -> None:
         _, other = write_keys(tmp_path, "theirs")
@@ -201,7 +202,7 @@ class TestCertify:
         with pytest.raises(InputError, match="holds no private key"):
             certify(CertificationRequest(folder=adapter, specs=specs, key=keys[1]), Generator)
         content = content_of(adapter)
-        content["counts"]["rules"]["phi5"]["count"] += 1
+        content["rulebook"] = "no-right-on-red"
         (adapter / "certificate.json").write_text(json.dumps(content))
         code, out, err = run_main("certify", adapter, "--specs", specs, "--key", keys[0])
         assert (code, out) == (2, "")

@@ -1,6 +1,7 @@
 """`verilora synthesize`, run as a user runs it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,15 +9,17 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from certificates import measurement
 
 from verilora.__main__ import main
 from verilora.serving.engine.generator import Generator
 from verilora.specs.domain import SHIPPED, Domain
 from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.steps import parse_steps
-from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling, write_certificate
-from verilora.verify.certificates.issue import Measurement, new_certificate
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.certificates.certificate import write_certificate
+from verilora.verify.certificates.content import BaseDigests
+from verilora.verify.certificates.issue import new_certificate
+from verilora.verify.verdicts.verifier import Verifier
 
 from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
@@ -158,39 +161,45 @@ def test_an_adapter_or_the_run_that_made_it(synthesize: Run, adapter: Path) -> N
 
 
 def test_an_adapter_that_is_not_the_certified_one_is_refused(synthesize: Run, adapter: Path, driving: Domain) -> None:
-    sampling = CertifiedSampling(
-        splits=("validation",),
-        samples_per_prompt=1,
-        batch_size=1,
-        prompt_style="plain",
-        temperature=0.8,
-        top_p=1.0,
-        max_new_tokens=160,
-        constrained=False,
-        device="cpu",
-        seed=0,
-    )
-    verdict = Verifier(driving, driving.rulebook()).verify_text("1. turn right\n2. stop", driving.task(TASK))
-    certificate = new_certificate(
-        adapter / "adapter",
-        Measurement(
-            domain=driving,
-            rulebook=driving.rulebook(),
-            settings=Settings(),
-            base=BaseDigests(name="another", digest="0" * 64, tokenizer_digest="0" * 64),
-            sampling=sampling,
-            verdicts=[verdict],
-        ),
-    )
-    write_certificate(adapter / "adapter", certificate)
+    measured = measurement(driving, "1. turn right\n2. stop", TASK)
+    write_certificate(adapter / "adapter", new_certificate(adapter / "adapter", measured))
     _, out, err = synthesize("--for", TASK, "--adapter", adapter)
-    assert err == f"warning: {adapter / 'adapter'} was certified on another base model, another\n"
+    what = f"warning: changed since {adapter / 'adapter'} was certified"
+    assert err.splitlines() == [f"{what}: the base model", f"{what}: its tokenizer"]
     assert "answer 1 of 1" in out
     weights = adapter / "adapter" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     code, out, err = synthesize("--for", TASK, "--adapter", adapter)
     assert (code, out) == (2, "")
     assert f"error: {weights}: is not the file that was certified" in err
+
+
+def test_what_changed_since_an_adapter_was_certified_is_told(
+    synthesize: Run, adapter: Path, driving: Domain, tmp_path: Path
+) -> None:
+    moved = Path(shutil.copytree(driving.folder, tmp_path / "specs" / "driving"))
+    generator = Generator()
+    base = BaseDigests(name="embedded", digest=generator.digest, tokenizer_digest=generator.tokenizer_digest)
+    measured = measurement(driving, "1. turn right\n2. stop", TASK, base=base)
+    write_certificate(adapter / "adapter", new_certificate(adapter / "adapter", measured))
+    question = ("--for", TASK, "--adapter", adapter, "--specs", tmp_path / "specs")
+    assert synthesize(*question)[2] == ""
+    (moved / "tasks.yaml").write_text((moved / "tasks.yaml").read_text() + "# another edition\n")
+    (moved / "worlds.yaml").write_text((moved / "worlds.yaml").read_text() + "# another edition\n")
+    _, out, err = synthesize(*question, "--rulebook", "no-right-on-red")
+    what = f"warning: changed since {adapter / 'adapter'} was certified"
+    assert err.splitlines() == [
+        f"{what}: the rulebook's name (was default, is no-right-on-red)",
+        f"{what}: the rulebook",
+        f"{what}: tasks.yaml",
+        f"{what}: worlds.yaml",
+    ]
+    assert "answer 1 of 1" in out
+    greenhouse = shutil.copytree(DATA / "greenhouse", tmp_path / "specs" / "greenhouse")
+    _, _, err = synthesize(
+        "--task", greenhouse.name, "--specs", tmp_path / "specs", "--text", "x", "--adapter", adapter
+    )
+    assert err.splitlines()[0] == f"{what}: the task domain (was driving, is greenhouse)"
 
 
 @pytest.mark.parametrize(

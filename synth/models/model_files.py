@@ -31,14 +31,16 @@ _TOKENIZER = (
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
-def model_folder(name: str | Path | None) -> Path:
+def model_folder(name: str | Path | None, *, is_offline: bool = False) -> Path:
     """Return the folder of a model: the embedded one (None), a folder, or one of the Hugging Face hub, downloaded.
+
+    Offline one of the hub must have been downloaded before.
 
     Raises InputError for a model that is not there or not of a supported architecture.
     """
     folder = EMBEDDED_FOLDER if name is None else Path(name)
     if not folder.exists() and _HUB_ID.fullmatch(str(name)):
-        folder = _download(str(name))
+        folder = _download(str(name), is_offline=is_offline)
     _require(folder, CONFIG)
     config = read_object(folder / CONFIG)
     found = str(config.get("model_type"))
@@ -103,11 +105,11 @@ def _require(folder: Path, pattern: str) -> None:
         raise InputError(folder, f"expected {pattern} in this folder, got {files}")
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, *, is_offline: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=[*_MODEL, *_TOKENIZER]))
+        return Path(snapshot_download(hub_id, allow_patterns=[*_MODEL, *_TOKENIZER], local_files_only=is_offline))
     except Exception as error:
         # The hub's client fails in many ways: offline, unknown, not allowed.
         reason = str(error).strip().partition("\n")[0]

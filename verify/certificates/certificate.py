@@ -1,120 +1,101 @@
 """Certificates: what was measured of an adapter, and the digests of all that the measurement depends on."""
 
 import json
+import re
+from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...specs.files.atomic import UNFINISHED, replacing
 from ...specs.files.errors import InputError
 from ...specs.files.record import parse_record, read_json
 from ...specs.files.yaml_file import Row
-from ...specs.task import Split
-from ..records.digests import CERTIFICATE, adapter_digests
-from .signature import Signature, sign
+from ..records.digests import CERTIFICATE, README, adapter_digests
+from . import format_1
+from .content import Content, Digest
+from .counts import Counts
+from .evidence import Evidence
+from .format_1 import OldCertificate
+from .signature import sign
 
-FORMAT = 1
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class BaseDigests(Row):
-    """The base model: its name (a path, a hub id or `embedded`), and digests of its weights and its tokenizer."""
-
-    name: str
-    digest: Digest
-    tokenizer_digest: Digest
+FORMAT = 2
+_NUMBERS = re.compile(r"\[\n *(\d+(?:,\n *\d+)*)\n *\]")
 
 
 class CertifiedSettings(Row):
-    """What decides verdicts besides rulebook, tasks and worlds."""
+    """What decides verdicts besides rulebook, tasks and worlds.
+
+    How text was read belongs to it: as it stands (`strict_form`), or changed first by a normaliser, which is named.
+    """
 
     world: str
     mode: str
-    paths: str
+    runs: str
     ending: str
     otherwise: str
     max_steps: int
     time_limit: float
+    strict_form: bool = True
+    normaliser: str = ""
 
 
-class CertifiedSampling(Row):
-    """How the answers were sampled: each wording of the splits, repeated, in batches.
+class Engine(Row):
+    """What sampled the answers."""
 
-    Batch k, from 0 on, has the seed `seed + k`. On a GPU (`cuda`) a model runs in bf16, on a CPU in fp32.
+    name: str
+    version: str
+
+
+class Waiver(Row):
+    """A rule that somebody decided not to ask of this adapter: which, who, why and when."""
+
+    rule: str
+    by: str
+    reason: str
+    date: date
+
+
+class Certificate(Content):
+    """A certificate, as `certificate.json` beside an adapter holds it.
+
+    `recordings` has a digest for each recording that verdicts depend on. Raises ValueError for a content that
+    contradicts itself.
     """
 
-    splits: tuple[Split, ...] = Field(min_length=1)
-    samples_per_prompt: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    prompt_style: str
-    temperature: float = Field(ge=0)
-    top_p: float = Field(gt=0, le=1)
-    max_new_tokens: int = Field(ge=1)
-    constrained: bool
-    device: str
-    seed: int
-
-
-class Count(Row):
-    """How many of how many, with the exact interval of 95 % for the share."""
-
-    count: int = Field(ge=0)
-    of: int = Field(ge=0)
-    low: float
-    high: float
-
-
-class RuleCount(Count):
-    """Answers that keep a rule. Those that do by observation only are told beside and not counted."""
-
-    observed_only: int = Field(ge=0)
-
-
-class Counts(Row):
-    """What the sampled answers are worth."""
-
-    num_samples: int = Field(ge=1)
-    invalid: Count
-    gates: Count
-    all_kept: Count
-    rules: dict[str, RuleCount]
-
-
-class Certificate(Row):
-    """A certificate, as `certificate.json` beside an adapter holds it. `adapter` has a digest for each of its files."""
-
-    format: int
-    issued: str
-    adapter: dict[str, Digest] = Field(min_length=1)
-    base: BaseDigests
-    task: str
-    rulebook: str
-    rulebook_digest: Digest
-    tasks_digest: Digest
-    worlds: dict[str, Digest]
+    recordings: dict[str, Digest] = Field(default_factory=dict)
     settings: CertifiedSettings
-    sampling: CertifiedSampling
+    engine: Engine
+    waivers: tuple[Waiver, ...] = ()
     counts: Counts
-    versions: dict[str, str]
-    signature: Signature | None = None
+    evidence: Evidence
 
-    @property
-    def signed_bytes(self) -> bytes:
-        """What a signature signs: everything but itself as canonical JSON (sorted keys, no spaces, UTF-8)."""
-        content = self.model_dump(mode="json", exclude={"signature"})
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        times = self.sampling.samples_per_prompt
+        for place, prompt in enumerate(self.counts.prompts):
+            if prompt.num_answers % times:
+                message = f"got {prompt.num_answers}, expected {times} of each wording, as sampling says"
+                raise ValueError(f"counts.prompts.{place}.num_answers: {message}")
+        return self
 
 
-def read_certificate(adapter: Path) -> Certificate:
+def read_certificate(adapter: Path) -> Certificate | OldCertificate:
     """Return the certificate beside an adapter; raises InputError if it is missing, damaged or badly signed."""
     path = adapter / CERTIFICATE
     if not path.is_file():
         raise InputError(path, "no such file: expected the certificate that `train` issued")
-    certificate = parse_record(read_json(path), Certificate, path)
-    if certificate.format != FORMAT:
-        raise InputError(path, f"got {certificate.format}, expected {FORMAT}", field="format")
+    content = read_json(path)
+    found = content.get("format", FORMAT) if isinstance(content, dict) else FORMAT
+    if found not in (FORMAT, format_1.FORMAT):
+        raise InputError(path, f"got {found}, expected {FORMAT} (or {format_1.FORMAT}, the one before)", field="format")
+    certificate: Certificate | OldCertificate = (
+        parse_record(content, OldCertificate, path)
+        if found == format_1.FORMAT
+        else parse_record(content, Certificate, path)
+    )
     if certificate.signature and not certificate.signature.is_valid(certificate.signed_bytes):
         raise InputError(path, "does not belong to this content: the certificate was changed", field="signature")
     return certificate
@@ -129,7 +110,9 @@ def write_certificate(adapter: Path, certificate: Certificate) -> None:
     """Write a certificate beside its adapter; the file is complete or does not appear."""
     path = adapter / CERTIFICATE
     beside = adapter.resolve()
-    content = json.dumps(certificate.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    laid_out = json.dumps(certificate.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    # A line for each list of numbers, not for each number.
+    content = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", laid_out) + "\n"
     try:
         # Not within the folder: a kill would leave a file there that is not certified.
         with replacing(path, beside.with_name(f"{beside.name}.{CERTIFICATE}{UNFINISHED}")) as unfinished:
@@ -138,20 +121,22 @@ def write_certificate(adapter: Path, certificate: Certificate) -> None:
         raise InputError(path, f"cannot be written: {error.strerror}") from None
 
 
-def check_certified(adapter: Path, certificate: Certificate) -> None:
+def check_certified(adapter: Path, certificate: Content) -> None:
     """Raise InputError that names the first file of an adapter that is not the certified one."""
     found = adapter_digests(adapter)
-    for name in sorted({*found, *certificate.adapter}):
+    # Certificates of format 1 named it, too.
+    certified = {name: digest for name, digest in certificate.adapter.items() if name != README}
+    for name in sorted({*found, *certified}):
         if name not in found:
             raise InputError(adapter / name, "no such file, but the adapter's certificate names it")
-        if name not in certificate.adapter:
+        if name not in certified:
             raise InputError(adapter / name, "is not one of the files that the adapter's certificate names")
-        if found[name] != certificate.adapter[name]:
-            digests = f"its digest is {found[name][:16]}…, the certified one {certificate.adapter[name][:16]}…"
+        if found[name] != certified[name]:
+            digests = f"its digest is {found[name][:16]}…, the certified one {certified[name][:16]}…"
             raise InputError(adapter / name, f"is not the file that was certified: {digests}")
 
 
-def check_signer(adapter: Path, certificate: Certificate, public_key: str) -> None:
+def check_signer(adapter: Path, certificate: Content, public_key: str) -> None:
     """Raise InputError unless the owner of a public key (base64) signed the certificate."""
     path = adapter / CERTIFICATE
     if certificate.signature is None:

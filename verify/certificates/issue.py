@@ -1,7 +1,7 @@
 """Issuing certificates: digests of what is there, counts of what was judged."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,31 +9,27 @@ from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ..records.digests import DomainDigests, adapter_digests, domain_digests
-from ..records.interval import clopper_pearson
-from ..records.verdict import Status, Verdict
+from ..records.verdict import Verdict
 from ..records.versions import versions
 from ..verdicts.verifier import Settings
-from .certificate import (
-    FORMAT,
-    BaseDigests,
-    Certificate,
-    CertifiedSampling,
-    CertifiedSettings,
-    Count,
-    Counts,
-    RuleCount,
-    signed,
-    write_certificate,
-)
+from .certificate import FORMAT, Certificate, CertifiedSettings, Engine, Waiver, signed, write_certificate
+from .content import BaseDigests, CertifiedSampling
+from .counting import counts_of, prompts_of
+from .evidence import evidence_of
 from .signature import read_private_key
+
+
+def transformers_engine() -> Engine:
+    """Return the engine that samples by the transformers library."""
+    return Engine(name="transformers", version=versions()["transformers"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """What a certificate is about: the verdicts on sampled answers, and all that they depend on.
 
-    `verdicts` are in the order of `Domain.prompts`; `digests` are those of the domain when they were made, None if that
-    is now.
+    `texts` and their `verdicts` are in the order of `Domain.prompts`; `digests` are those of the domain when they were
+    made, None if that is now. `files`, by their names in a run's directory, hold them. `engine` sampled them.
     """
 
     domain: Domain
@@ -41,8 +37,12 @@ class Measurement:
     settings: Settings
     base: BaseDigests
     sampling: CertifiedSampling
+    texts: Sequence[str]
     verdicts: Sequence[Verdict]
     digests: DomainDigests | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    engine: Engine = field(default_factory=transformers_engine)
+    waivers: tuple[Waiver, ...] = ()
 
 
 def issue_certificate(adapter: Path, measured: Measurement, key: Path | None = None) -> Certificate:
@@ -64,6 +64,7 @@ def new_certificate(adapter: Path, measured: Measurement) -> Certificate:
     if measured.digests is not None and now != measured.digests:
         changed = ", ".join(now.changed_from(measured.digests))
         raise InputError(domain.folder, f"changed after answers were judged, so nothing was certified: {changed}")
+    prompts = prompts_of(domain, measured.sampling)
     return Certificate(
         format=FORMAT,
         issued=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -75,8 +76,11 @@ def new_certificate(adapter: Path, measured: Measurement) -> Certificate:
         tasks_digest=now.tasks,
         worlds=now.worlds,
         settings=certified_settings(measured.settings),
+        engine=measured.engine,
         sampling=measured.sampling,
-        counts=counts_of(measured.verdicts),
+        waivers=measured.waivers,
+        counts=counts_of(prompts, measured.verdicts),
+        evidence=evidence_of(prompts, measured.texts, measured.verdicts, measured.files),
         versions=versions(),
     )
 
@@ -86,37 +90,9 @@ def certified_settings(settings: Settings) -> CertifiedSettings:
     return CertifiedSettings(
         world=settings.world,
         mode=settings.mode,
-        paths=settings.runs,
+        runs=settings.runs,
         ending=settings.reading.ending,
         otherwise=settings.reading.otherwise,
         max_steps=settings.max_steps,
         time_limit=settings.time_limit,
     )
-
-
-def counts_of(verdicts: Sequence[Verdict]) -> Counts:
-    """Return what a certificate counts of some verdicts: only what holds in all that nothing excludes."""
-    gates = [all(gate.status is Status.SATISFIED for gate in verdict.gates) for verdict in verdicts]
-    strict = [verdict.exit_code(strict=True) == 0 for verdict in verdicts]
-    statuses: dict[str, list[Status]] = {}
-    for verdict in verdicts:
-        for rule in verdict.deciding:
-            statuses.setdefault(rule.rule_id, []).append(rule.status)
-    return Counts(
-        num_samples=len(verdicts),
-        invalid=_count(not verdict.valid for verdict in verdicts),
-        gates=_count(verdict.valid and kept for verdict, kept in zip(verdicts, gates, strict=True)),
-        all_kept=_count(strict),
-        rules={rule_id: _rule_count(found) for rule_id, found in statuses.items()},
-    )
-
-
-def _rule_count(statuses: Sequence[Status]) -> RuleCount:
-    certified = _count(status is Status.SATISFIED for status in statuses)
-    return RuleCount(**dict(certified), observed_only=sum(status is Status.OBSERVED for status in statuses))
-
-
-def _count(outcomes: Iterable[bool]) -> Count:
-    found = list(outcomes)
-    low, high = clopper_pearson(sum(found), len(found))
-    return Count(count=sum(found), of=len(found), low=low, high=high)

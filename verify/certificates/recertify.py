@@ -14,16 +14,25 @@ from ..records.verdict import Mode, Verdict
 from ..verdicts.batch import verify_batch
 from ..verdicts.verifier import Settings, Verifier
 from ..worlds.world import WorldKind
-from .certificate import CertifiedSampling, CertifiedSettings
+from .certificate import CertifiedSettings
+from .content import CertifiedSampling
+from .format_1 import OldSettings
 
 
-def settings_of(certified: CertifiedSettings) -> Settings:
+def settings_of(certified: CertifiedSettings | OldSettings) -> Settings:
     """Return the settings of a certificate; raises InputError if one is unknown."""
+    if isinstance(certified, OldSettings):
+        runs = certified.paths
+    else:
+        runs = certified.runs
+        if certified.normaliser or not certified.strict_form:
+            message = f"got {certified.normaliser or 'none'!r}: expected text that is read as it stands (strict_form)"
+            raise InputError(CERTIFICATE, message, field="settings.normaliser")
     try:
         return Settings(
             world=WorldKind(certified.world),
             mode=Mode(certified.mode),
-            runs=Runs(certified.paths),
+            runs=Runs(runs),
             reading=Reading(ending=Ending(certified.ending), otherwise=Otherwise(certified.otherwise)),
             max_steps=certified.max_steps,
             time_limit=certified.time_limit,
@@ -41,15 +50,18 @@ def verify_again(
     sampling: CertifiedSampling,
     num_processes: int,
     progress: Callable[[int], None],
-) -> list[Verdict]:
-    """Return the verdicts on answers sampled as a certificate says, in the order of its prompts; raises InputError."""
+) -> tuple[list[str], list[Verdict]]:
+    """Return answers sampled as a certificate says, in the order of its prompts, and their verdicts.
+
+    Raises InputError.
+    """
     prompts = domain.prompts(sampling.splits, sampling.samples_per_prompt)
     if not prompts:
         raise InputError(domain.folder / "tasks.yaml", f"has no {' or '.join(sampling.splits)} wordings to sample")
     texts = _sample(generator, domain, settings.reading, [wording for _, wording in prompts], sampling, progress)
     verifier = Verifier(domain, rulebook, settings)
     questions = [(verifier.parse(text), task) for text, (task, _) in zip(texts, prompts, strict=True)]
-    return verify_batch(verifier, questions, min(num_processes, len(questions)))
+    return texts, verify_batch(verifier, questions, min(num_processes, len(questions)))
 
 
 def _sample(

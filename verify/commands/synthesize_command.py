@@ -16,8 +16,11 @@ from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...synth.models.generates import Generates, LoadsGenerator, Sampling
 from ...synth.models.model_files import ADAPTER_CONFIG
-from ..certificates.certificate import check_certified, read_certificate
-from ..records.digests import CERTIFICATE
+from ..certificates.certificate import Certificate, check_certified, read_certificate
+from ..certificates.changes import changes
+from ..certificates.content import BaseDigests
+from ..certificates.format_1 import OldCertificate
+from ..records.digests import CERTIFICATE, domain_digests
 from ..verdicts.ranked_answer import RankedAnswer
 from ..verdicts.synthesize import asked, synthesize
 from ..verdicts.verifier import Settings
@@ -52,7 +55,7 @@ def print_answers(
 ) -> int:
     """Print answers with their verdicts, the best first, and return the exit code of the best; raises InputError."""
     task, wording = asked(domain, request.task_id, request.text)
-    generator = _generator(request, domain, load_generator)
+    generator = _generator(request, domain, rulebook, load_generator)
     answers = synthesize(
         domain,
         generator,
@@ -72,7 +75,9 @@ def print_answers(
     return answers[0].exit_code(strict=strict)
 
 
-def _generator(request: SynthesisRequest, domain: Domain, load_generator: LoadsGenerator) -> Generates:
+def _generator(
+    request: SynthesisRequest, domain: Domain, rulebook: Rulebook, load_generator: LoadsGenerator
+) -> Generates:
     """Return the language model; an adapter with a certificate must be the one that was certified."""
     adapter = request.adapter
     if adapter is not None and not (adapter / ADAPTER_CONFIG).is_file() and (adapter / "adapter").is_dir():
@@ -81,9 +86,22 @@ def _generator(request: SynthesisRequest, domain: Domain, load_generator: LoadsG
     if adapter and certificate:
         check_certified(adapter, certificate)
     generator = load_generator(request.model, adapter=adapter, device=request.device, vocabulary=domain.vocabulary)
-    if certificate and certificate.base.digest != generator.digest:
-        complain(f"warning: {adapter} was certified on another base model, {certificate.base.name}")
+    if certificate:
+        for change in _stale(certificate, domain, rulebook, generator):
+            complain(f"warning: changed since {adapter} was certified: {change}")
     return generator
+
+
+def _stale(
+    certificate: Certificate | OldCertificate, domain: Domain, rulebook: Rulebook, generator: Generates
+) -> list[str]:
+    """Return what a certificate says nothing of, a line each: a domain, a rulebook or a model that it does not know."""
+    if certificate.task != domain.name:
+        return [f"the task domain (was {certificate.task}, is {domain.name})"]
+    base = BaseDigests(name=certificate.base.name, digest=generator.digest, tokenizer_digest=generator.tokenizer_digest)
+    found = changes(certificate, rulebook.name, domain_digests(domain, rulebook), base)
+    old = ["the format: issued in format 1, renew with `verilora certify`"]
+    return [*(old if isinstance(certificate, OldCertificate) else []), *found]
 
 
 def _to_json(

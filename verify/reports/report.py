@@ -6,6 +6,7 @@ from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.rulebook import Rulebook
 from ..certificates.certificate import Certificate, read_certificate
+from ..certificates.format_1 import OldCertificate
 from ..records.digests import CERTIFICATE, domain_digests
 from ..records.run import Run
 from ..records.verdict import Mode
@@ -23,7 +24,7 @@ class Report:
     domain: Domain
     rulebook: Rulebook
     coverage: tuple[Coverage, ...]
-    certificate: Certificate | None
+    certificate: Certificate | OldCertificate | None
     ceiling: Ceiling | None
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from certificates import measurement
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -14,37 +15,21 @@ from verilora.specs.learned_world import LearnedWorld, Transition, learned_world
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.verify.certificates.certificate import (
-    BaseDigests,
     Certificate,
-    CertifiedSampling,
     check_certified,
     check_signer,
     read_certificate,
 )
-from verilora.verify.certificates.issue import Measurement, counts_of, issue_certificate
+from verilora.verify.certificates.counting import counts_of
+from verilora.verify.certificates.issue import issue_certificate
 from verilora.verify.certificates.signature import read_private_key, read_public_key
 from verilora.verify.records.digests import DomainDigests, domain_digests
-from verilora.verify.records.interval import clopper_pearson
 from verilora.verify.records.verdict import Status
-from verilora.verify.verdicts.batch import verify_batch
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from controllers import AFTER_LOOPING, BEFORE
 
 TASK = "right-at-traffic-light"
-SAMPLING = CertifiedSampling(
-    splits=("validation",),
-    samples_per_prompt=1,
-    batch_size=4,
-    prompt_style="plain",
-    temperature=0.8,
-    top_p=1.0,
-    max_new_tokens=160,
-    constrained=False,
-    device="cpu",
-    seed=7,
-)
-BASE = BaseDigests(name="embedded", digest="a" * 64, tokenizer_digest="b" * 64)
 
 
 def write_keys(folder: Path, name: str) -> tuple[Path, Path]:
@@ -65,21 +50,11 @@ def adapter(tmp_path: Path) -> Path:
 
 
 def issue(adapter: Path, domain: Domain, key: Path | None = None) -> Certificate:
-    book = domain.rulebook()
-    verifier = Verifier(domain, book, Settings(witnesses=False))
-    questions = [(verifier.parse(text), domain.task(TASK)) for text in (AFTER_LOOPING, BEFORE, "1. hope\n2. stop")]
-    return issue_certificate(
-        adapter,
-        Measurement(
-            domain=domain,
-            rulebook=book,
-            settings=verifier.settings,
-            base=BASE,
-            sampling=SAMPLING,
-            verdicts=verify_batch(verifier, questions),
-        ),
-        key,
-    )
+    only = replace(domain, tasks={TASK: domain.task(TASK)})
+    book, texts = domain.rulebook(), (AFTER_LOOPING, BEFORE, "1. hope\n2. stop")
+    verifier = Verifier(only, book, Settings(witnesses=False))
+    verdicts = [verifier.verify_text(text, domain.task(TASK)) for text in texts]
+    return issue_certificate(adapter, measurement(only, BEFORE, TASK, texts=texts, verdicts=verdicts), key)
 
 
 def change(folder: Path, fields: dict[str, object]) -> None:
@@ -95,7 +70,13 @@ def test_it_holds_the_counts_of_the_verdicts_and_reads_back(adapter: Path, drivi
     counts = certificate.counts
     assert (counts.num_samples, counts.invalid.count, counts.all_kept.count) == (3, 1, 1)
     assert (counts.rules["phi5"].count, counts.rules["phi5"].of) == (1, 3)
-    assert (counts.rules["phi5"].low, counts.rules["phi5"].high) == clopper_pearson(1, 3)
+    assert (counts.rules["phi5"].low, counts.rules["phi5"].high) == (None, None), "three prompts are too few"
+    assert [prompt.wording for prompt in counts.prompts] == [*driving.task(TASK).wordings["validation"]]
+    assert (counts.invalid.counts, counts.invalid.sizes) == ((0, 0, 1), (1, 1, 1))
+    assert '"sizes": [1, 1, 1]' in (adapter / "certificate.json").read_text(), "a line for a list of numbers"
+    assert (certificate.waivers, certificate.recordings) == ((), {})
+    assert certificate.engine.name == "transformers"
+    assert (certificate.settings.strict_form, certificate.settings.normaliser) == (True, "")
     assert certificate.rulebook_digest == driving.rulebook().digest
     assert set(certificate.adapter) == {"adapter_config.json", "adapter_model.safetensors"}
     assert certificate.versions["torch"]
@@ -106,22 +87,9 @@ def test_what_changed_while_answers_were_judged_is_not_certified(
 ) -> None:
     moved = replace(driving, folder=shutil.copytree(driving.folder, tmp_path / "driving"))
     book = moved.rulebook()
-    verifier = Verifier(moved, book, Settings(witnesses=False))
-    verdicts = [verifier.verify_text(AFTER_LOOPING, moved.task(TASK))]
 
     def issue_with(digests: DomainDigests) -> Certificate:
-        return issue_certificate(
-            adapter,
-            Measurement(
-                domain=moved,
-                rulebook=book,
-                settings=verifier.settings,
-                base=BASE,
-                sampling=SAMPLING,
-                verdicts=verdicts,
-                digests=digests,
-            ),
-        )
+        return issue_certificate(adapter, measurement(moved, AFTER_LOOPING, TASK, digests=digests))
 
     before = domain_digests(moved, book)
     assert issue_with(before).tasks_digest == before.tasks
@@ -153,7 +121,7 @@ def test_what_is_kept_by_observation_only_does_not_count(driving: Domain, tmp_pa
     verdict = Verifier(replace(driving, folder=tmp_path), book).verify_text(AFTER_LOOPING, task)
     assert [rule.status for rule in verdict.rules] == [Status.OBSERVED, Status.SATISFIED]
     assert verdict.all_kept
-    counts = counts_of([verdict])
+    counts = counts_of([(TASK, "Turn right")], [verdict])
     certified = {name: (count.count, count.of, count.observed_only) for name, count in counts.rules.items()}
     assert certified == {"always_green": (0, 1, 1), "no_left": (1, 1, 0)}
     assert (counts.all_kept.count, counts.gates.count) == (0, 1)
@@ -225,7 +193,7 @@ def test_a_signature_survives_another_layout_of_the_file(adapter: Path, driving:
     [
         ({"valid_until": "2030"}, "unknown key: got 'valid_until'"),
         ({"adapter": {"adapter_model.safetensors": "12"}}, r"adapter\.adapter_model\.safetensors: String should match"),
-        ({"format": 2}, "format: got 2, expected 1"),
+        ({"format": 3}, "format: got 3, expected 2"),
         ({"signature": {"algorithm": "none", "public_key": "", "signature": ""}}, r"signature\.algorithm"),
         ({"signature": {"algorithm": "Ed25519", "public_key": "?", "signature": ""}}, "signature: does not belong"),
     ],

@@ -12,12 +12,12 @@ from xml.etree.ElementTree import fromstring
 
 import jsonschema
 import pytest
+from certificates import measurement
 
 from verilora.specs.domain import Domain
 from verilora.specs.files.atomic import write_json
 from verilora.specs.files.errors import InputError
-from verilora.verify.certificates.certificate import BaseDigests, CertifiedSampling
-from verilora.verify.certificates.issue import Measurement, issue_certificate
+from verilora.verify.certificates.issue import issue_certificate
 from verilora.verify.commands.terminal import console
 from verilora.verify.records.run import read_run
 from verilora.verify.records.verdict import Mode
@@ -26,7 +26,6 @@ from verilora.verify.reports.junit import junit
 from verilora.verify.reports.page import SECTIONS, render_page
 from verilora.verify.reports.report import Report, make_report
 from verilora.verify.reports.summary import render_summary
-from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from controllers import AFTER_LOOPING
 from run_directories import write_run
@@ -231,30 +230,7 @@ class TestCertificate:
         adapter = run / "adapter"
         adapter.mkdir()
         (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-        verifier = Verifier(driving, driving.rulebook(), Settings(witnesses=False))
-        sampling = CertifiedSampling(
-            splits=("validation",),
-            samples_per_prompt=1,
-            batch_size=1,
-            prompt_style="plain",
-            temperature=0.8,
-            top_p=1.0,
-            max_new_tokens=100,
-            constrained=False,
-            device="cpu",
-            seed=0,
-        )
-        certificate = issue_certificate(
-            adapter,
-            Measurement(
-                domain=driving,
-                rulebook=driving.rulebook(),
-                settings=verifier.settings,
-                base=BaseDigests(name="embedded", digest="0" * 64, tokenizer_digest="0" * 64),
-                sampling=sampling,
-                verdicts=[verifier.verify_text(AFTER_LOOPING, driving.task(TASKS[0]))],
-            ),
-        )
+        certificate = issue_certificate(adapter, measurement(driving, AFTER_LOOPING, TASKS[0]))
         build_report(run, driving, driving.rulebook())
         words = Page((run / "report.html").read_text()).words
         assert certificate.adapter["adapter_model.safetensors"] in words

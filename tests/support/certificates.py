@@ -1,0 +1,41 @@
+"""What certificates of tests are issued over: one answer, as if every prompt had got it."""
+
+from typing import Any
+
+from verilora.specs.domain import Domain
+from verilora.verify.certificates.content import BaseDigests, CertifiedSampling
+from verilora.verify.certificates.issue import Measurement
+from verilora.verify.verdicts.verifier import Settings, Verifier
+
+SAMPLING = CertifiedSampling(
+    splits=("validation",),
+    samples_per_prompt=1,
+    batch_size=4,
+    prompt_style="plain",
+    temperature=0.8,
+    top_p=1.0,
+    max_new_tokens=160,
+    constrained=False,
+    device="cpu",
+    seed=7,
+)
+BASE = BaseDigests(name="embedded", digest="a" * 64, tokenizer_digest="b" * 64)
+
+
+def measurement(domain: Domain, text: str, task_id: str, **fields: Any) -> Measurement:
+    """Return a measurement of one answer to each validation prompt of a domain, all the same."""
+    book, settings = domain.rulebook(), Settings(witnesses=False)
+    verdict = Verifier(domain, book, settings).verify_text(text, domain.task(task_id))
+    num_prompts = len(domain.prompts(SAMPLING.splits, SAMPLING.samples_per_prompt))
+    return Measurement(
+        **{
+            "domain": domain,
+            "rulebook": book,
+            "settings": settings,
+            "base": BASE,
+            "sampling": SAMPLING,
+            "texts": [text] * num_prompts,
+            "verdicts": [verdict] * num_prompts,
+            **fields,
+        }
+    )
