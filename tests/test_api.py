@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from certificates import measurement
 
 import verilora
 from verilora.specs.domain import Domain
 from verilora.verify.certificates.certificate import write_certificate
 from verilora.verify.certificates.issue import new_certificate
 
+from certificates import measurement
 from command_line import run_main
 from controllers import AFTER_LOOPING, BEFORE
 from run_directories import write_run

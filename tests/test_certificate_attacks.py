@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import measurement
+import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from verilora.specs.domain import Domain
+from verilora.specs.domain import Domain, load_domain
 from verilora.synth.models.base_model import EMBEDDED_FOLDER
 from verilora.synth.models.model_files import model_digest, tokenizer_digest
 from verilora.verify.certificates.content import BaseDigests
 from verilora.verify.certificates.issue import issue_certificate
+from verilora.verify.commands.certify_command import CertificationRequest, certify
 from verilora.verify.records.by_prompt import interval_by_group
 
+from certificates import Fixed, measurement
 from command_line import run_main
-from controllers import BEFORE
+from controllers import AFTER_LOOPING, BEFORE
 
 TASK = "right-at-traffic-light"
 TAUTOLOGIES = """description: two
@@ -282,3 +284,31 @@ def test_recordings_that_are_not_here_are_told(attacked: Path) -> None:
 def test_offline_nothing_is_signed(home: Path) -> None:
     code, _, err = run_main("certify", home / "run", "--specs", home / "specs", "--offline", "--key", home / "key.pem")
     assert (code, "nothing is renewed offline" in err) == (2, True)
+
+
+def test_sampling_again_hides_no_change(attacked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that the new book asks is kept, and nothing that was certified fell."""
+    _two_tautologies(attacked)
+    request = CertificationRequest(folder=attacked / "run", specs=attacked / "specs", check=True, num_processes=1)
+    assert certify(request, lambda *_, **__: Fixed(BEFORE)) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "changed since then: the rulebook" in out
+    assert "certified were" not in out
+    assert "certified and no longer judged: phi1, phi2, phi3" in out
+
+
+def test_of_few_prompts_nothing_can_have_fallen(
+    attacked: Path, driving: Domain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three prompts: all that was kept is broken now, and it is said that this tells nothing."""
+    moved = Path(shutil.copytree(driving.folder, tmp_path / "specs" / "driving"))
+    content = yaml.safe_load((moved / "tasks.yaml").read_text())
+    content["tasks"] = [task for task in content["tasks"] if task["id"] == TASK]
+    (moved / "tasks.yaml").write_text(yaml.safe_dump(content))
+    few = load_domain("driving", tmp_path / "specs")
+    base = BaseDigests(name="embedded", digest=Fixed.digest, tokenizer_digest=Fixed.tokenizer_digest)
+    adapter = attacked / "run" / "adapter"
+    issue_certificate(adapter, measurement(few, AFTER_LOOPING, TASK, base=base))
+    request = CertificationRequest(folder=adapter, specs=tmp_path / "specs", check=True, num_processes=1)
+    assert certify(request, lambda *_, **__: Fixed("1. hope")) == 0
+    assert "too few prompts: 3 of 6 needed to tell whether anything fell" in capsys.readouterr().out

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from certificates import measurement
 
 from verilora.__main__ import main
 from verilora.serving.engine.generator import Generator
@@ -21,7 +20,8 @@ from verilora.verify.certificates.content import BaseDigests
 from verilora.verify.certificates.issue import new_certificate
 from verilora.verify.verdicts.verifier import Verifier
 
-from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
+from certificates import measurement
+from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
 DATA = Path(__file__).parent / "data"
 TASK = "right-at-traffic-light"

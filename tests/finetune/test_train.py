@@ -140,6 +140,19 @@ def test_a_signed_certificate_outlives_resuming(finished: Path, tmp_path: Path) 
     assert "stage: " not in output
 
 
+def test_its_certificate_holds_until_a_file_of_the_run_is_another(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    evidence = json.loads((out / "adapter" / "certificate.json").read_text())["evidence"]
+    name = next(name for name in evidence["files"] if name.startswith("evaluation/after-"))
+    assert set(evidence["files"]) == {"samples.jsonl", "verdicts.jsonl", name}
+    options = ("--specs", DATA, "--offline")
+    assert run_main("certify", out, *options)[0] == 0
+    (out / name).write_text((out / name).read_text().replace("1. ", "1.  ", 1))
+    code, told, _ = run_main("certify", out, *options)
+    assert (code, f"changed since then: {name}" in told) == (1, True)
+
+
 def test_an_adapter_that_was_swapped_gets_no_certificate(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(finished, out)

@@ -1,8 +1,13 @@
 """What certificates of tests are issued over: one answer, as if every prompt had got it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from verilora.specs.domain import Domain
+from verilora.synth.models.base_model import EMBEDDED_FOLDER
+from verilora.synth.models.generates import Completion, Sampling
+from verilora.synth.models.model_files import model_digest, tokenizer_digest
+from verilora.synth.models.prompt import Conversation, PromptStyle
 from verilora.verify.certificates.content import BaseDigests, CertifiedSampling
 from verilora.verify.certificates.issue import Measurement
 from verilora.verify.verdicts.verifier import Settings, Verifier
@@ -39,3 +44,18 @@ def measurement(domain: Domain, text: str, task_id: str, **fields: Any) -> Measu
             **fields,
         }
     )
+
+
+class Fixed:
+    """A language model that always writes the same."""
+
+    folder = EMBEDDED_FOLDER
+    prompt_style = PromptStyle.PLAIN
+    digest = model_digest(EMBEDDED_FOLDER)
+    tokenizer_digest = tokenizer_digest(EMBEDDED_FOLDER)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def sample(self, conversations: Sequence[Conversation], sampling: Sampling, seed: int) -> list[Completion]:
+        return [Completion(self.text, 1, 1) for _ in conversations]

@@ -29,6 +29,7 @@ from ..certificates.format_1 import OldCertificate, OldCount
 from ..certificates.issue import Measurement, new_certificate
 from ..certificates.recertify import settings_of, verify_again
 from ..certificates.signature import read_private_key, read_public_key
+from ..records.by_prompt import MIN_GROUPS, too_few
 from ..records.digests import CERTIFICATE, DomainDigests, domain_digests
 from .terminal import console, progress
 
@@ -89,6 +90,8 @@ def certify(request: CertificationRequest, load_generator: LoadsGenerator) -> in
         write_certificate(adapter, renewed)
         out.print(f"renewed {adapter / CERTIFICATE}; {_signer(renewed)}")
     lower = fallen(then, now)
+    if (num_prompts := len(now.counts.prompts)) < MIN_GROUPS:
+        out.print(f"{too_few(num_prompts)} to tell whether anything fell", style="yellow")
     for share in lower:
         out.print(f"{share.name}: {_share(share.now)}, certified were {_share(share.then)}", style="bold red")
     if gone := no_longer_judged(then, now):

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from certificates import measurement
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -27,6 +26,7 @@ from verilora.verify.records.digests import DomainDigests, domain_digests
 from verilora.verify.records.verdict import Status
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
+from certificates import measurement
 from controllers import AFTER_LOOPING, BEFORE
 
 TASK = "right-at-traffic-light"

@@ -1,20 +1,14 @@
 """Certificates of format 1, as earlier states of this version wrote them."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import measurement
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import InputError
-from verilora.synth.models.base_model import EMBEDDED_FOLDER
-from verilora.synth.models.generates import Completion, Sampling
-from verilora.synth.models.model_files import model_digest, tokenizer_digest
-from verilora.synth.models.prompt import Conversation, PromptStyle
 from verilora.verify.certificates.certificate import Certificate, check_certified, read_certificate
 from verilora.verify.certificates.content import BaseDigests
 from verilora.verify.certificates.format_1 import OldCertificate
@@ -23,25 +17,11 @@ from verilora.verify.certificates.signature import sign
 from verilora.verify.commands.certify_command import CertificationRequest, certify
 from verilora.verify.records.interval import clopper_pearson
 
+from certificates import Fixed, measurement
 from command_line import run_main
 from controllers import BEFORE
 
 TASK = "right-at-traffic-light"
-
-
-class Fixed:
-    """A language model that always writes the same."""
-
-    folder = EMBEDDED_FOLDER
-    prompt_style = PromptStyle.PLAIN
-    digest = model_digest(EMBEDDED_FOLDER)
-    tokenizer_digest = tokenizer_digest(EMBEDDED_FOLDER)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def sample(self, conversations: Sequence[Conversation], sampling: Sampling, seed: int) -> list[Completion]:
-        return [Completion(self.text, 1, 1) for _ in conversations]
 
 
 def old_count(found: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from xml.etree.ElementTree import fromstring
 
 import jsonschema
 import pytest
-from certificates import measurement
 
 from verilora.specs.domain import Domain
 from verilora.specs.files.atomic import write_json
@@ -27,6 +26,7 @@ from verilora.verify.reports.page import SECTIONS, render_page
 from verilora.verify.reports.report import Report, make_report
 from verilora.verify.reports.summary import render_summary
 
+from certificates import measurement
 from controllers import AFTER_LOOPING
 from run_directories import write_run
 
