@@ -21,7 +21,7 @@ from verilora.verify.certificates.issue import new_certificate
 from verilora.verify.verdicts.verifier import Verifier
 
 from certificates import measurement
-from tiny_models import save_tiny_adapter, save_tiny_model, tiny_tokenizer
+from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
 DATA = Path(__file__).parent / "data"
 TASK = "right-at-traffic-light"

@@ -19,7 +19,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from ...specs.domain import Domain, load_domain
 from ...specs.files.record_file import RecordFile
 from ...synth.models.chat import Chat
-from ...synth.models.language_model import load_model
+from ...synth.models.language_model import ignoring_renamed_property, load_model
 from ...synth.models.prompt import Prompter
 from ...verify.records.run import TrainingRow
 from ...verify.records.run_files import RunFiles
@@ -43,6 +43,7 @@ class _Trainer(CompleteCheckpoints, DPOTrainer):
     pass
 
 
+@ignoring_renamed_property()
 def train_dpo(
     run: RunFiles, config: TrainConfig, domain: Domain, number: int, progress: Callable[[int], None] = lambda step: None
 ) -> None:

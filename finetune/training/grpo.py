@@ -16,7 +16,7 @@ from trl.trainer.utils import RepeatSampler
 
 from ...specs.domain import Domain
 from ...synth.models.chat import Chat
-from ...synth.models.language_model import load_model
+from ...synth.models.language_model import ignoring_renamed_property, load_model
 from ...synth.models.prompt import Prompter
 from ...verify.records.run import TrainingRow
 from ...verify.records.run_files import RunFiles
@@ -59,6 +59,7 @@ class _Trainer(CompleteCheckpoints, GRPOTrainer):
         )
 
 
+@ignoring_renamed_property()
 def train_grpo(
     run: RunFiles, config: TrainConfig, number: int, verdicts: VerdictCache, progress: Callable[[int], None]
 ) -> None:

@@ -1,7 +1,9 @@
 """A language model, its tokenizer and an adapter, from files; what would load silently wrong is checked."""
 
 import itertools
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,21 @@ def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
     return loaded
 
 
+@contextmanager
+def ignoring_renamed_property() -> Iterator[None]:
+    """Return a context, or a decorator, for making and training adapters: one warning of the libraries is not shown.
+
+    PEFT, and TRL before it samples, ask a model for a property that transformers has renamed, and it warns (PEFT 0.21,
+    TRL 1.16, transformers 5.23). No argument of ours keeps them from asking, and users can do nothing about it.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning, r"transformers\.modeling_utils$"
+        )
+        yield
+
+
+@ignoring_renamed_property()
 def load_peft(model: nn.Module, folder: Path, *, is_trainable: bool = False) -> Any:
     """Return a model with an adapter as PEFT has them; raises InputError if the two do not fit."""
     own = own_tensors(folder, model)
