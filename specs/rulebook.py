@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import Field, StrictFloat, model_validator
@@ -12,6 +12,7 @@ from .files.errors import InputError, expected_one_of
 from .files.yaml_file import Row, YamlFile, read_yaml
 from .logic import Formula
 from .vocabulary import Name, Vocabulary
+from .waiver import Waiver
 
 
 class Rule(Row):
@@ -31,11 +32,16 @@ class Rule(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rulebook:
-    """The rules of a book, those that it inherits first."""
+    """The rules of a book, those that it inherits first, and at most one waiver of each.
+
+    `written_in` names for each rule the book whose file holds it; rules that no file holds are not in it.
+    """
 
     name: str
     description: str
     rules: tuple[Rule, ...]
+    waivers: tuple[Waiver, ...] = ()
+    written_in: Mapping[str, str] = field(default_factory=dict)
 
     def extended(self, name: str, *rules: Rule) -> "Rulebook":
         """Return a book with this name that holds more rules; raises InputError for an id that occurs twice."""
@@ -46,10 +52,22 @@ class Rulebook:
             ids.add(rule.id)
         return replace(self, name=name, rules=(*self.rules, *rules))
 
+    def waiver(self, rule_id: str) -> Waiver | None:
+        """Return the waiver of a rule, None if nobody waived it."""
+        return next((waiver for waiver in self.waivers if waiver.rule == rule_id), None)
+
     @property
     def digest(self) -> str:
-        """SHA-256 over what decides verdicts: ids, formulas, presumed propositions and weights."""
-        return _digest([[rule.id, rule.formula.text, sorted(rule.presumes), rule.weight] for rule in self.rules])
+        """SHA-256 over what decides verdicts (ids, formulas, presumed propositions, weights) and over all waivers."""
+        rules: list[list[object]] = [
+            [rule.id, rule.formula.text, sorted(rule.presumes), rule.weight] for rule in self.rules
+        ]
+        # Longer than the rows of rules, so that no rule can be taken for one. Books without them keep their digests.
+        waived: list[list[object]] = [
+            ["waiver", waiver.rule, waiver.by, waiver.reason, waiver.date.isoformat()]
+            for waiver in sorted(self.waivers, key=lambda waiver: waiver.rule)
+        ]
+        return _digest([*rules, *waived])
 
     @property
     def sentences_digest(self) -> str:
@@ -64,6 +82,7 @@ class _File(Row):
     weights: dict[str, StrictFloat] = Field(default_factory=dict)
     readings: dict[str, str] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
 
     @model_validator(mode="after")
     def _changes_need_a_book_to_change(self) -> "_File":
@@ -80,6 +99,8 @@ def read_rulebook(folder: Path, name: str, vocabulary: Vocabulary, extended_by: 
     file = read_yaml(path)
     book = file.parse(_File)
     rules: dict[str, Rule] = {}
+    waivers: dict[str, Waiver] = {}
+    written_in: dict[str, str] = {}
     if book.extends:
         chain = (*extended_by, name)
         if book.extends in chain:
@@ -89,14 +110,24 @@ def read_rulebook(folder: Path, name: str, vocabulary: Vocabulary, extended_by: 
             raise file.error(("extends",), f"no such rulebook: {expected_one_of(book.extends, rulebook_names(folder))}")
         parent = read_rulebook(folder, book.extends, vocabulary, chain)
         rules = _changed({rule.id: rule for rule in parent.rules}, book, file)
+        waivers = {waiver.rule: waiver for waiver in parent.waivers if waiver.rule in rules}
+        written_in = {rule_id: parent.written_in[rule_id] for rule_id in rules}
     for row, rule in enumerate(book.rules):
         if rule.id in rules:
             raise file.error(("rules", row, "id"), f"duplicate id {rule.id!r}")
         _check(rule, row, file, vocabulary)
         rules[rule.id] = rule
+        written_in[rule.id] = name
     if not rules:
         raise file.error((), "the book holds no rule: expected at least one")
-    return Rulebook(name=name, description=book.description, rules=tuple(rules.values()))
+    waivers |= _waived(book, rules, file)
+    return Rulebook(
+        name=name,
+        description=book.description,
+        rules=tuple(rules.values()),
+        waivers=tuple(waivers.values()),
+        written_in=written_in,
+    )
 
 
 def check_words(rulebook: Rulebook, vocabulary: Vocabulary) -> None:
@@ -106,15 +137,21 @@ def check_words(rulebook: Rulebook, vocabulary: Vocabulary) -> None:
     if not ids or twice:
         got = f"got {twice[0]!r} twice, expected each id once" if twice else "got none, expected at least one rule"
         raise InputError(f"rulebook {rulebook.name}", got, field="rules")
+    waived = [waiver.rule for waiver in rulebook.waivers]
+    for name in waived:
+        if name not in ids:
+            raise InputError(f"rulebook {rulebook.name}", _no_rule_to_waive(name, ids), field="waivers")
+        if waived.count(name) > 1:
+            raise InputError(f"rulebook {rulebook.name}", f"got {name!r} waived twice, expected once", field="waivers")
     words = {*vocabulary.proposition_ids, *vocabulary.action_ids}
     for rule in rulebook.rules:
-        for field, names, known in (
+        for key, names, known in (
             ("formula", rule.formula.propositions, words),
             ("presumes", frozenset(rule.presumes), {*vocabulary.proposition_ids}),
         ):
             for name in sorted(names - known):
                 message = f"unknown proposition: {expected_one_of(name, known)}"
-                raise InputError(f"rulebook {rulebook.name}", message, field=f"{rule.id}.{field}")
+                raise InputError(f"rulebook {rulebook.name}", message, field=f"{rule.id}.{key}")
 
 
 def rulebook_names(folder: Path) -> list[str]:
@@ -139,6 +176,23 @@ def _changed(rules: dict[str, Rule], book: _File, file: YamlFile) -> dict[str, R
         _known(rule_id, rules, file, "drop")
         del rules[rule_id]
     return rules
+
+
+def _waived(book: _File, rules: Iterable[str], file: YamlFile) -> dict[str, Waiver]:
+    """Return a book's own waivers by rule: each of a rule that it holds or inherits, and one of each."""
+    waivers: dict[str, Waiver] = {}
+    for row, waiver in enumerate(book.waivers):
+        at = ("waivers", row, "rule")
+        if waiver.rule not in rules:
+            raise file.error(at, _no_rule_to_waive(waiver.rule, rules))
+        if waiver.rule in waivers:
+            raise file.error(at, f"got {waiver.rule!r} waived twice, expected once")
+        waivers[waiver.rule] = waiver
+    return waivers
+
+
+def _no_rule_to_waive(rule_id: str, rules: Iterable[str]) -> str:
+    return f"no such rule to waive: {expected_one_of(rule_id, rules)}"
 
 
 def _digest(rows: list[list[object]]) -> str:

@@ -128,7 +128,7 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: di
                     path, f"expected a word as key, got a {key_node.id}", line=key_node.start_mark.line + 1
                 )
             _check_untagged(key_node, at, path)
-            key = _scalar(loader, key_node, path)
+            key = _scalar(loader, key_node, at, path)
             if not isinstance(key, str):
                 raise InputError(path, f"expected a word as key, got {key!r}", line=key_node.start_mark.line + 1)
             if key in mapping:
@@ -136,7 +136,7 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: di
             mapping[key] = _construct(loader, value_node, (*at, key), lines, path)
             lines[(*at, key)] = key_node.start_mark.line + 1
         return mapping
-    return _scalar(loader, node, path)
+    return _scalar(loader, node, at, path)
 
 
 def _check_untagged(node: yaml.Node, at: Location, path: Path) -> None:
@@ -157,12 +157,12 @@ def _hint(text: str, line: int) -> str:
     return f"; {f'the value of {found[1]!r}' if found[1] else 'it'} begins with {found[2]}: {_IN_QUOTES}"
 
 
-def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: Path) -> Any:
+def _scalar(loader: yaml.SafeLoader, node: yaml.Node, at: Location, path: Path) -> Any:
     try:
         return loader.construct_object(node)
     except ValueError as error:
         # Such as the date 2024-02-30: PyYAML lets the error of the Python type through.
-        raise InputError(path, f"not YAML: {error}", line=node.start_mark.line + 1) from None
+        raise InputError(path, f"not YAML: {error}", line=node.start_mark.line + 1, field=_field(at)) from None
 
 
 def _field(location: Location) -> str:

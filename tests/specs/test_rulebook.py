@@ -118,6 +118,13 @@ def test_all_changes_in_a_chain_of_three(copy) -> None:
     assert domain.rulebook_names() == ["child", "default", "grandchild"]
 
 
+def test_each_rule_knows_the_book_whose_file_holds_it(copy) -> None:
+    copy.write(CHILD, f"extends: default\ndrop: [spare_heat, spare_pump]\nrules:\n  {CALM}\n")
+    copy.append(CHILD, f"  {CALM.replace('calm', 'spare_pump')}\n")
+    own = {"calm": "child", "spare_pump": "child"}
+    assert copy.load("child")[1].written_in == {**dict.fromkeys((*IDS[1:2], *IDS[3:]), "default"), **own}
+
+
 def digest(copy, name: str = "default") -> str:
     return str(copy.load(name)[1].digest)
 

@@ -18,7 +18,7 @@ FILES = {
     "propositions.yaml": ("propositions", "actions", "idle"),
     "worlds.yaml": ("worlds",),
     "tasks.yaml": ("goals", "tasks"),
-    BOOK: ("description", "extends", "drop", "weights", "readings", "rules"),
+    BOOK: ("description", "extends", "drop", "weights", "readings", "rules", "waivers"),
 }
 FIRST_LINE = {
     "propositions.yaml": "propositions:",
@@ -124,18 +124,18 @@ def test_control_character(copy, name: str) -> None:
 
 @every_file
 @pytest.mark.parametrize(
-    ("value", "reason"),
+    ("value", "field", "reason"),
     [
-        pytest.param("2024-02-30", "day is out of range", id="date"),
-        pytest.param("!!int many", "invalid literal for int", id="number"),
-        pytest.param("9" * 5000, "Exceeds the limit", id="digits"),
-        pytest.param("!!python/name:os.system", "could not determine a constructor", id="tag"),
-        pytest.param("*nowhere", "found undefined alias 'nowhere'", id="alias"),
+        pytest.param("2024-02-30", "wrong: ", "day is out of range", id="date"),
+        pytest.param("!!int many", "wrong: ", "invalid literal for int", id="number"),
+        pytest.param("9" * 5000, "wrong: ", "Exceeds the limit", id="digits"),
+        pytest.param("!!python/name:os.system", "", "could not determine a constructor", id="tag"),
+        pytest.param("*nowhere", "", "found undefined alias 'nowhere'", id="alias"),
     ],
 )
-def test_value_that_cannot_be_made(copy, name: str, value: str, reason: str) -> None:
+def test_value_that_cannot_be_made(copy, name: str, value: str, field: str, reason: str) -> None:
     copy.append(name, f"wrong: {value}\n# the end\n")
-    copy.rejects(name, "wrong:", "not YAML: ", reason)
+    copy.rejects(name, "wrong:", f"{field}not YAML: ", reason)
 
 
 @every_file
