@@ -248,6 +248,28 @@ def test_a_domain_without_driving_needs_no_code() -> None:
     assert (code, json.loads(out)[0]["all_kept"]) == (0, True)
 
 
+def test_a_waiver_is_shown_and_changes_nothing(tmp_path: Path) -> None:
+    shutil.copytree(DATA / "greenhouse", tmp_path / "greenhouse")
+    waiver = {"rule": "spare_pump", "by": "A. Gardener", "reason": "A test.", "date": "2026-01-31"}
+    with (tmp_path / "greenhouse" / "rulebooks" / "default.yaml").open("a") as book:
+        book.write("waivers:\n  - " + "\n    ".join(f"{key}: {value}" for key, value in waiver.items()) + "\n")
+    steps = tmp_path / "steps.txt"
+    steps.write_text("1. open the valve\n2. hold\n")
+    told = "waived by A. Gardener on 2026-01-31: A test."
+    words = ("verify", "--task", "greenhouse", "--for", "water-glasshouse", steps)
+    (code, out, err), (waived_code, waived, waived_err) = (run_main(*words, "--specs", at) for at in (DATA, tmp_path))
+    assert (code, err) == (waived_code, waived_err) == (1, "")
+    assert "VIOLATED" in next(line for line in waived.splitlines() if told in line)
+    assert waived.replace(f" ({told})", "").replace("─", "").split() == out.replace("─", "").split()
+    (before,), (after,) = (json.loads(run_main(*words, "--specs", at, "--json")[1]) for at in (DATA, tmp_path))
+    assert before.pop("rulebook_digest") != after.pop("rulebook_digest")
+    assert before == after
+    rules = ("rules", "--task", "greenhouse", "--world", "glasshouse", "--specs")
+    assert f"weight 2. {told}" in run_main(*rules, tmp_path)[1]
+    assert json.loads(run_main(*rules, tmp_path, "--json")[1])["waivers"] == [waiver]
+    assert json.loads(run_main(*rules, DATA, "--json")[1])["waivers"] == []
+
+
 def test_the_first_screen_says_what_the_product_does() -> None:
     code, out, err = verilora("--help")
     assert (code, err) == (0, "")

@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import typer
 
 from verilora.__main__ import app
-from verilora.specs.domain import Domain
+from verilora.specs.domain import Domain, load_domain
 from verilora.specs.logic import Bdd, buddy
 from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.build import parse_controller
@@ -208,8 +209,22 @@ def test_the_grammar_on_the_page_is_that_of_the_parser() -> None:
 def test_excerpts_of_the_domain_page_stand_in_the_files() -> None:
     files = "".join(path.read_text() for path in sorted((ROOT / "tests/data/greenhouse").rglob("*.yaml")))
     found = blocks("docs/domain.md", "yaml")
-    assert len(found) == 5
-    assert not [excerpt for excerpt in found if excerpt not in files]
+    assert len(found) == 6
+    assert [excerpt for excerpt in found if excerpt not in files] == waivers()
+
+
+def test_waivers_as_the_domain_page_writes_them_are_read(greenhouse: Domain, tmp_path: Path) -> None:
+    shutil.copytree(greenhouse.folder, tmp_path / "greenhouse")
+    with (tmp_path / "greenhouse" / "rulebooks" / "default.yaml").open("a") as book:
+        book.writelines(waivers())
+    found = load_domain("greenhouse", tmp_path).rulebook().waivers
+    assert [(waiver.rule, waiver.by, str(waiver.date)) for waiver in found] == [
+        ("spare_heat", "A. Gardener", "2026-01-31")
+    ]
+
+
+def waivers() -> list[str]:
+    return [excerpt for excerpt in blocks("docs/domain.md", "yaml") if excerpt.startswith("waivers:")]
 
 
 def test_a_misspelled_name_is_found(greenhouse: Domain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from ...verify.commands.terminal import INTERRUPTED, console
 from ...verify.records.run import domain_of
 from ...verify.records.run_files import RunFiles
 from ...verify.reports.findings import rejection
-from ...verify.reports.requirements import check_requirements, shortfalls
+from ...verify.reports.requirements import check_requirements, shortfalls, waived
 from ..pipeline import Pipeline
 from ..run.config import TrainConfig
 from ..run.config_file import read_settings
@@ -91,10 +91,10 @@ def _train(domain: Domain, config: TrainConfig, run: RunFiles, key: Path | None)
         message = f"{error.strerror or error}; {_again(run)} when that is mended"
         raise InputError(error.filename or run.path, message) from None
     evaluation = report.run.evaluation
-    missed = [f"required: {shortfall}" for shortfall in shortfalls(config.require, evaluation)]
+    missed = [f"required: {shortfall}" for shortfall in shortfalls(config.require, evaluation, rulebook)]
     if evaluation.rejected:
         missed.append(f"rejected: {rejection(report.run)}")
-    for sentence in missed:
+    for sentence in (*(f"waived: {told}" for told in waived(config.require, evaluation, rulebook)), *missed):
         complain(sentence)
     return int(bool(missed))
 

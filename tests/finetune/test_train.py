@@ -28,6 +28,7 @@ from verilora.finetune.training.pairs import Pair
 from verilora.serving.engine.generator import Generator
 from verilora.specs.files.record_file import RecordFile
 from verilora.synth.models.language_model import load_model, load_tokenizer
+from verilora.verify.records.evaluation import BeforeAfter
 from verilora.verify.records.run import TrainingRow, read_run
 from verilora.verify.records.run_files import RunFiles
 
@@ -226,6 +227,25 @@ def test_a_run_that_falls_short_of_what_is_required_exits_with_1(
     assert (code, "--require: no such measure or rule: got 'mood'" in err) == (2, True)
     code, _, err = run_main(*command, tmp_path / "d", "--require", "compliance")
     assert (code, "expected NAME=SHARE or SPLIT:NAME=SHARE" in " ".join(err.split())) == (2, True)
+
+
+def test_a_waived_rule_does_not_let_a_run_down(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished_run = read_run(finished)
+    score = finished_run.evaluation.splits["train"].before
+    unchanged = {"splits": {"test": BeforeAfter(before=score, after=score)}}
+    found = replace(finished_run, evaluation=finished_run.evaluation.model_copy(update=unchanged))
+    rules = score.rules
+    name = next(name for name, rule in rules.items() if rule.kept < rule.applicable)
+    shutil.copytree(DATA / "greenhouse", tmp_path / "specs" / "greenhouse")
+    monkeypatch.setattr(Pipeline, "execute", lambda pipeline: SimpleNamespace(run=found))
+    command = ("train", "--task", "greenhouse", "--specs", tmp_path / "specs", "--require", f"test:{name}=1", "--out")
+    missed = f"{name} on test: got {rules[name].share.share:.1%}, expected at least 100.0%"
+    assert run_main(*command, tmp_path / "a")[::2] == (1, f"required: {missed}\n")
+    waiver = f"waivers:\n  - {{rule: {name}, by: The gardener, reason: An experiment, date: 2026-01-31}}\n"
+    with (tmp_path / "specs" / "greenhouse" / "rulebooks" / "default.yaml").open("a") as book:
+        book.write(waiver)
+    told = f"waived: {missed}; waived by The gardener on 2026-01-31: An experiment\n"
+    assert run_main(*command, tmp_path / "b")[::2] == (0, told)
 
 
 def test_two_runs_in_one_directory_are_one_too_many(finished: Path, tmp_path: Path) -> None:

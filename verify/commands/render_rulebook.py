@@ -1,30 +1,31 @@
 """What was found about a rulebook, for a terminal."""
 
-from collections.abc import Sequence
-
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ...specs.waiver import Waiver
 from ..checking.check import Runs
-from ..rulebooks.lint import WorldLint
+from ..rulebooks.lint import RulebookLint, WorldLint
 from ..rulebooks.reach import Reach
 from ..rulebooks.rule_lint import RuleLint
 
 
-def render_rules(rules: Sequence[RuleLint]) -> Table:
+def render_rules(found: RulebookLint) -> Table:
     """Return what each rule of a book is by itself."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("rule", "class", "formula", "remarks"):
         table.add_column(column, overflow="fold")
-    for rule in rules:
-        table.add_row(rule.rule_id, rule.manna_pnueli_class, Text(rule.formula), _remarks(rule))
+    waivers = {waiver.rule: waiver for waiver in found.waivers}
+    for rule in found.rules:
+        remarks = _remarks(rule, waivers.get(rule.rule_id))
+        table.add_row(rule.rule_id, rule.manna_pnueli_class, Text(rule.formula), remarks)
     return table
 
 
-def _remarks(rule: RuleLint) -> Text:
+def _remarks(rule: RuleLint, waiver: Waiver | None) -> Text:
     remarks = Text()
     if rule.unsatisfiable:
         remarks.append("cannot be kept at all. ", style="bold red")
@@ -38,7 +39,8 @@ def _remarks(rule: RuleLint) -> Text:
         remarks.append(f"presumes {', '.join(rule.presumes)}. ")
     if rule.weight != 1:
         remarks.append(f"weight {rule.weight:g}. ")
-    remarks.append(rule.problem, style="yellow")
+    remarks.append(f"{rule.problem} " if rule.problem and waiver else rule.problem, style="yellow")
+    remarks.append(str(waiver or ""), style="yellow")
     return remarks
 
 

@@ -1,6 +1,6 @@
 """Verdicts and probabilities for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ...specs.domain import Domain
 from ...specs.files.printable import one_line
-from ...specs.rulebook import Rule, Rulebook
+from ...specs.rulebook import Rulebook
 from ..checking.check import Runs
 from ..checking.trace import TraceStatus
 from ..records.verdict import GateVerdict, Mode, Moment, RuleVerdict, Status, Verdict, Witness
@@ -44,7 +44,7 @@ def render_verdict(name: str, verdict: Verdict, response: str, domain: Domain, r
     if not verdict.valid:
         return Group(head, Text(f"INVALID: {verdict.invalid}", style="bold red"), Text())
     rules = {rule.id: rule for rule in rulebook.rules}
-    parts: list[RenderableType] = [head, _rule_table(verdict, rules), _summary(verdict)]
+    parts: list[RenderableType] = [head, _rule_table(verdict, rulebook), _summary(verdict)]
     for witness, violated in _by_witness(verdict).items():
         for part in violated:
             meaning = rules[part.rule_id].english if isinstance(part, RuleVerdict) else part.formula
@@ -79,7 +79,8 @@ def _title(part: RuleVerdict | GateVerdict) -> str:
     return part.rule_id if isinstance(part, RuleVerdict) else f"gate {part.name}"
 
 
-def _rule_table(verdict: Verdict, rules: Mapping[str, Rule]) -> Table:
+def _rule_table(verdict: Verdict, rulebook: Rulebook) -> Table:
+    rules = {rule.id: rule for rule in rulebook.rules}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("rule", "verdict", "weight", ""):
         table.add_column(column)
@@ -90,6 +91,8 @@ def _rule_table(verdict: Verdict, rules: Mapping[str, Rule]) -> Table:
         remark = " (vacuous: never triggered)" if found.vacuous else ""
         is_implied = rule.weight and not found.weight and verdict.mode is Mode.GATED
         remark += " (implied by another rule)" if is_implied else ""
+        waiver = rulebook.waiver(rule.id)
+        remark += f" ({waiver})" if waiver else ""
         weight = f"{found.weight:g}" if verdict.mode is Mode.GATED else "1"
         table.add_row(rule.id, _status(found), weight, (found.reason or rule.english) + remark)
     return table

@@ -21,7 +21,7 @@ def lint_rulebook(
             out.print(render_world(found.worlds[-1], len(found.rules), controllers=controllers))
         else:
             title = f"rulebook {found.rulebook} of {found.domain}, {len(found.rules)} rules, digest {found.digest[:12]}"
-            out.print(title, render_rules(found.rules), sep="\n")
+            out.print(title, render_rules(found), sep="\n")
 
     found = lint(domain, rulebook, world=world, time_limit=time_limit, report=(lambda found: None) if as_json else show)
     if as_json:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ...specs.rulebook import Rulebook
 from ...specs.task import Split
+from ...specs.waiver import Waiver
 from ..records.evaluation import Baseline, BeforeAfter, Drives, Evaluation, Mean, Score, Share
 from ..records.verdict import Mode
 from .findings import SPLITS, Change, change, quality_name, rule_change
@@ -24,11 +25,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of a comparison: a cell for each split that was measured."""
+    """One line of a comparison: a cell for each split that was measured. `waiver` is that of a rule."""
 
     name: str
     words: str
     cells: tuple[Cell, ...]
+    waiver: Waiver | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def rules(evaluation: Evaluation, rulebook: Rulebook) -> Iterator[Row]:
     """Yield the rules of a book, a row each."""
     for rule in rulebook.rules:
         cells = (_rule(rule.id, scores) for _, scores in measured(evaluation))
-        yield Row(name=rule.id, words=rule.english, cells=tuple(cells))
+        yield Row(name=rule.id, words=rule.english, cells=tuple(cells), waiver=rulebook.waiver(rule.id))
 
 
 def episodes(drives: Drives) -> Iterator[Row]:
@@ -90,7 +92,7 @@ def driven_rules(drives: Drives, rulebook: Rulebook) -> Iterator[Row]:
         before, after = drives.before.rules.get(rule.id), drives.after.rules.get(rule.id)
         if before and after and (before.violated or after.violated):
             cell = _cell(rule.id, before.share_violated, after.share_violated, -1)
-            yield Row(name=rule.id, words=rule.english, cells=(cell,))
+            yield Row(name=rule.id, words=rule.english, cells=(cell,), waiver=rulebook.waiver(rule.id))
 
 
 def undisturbed_rules(drives: Drives, rulebook: Rulebook) -> list[str]:

@@ -31,6 +31,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "baselines": {name: baseline.model_dump(mode="json") for name, baseline in evaluation.baselines.items()},
         "drive": evaluation.drive.model_dump(mode="json") if evaluation.drive else None,
         "violations": _violations(evaluation),
+        "waivers": [waiver.model_dump(mode="json") for waiver in report.rulebook.waivers],
         "alarms": [alarm.model_dump(mode="json") for alarm in evaluation.alarms],
         "rejected": evaluation.rejected,
         "rounds": [entry.model_dump(mode="json") for entry in evaluation.rounds],

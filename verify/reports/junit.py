@@ -1,7 +1,8 @@
 """The report for build servers: `junit.xml`, in which each rule of a split is a test case.
 
 In a run without requirements a case fails if an answer does not keep the rule. In a run with some (`train --require`)
-they alone decide: each is a case beside the rules. The elements are those that Jenkins' junit-10.xsd knows.
+they alone decide: each is a case beside the rules. A case that would fail is skipped if its rule is waived, and tells
+the waiver. The elements are those that Jenkins' junit-10.xsd knows.
 """
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -9,15 +10,16 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from ...specs.files.printable import printable
 from ...specs.rulebook import Rule
 from ...specs.task import Split
+from ...specs.waiver import Waiver
 from ..records.evaluation import BeforeAfter, RuleScore
 from . import comparison
 from .findings import percent
 from .report import Report
-from .requirements import is_met, measured, shortfall
+from .requirements import is_met, measured, shortfall, waiver_of
 
 
 def junit(report: Report) -> str:
-    """Return the report as JUnit XML: a case is skipped if its rule applies to no answer.
+    """Return the report as JUnit XML: a case is skipped if its rule applies to no answer, or is waived and broken.
 
     A failure's type is `violated`, `invalid` if all such answers are no controllers, or `required`.
     """
@@ -27,7 +29,8 @@ def junit(report: Report) -> str:
     for split, scores in comparison.measured(report.run.evaluation):
         suites[split] = SubElement(root, "testsuite", name=split, timestamp=config.started.partition("+")[0])
         for rule in report.rulebook.rules:
-            _case(suites[split], f"{report.rulebook.name}.{split}", rule, scores, is_required=bool(config.require))
+            waiver = report.rulebook.waiver(rule.id)
+            _case(suites[split], f"{report.rulebook.name}.{split}", rule, scores, waiver, bool(config.require))
     for required in config.require:
         for split, found in measured(required, report.run.evaluation):
             suite = suites.get(split)
@@ -36,7 +39,7 @@ def junit(report: Report) -> str:
             name = f"{required.name} at least {required.least:g}"
             case = SubElement(suite, "testcase", classname=f"required.{split}", name=name, time="0")
             if not is_met(required, found):
-                SubElement(case, "failure", type="required", message=shortfall(required, split, found))
+                _missed(case, shortfall(required, split, found), waiver_of(required, report.rulebook))
     for suite in root:
         _count(suite, "testcase", skipped=True)
     _count(root, "testsuite/testcase", skipped=False)
@@ -44,7 +47,9 @@ def junit(report: Report) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + printable(tostring(root, encoding="unicode")) + "\n"
 
 
-def _case(suite: Element, class_name: str, rule: Rule, scores: BeforeAfter, *, is_required: bool) -> None:
+def _case(
+    suite: Element, class_name: str, rule: Rule, scores: BeforeAfter, waiver: Waiver | None, is_required: bool
+) -> None:
     # What is counted takes no time of its own.
     case = SubElement(suite, "testcase", classname=class_name, name=rule.id, time="0")
     before, after = scores.before.rules.get(rule.id), scores.after.rules.get(rule.id)
@@ -52,11 +57,26 @@ def _case(suite: Element, class_name: str, rule: Rule, scores: BeforeAfter, *, i
         SubElement(case, "skipped", message="the rule applies to no task of this split")
     elif after.kept < after.applicable:
         told = f"{rule.english} Before training: {_told(before)}. After: {_told(after)}."
-        if is_required:
+        if waiver is not None:
+            _skip(case, waiver, told)
+        elif is_required:
             SubElement(case, "system-out").text = told
-            return
-        kind = "violated" if after.violated else "invalid"
-        SubElement(case, "failure", type=kind, message=f"kept by {_counted(after)} answers").text = told
+        else:
+            kind = "violated" if after.violated else "invalid"
+            SubElement(case, "failure", type=kind, message=f"kept by {_counted(after)} answers").text = told
+
+
+def _missed(case: Element, told: str, waiver: Waiver | None) -> None:
+    """Let a case fail, or skip it if its rule is waived."""
+    if waiver is None:
+        SubElement(case, "failure", type="required", message=told)
+    else:
+        _skip(case, waiver, told)
+
+
+def _skip(case: Element, waiver: Waiver, told: str) -> None:
+    SubElement(case, "skipped", type="waived", message=str(waiver))
+    SubElement(case, "system-out").text = told
 
 
 def _told(score: RuleScore | None) -> str:

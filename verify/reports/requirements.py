@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ...specs.files.errors import InputError, expected_one_of
 from ...specs.rulebook import Rulebook
 from ...specs.task import Split
+from ...specs.waiver import Waiver
 from ..records.evaluation import Evaluation, Mean, Score, Share
 from ..records.requirement import Requirement
 from .findings import SPLITS
@@ -28,14 +29,28 @@ def measured(required: Requirement, evaluation: Evaluation) -> Iterator[tuple[Sp
             yield split, _found(scores.after, required.name) if scores is not None else None
 
 
-def shortfalls(requirements: tuple[Requirement, ...], evaluation: Evaluation) -> list[str]:
-    """Return which requirements are not met, a sentence each."""
-    return [
-        shortfall(required, split, found)
-        for required in requirements
-        for split, found in measured(required, evaluation)
-        if not is_met(required, found)
-    ]
+def shortfalls(requirements: tuple[Requirement, ...], evaluation: Evaluation, rulebook: Rulebook) -> list[str]:
+    """Return which requirements are not met, a sentence each, but for those of waived rules."""
+    missed = _missed(requirements, evaluation)
+    return [sentence for required, sentence in missed if waiver_of(required, rulebook) is None]
+
+
+def waived(requirements: tuple[Requirement, ...], evaluation: Evaluation, rulebook: Rulebook) -> list[str]:
+    """Return which requirements of waived rules are not met, a sentence each that ends with the waiver."""
+    missed = ((sentence, waiver_of(required, rulebook)) for required, sentence in _missed(requirements, evaluation))
+    return [f"{sentence}; {waiver}" for sentence, waiver in missed if waiver is not None]
+
+
+def waiver_of(required: Requirement, rulebook: Rulebook) -> Waiver | None:
+    """Return the waiver of the rule that a requirement is about; a measure of answers has none."""
+    return None if required.name in MEASURES else rulebook.waiver(required.name)
+
+
+def _missed(requirements: tuple[Requirement, ...], evaluation: Evaluation) -> Iterator[tuple[Requirement, str]]:
+    for required in requirements:
+        for split, found in measured(required, evaluation):
+            if not is_met(required, found):
+                yield required, shortfall(required, split, found)
 
 
 def is_met(required: Requirement, found: Share | Mean | None) -> bool:

@@ -59,7 +59,9 @@ def _broken(report: Report) -> Table | None:
     position = [name for name, _ in comparison.measured(report.run.evaluation)].index(split)
     for name in broken[:MAX_BROKEN]:
         if name in rows:
-            table.add_row(name, _cell(rows[name].cells[position]), rows[name].words)
+            row = rows[name]
+            words = f"{row.words} ({row.waiver})" if row.waiver else row.words
+            table.add_row(name, _cell(row.cells[position]), words)
     if len(broken) > MAX_BROKEN:
         table.add_row("", f"and {len(broken) - MAX_BROKEN} more rules")
     return table if broken else None

@@ -8,6 +8,7 @@ from ...specs.domain import DEFAULT_RULEBOOK, Domain
 from ...specs.files.errors import InputError, expected_one_of
 from ...specs.logic import Formula
 from ...specs.rulebook import Rulebook
+from ...specs.waiver import Waiver
 from ...specs.world_description import UNIVERSAL
 from ..checking.check import Runs
 from ..checking.compiled import Compiler
@@ -37,6 +38,7 @@ class RulebookLint:
     digest: str
     domain: str
     rules: tuple[RuleLint, ...]
+    waivers: tuple[Waiver, ...] = ()
     worlds: tuple[WorldLint, ...] = ()
 
     @property
@@ -45,7 +47,8 @@ class RulebookLint:
         return tuple(problems(self.rules, self.worlds))
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "problems": list(self.problems)}
+        waivers = [waiver.model_dump(mode="json") for waiver in self.waivers]
+        return {**asdict(self), "waivers": waivers, "problems": list(self.problems)}
 
 
 class Linter:
@@ -123,7 +126,13 @@ def lint(
     names = _worlds(domain, world)
     kind = WorldKind.ABSTRACT if world == WorldKind.ABSTRACT else WorldKind.SIMULATED
     linter = Linter(domain, book, time_limit, kind)
-    found = RulebookLint(rulebook=book.name, digest=book.digest, domain=domain.name, rules=tuple(linter.rules()))
+    found = RulebookLint(
+        rulebook=book.name,
+        digest=book.digest,
+        domain=domain.name,
+        rules=tuple(linter.rules()),
+        waivers=book.waivers,
+    )
     report(found)
     for name in names:
         found = replace(found, worlds=(*found.worlds, linter.world(name)))

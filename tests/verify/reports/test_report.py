@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from verilora.specs.domain import Domain
 from verilora.specs.files.atomic import write_json
 from verilora.specs.files.errors import InputError
+from verilora.specs.waiver import Waiver
 from verilora.verify.certificates.issue import issue_certificate
 from verilora.verify.commands.terminal import console
 from verilora.verify.records.run import read_run
@@ -182,6 +184,33 @@ class TestPage:
         assert not any(str(link.get("href")).startswith("http") for link in found.all("a"))
         assert not any(name.startswith("on") for _, attributes in found.elements for name in attributes)
         assert "<script>alert(1)</script>" in found.words
+
+
+class TestWaivers:
+    def test_they_are_shown_and_change_no_number(self, run: Path, made: Path, driving: Domain, report: Report) -> None:
+        name = report.run.evaluation.violations[0].rule
+        waiver = Waiver(rule=name, by="<b>The board</b>", reason="A test track.", date=date(2026, 1, 31))
+        book = replace(driving.rulebook(), waivers=(waiver,))
+        change(run, "config.json", "rulebook_digest", to=book.digest)
+        waived = build_report(run, driving, book)
+        page = Page((run / "report.html").read_text())
+        assert f"{name} <b>The board</b> 2026-01-31 A test track." in page.words
+        assert "waived by <b>The board</b> on 2026-01-31: A test track." in page.words
+        assert sum(attributes.get("class") == "tag warn" for attributes in page.all("span")) >= 2
+        found, without = (json.loads((folder / "report.json").read_text()) for folder in (run, made))
+        jsonschema.Draft202012Validator(SCHEMA).validate(found)
+        said = {"rule": name, "by": "<b>The board</b>", "reason": "A test track.", "date": "2026-01-31"}
+        assert (found.pop("waivers"), without.pop("waivers")) == ([said], [])
+        for content in (found, without):
+            del content["run"], content["config"]
+        assert found == without
+        out = console()
+        with out.capture() as captured:
+            out.print(render_summary(waived))
+        assert ("waived by <b>The board</b>" in captured.get()) == (name in captured.get())
+
+    def test_without_any_nothing_is_said_of_them(self, page: Page) -> None:
+        assert "waive" not in page.words.lower()
 
 
 class TestForPrograms:
