@@ -349,7 +349,7 @@ def report(
         Path | None, typer.Option(help="The folder of task domains.", show_default="the one of the run")
     ] = None,
 ) -> None:
-    """Build the report of a run again: report.html, report.json, junit.xml."""
+    """Build the report of a run again: report.html, report.json, junit.xml, audit.csv."""
     from .verify.commands.report_command import report_run
 
     raise typer.Exit(report_run(run, specs))

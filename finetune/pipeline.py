@@ -36,6 +36,7 @@ from .evaluation.drive import DriveComparison
 from .evaluation.feasibility import check_tasks
 from .evaluation.illustrations import examples, violations, with_replay
 from .evaluation.splits import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
+from .evaluation.task_rules import task_rules
 from .rounds import Rounds, TrainedRound, best
 from .run.config import TrainConfig
 from .run.config_file import write_config
@@ -156,6 +157,7 @@ class Pipeline:
             ),
             rejected=not is_kept,
             constrained=constrained_rates(self.run, responder, before["validation"]),
+            task_rules=task_rules(before, after, telling),
         )
         write_json(self.run.evaluation, evaluation.model_dump(mode="json"))
 

@@ -243,7 +243,7 @@ class TestReport:
         assert (code, err) == (0, "")
         sentence = json.loads((run / "report.json").read_text())["verdict"]["sentence"]
         assert sentence in " ".join(out.split())
-        assert {path.name for path in run.iterdir()} >= {"report.html", "report.json", "junit.xml"}
+        assert {path.name for path in run.iterdir()} >= {"report.html", "report.json", "junit.xml", "audit.csv"}
         first = (run / "report.html").read_bytes()
         assert report_run(run, None) == 0
         assert (run / "report.html").read_bytes() == first, "nothing in it depends on when it was made"

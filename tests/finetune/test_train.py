@@ -1,5 +1,6 @@
 """Whole runs, on a domain and a base model small enough to train in seconds, through the real command line."""
 
+import csv
 import json
 import os
 import random
@@ -11,11 +12,13 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -26,11 +29,17 @@ from verilora.finetune.commands.train_command import new_directory
 from verilora.finetune.pipeline import Pipeline
 from verilora.finetune.training.pairs import Pair
 from verilora.serving.engine.generator import Generator
+from verilora.specs.domain import load_domain
 from verilora.specs.files.record_file import RecordFile
+from verilora.synth.controllers.behaviour import behaviour_digest
+from verilora.synth.controllers.steps import InvalidController
 from verilora.synth.models.language_model import load_model, load_tokenizer
 from verilora.verify.records.evaluation import BeforeAfter
 from verilora.verify.records.run import TrainingRow, read_run
 from verilora.verify.records.run_files import RunFiles
+from verilora.verify.records.verdict import Status
+from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.worlds.world import WorldKind
 
 from command_line import run_main
 from lock_holder import another_process_holds
@@ -39,7 +48,7 @@ DATA = Path(__file__).parents[1] / "data"
 BASE = DATA / "greenhouse-base"
 FILES = (
     "config.json", "samples.jsonl", "verdicts.jsonl", "pairs.jsonl", "training.jsonl", "eval.json", "report.html",
-    "report.json", "junit.xml", "adapter/adapter_model.safetensors", "adapter/adapter_config.json",
+    "report.json", "junit.xml", "audit.csv", "adapter/adapter_model.safetensors", "adapter/adapter_config.json",
     "adapter/certificate.json",
 )  # fmt: skip
 Completed = subprocess.CompletedProcess[str]
@@ -103,6 +112,57 @@ def test_a_run_leaves_its_files(finished: Path) -> None:
     margins = [row.margin for row in RecordFile(run.training, TrainingRow).read()]
     assert margins[0] == pytest.approx(0, abs=0.05)
     assert max(margins) > 1
+
+
+def test_the_audit_agrees_with_what_was_judged(finished: Path) -> None:
+    """Counted once more, from the answers and from verdicts.jsonl, which knows behaviours, not answers."""
+    domain = load_domain("greenhouse", DATA)
+    evaluation = json.loads((finished / "eval.json").read_text())
+    number = next(entry["round"] for entry in evaluation["rounds"] if entry["kept"])
+    parse = Verifier(domain, "default", Settings(world=WorldKind.ABSTRACT)).parse
+    known = {}
+    for line in (finished / "verdicts.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        task = domain.task(entry["verdict"]["task_id"])
+        known[entry["behaviour"], entry["verdict"]["num_steps"], task.world, task.goal.text] = entry["verdict"]
+
+    def verdict_of(answer: dict[str, str]) -> dict[str, Any]:
+        found, task = parse(answer["text"]), domain.task(answer["task_id"])
+        if isinstance(found, InvalidController):
+            return known[f"invalid: {found}", 0, task.world, task.goal.text]
+        return known[behaviour_digest(found), found.num_steps, task.world, task.goal.text]
+
+    counts: Counter[tuple[str, str, str]] = Counter()
+    texts: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for when, name in (("before", "before"), ("after", f"after-{number}")):
+        for line in (finished / "evaluation" / f"{name}.jsonl").read_text().splitlines():
+            answer = json.loads(line)
+            verdict = verdict_of(answer)
+            texts.setdefault((when, answer["task_id"], answer["wording"]), []).append(verdict)
+            for rule in verdict["rules"]:
+                if rule["applicable"]:
+                    counts[rule["rule_id"], answer["task_id"], f"{when}_{rule['status']}"] += 1
+    with (finished / "audit.csv").open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table, strict=True))
+    assert len({(row["rule"], row["task"]) for row in rows}) == len(rows)
+    columns = [f"{when}_{status.word}" for when in ("before", "after") for status in Status]
+    told = {(row["rule"], row["task"], name): int(row[name]) for row in rows for name in columns}
+    assert {key: count for key, count in told.items() if count} == counts
+    for split, scores in evaluation["splits"].items():
+        for rule, score in scores["after"]["rules"].items() if split != "train" else ():
+            of = [row for row in rows if (row["rule"], row["splits"]) == (rule, split)]
+            kept = sum(int(row["after_satisfied"]) + int(row["after_observed"]) for row in of)
+            assert (kept, sum(int(row["after_violated"]) for row in of)) == (score["kept"], score["violated"])
+    broken = [row for row in rows if int(row["before_violated"]) + int(row["after_violated"])]
+    assert broken
+    for row in rows:
+        assert bool(row["witness"]) == (row in broken)
+    for row in broken:
+        assert (row["witness_when"] == "after") == (row["after_violated"] != "0")
+        verdict = texts[row["witness_when"], row["task"], row["witness_prompt"]][int(row["witness_sample"])]
+        assert {"rule_id": row["rule"], "status": "violated"}.items() <= next(
+            rule for rule in verdict["rules"] if rule["rule_id"] == row["rule"]
+        ).items()
 
 
 def test_training_raises_compliance_on_what_it_saw(finished: Path) -> None:

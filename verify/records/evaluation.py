@@ -205,6 +205,30 @@ class Violation(Record):
     replay: Replay | None = None
 
 
+class Finding(Record):
+    """An answer that breaks a rule, and how. `sample` counts the answers to one prompt (task, wording) from 0."""
+
+    when: When
+    split: Split
+    wording: str
+    sample: int
+    witness: str
+
+
+class TaskRule(Record):
+    """A rule on the answers to a task that it applies to, in the held-out `splits`: how many have each status.
+
+    `finding` is an answer that violates it, one from after training if there is one.
+    """
+
+    task: str
+    rule: str
+    splits: tuple[Split, ...]
+    before: dict[str, int]
+    after: dict[str, int]
+    finding: Finding | None = None
+
+
 class AnswerRecord(Record):
     """A response and its verdict."""
 
@@ -258,3 +282,4 @@ class Evaluation(Record):
     rounds: tuple[Round, ...] = ()
     rejected: bool = False
     constrained: Constrained | None = None
+    task_rules: tuple[TaskRule, ...] = ()

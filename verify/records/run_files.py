@@ -84,6 +84,11 @@ class RunFiles:
         return self.path / "junit.xml"
 
     @property
+    def audit(self) -> Path:
+        """A row for each rule and task, for an auditor's spreadsheet."""
+        return self.path / "audit.csv"
+
+    @property
     def is_unbegun(self) -> bool:
         """Whether the directory holds at most what a run writes before its configuration stands there."""
         before = {LOCK, self.stages.name, self.evaluated("").parent.name, f"{self.config.name}{UNFINISHED}"}

@@ -34,6 +34,21 @@ def feedback_of(verdict: Verdict, domain: Domain, rulebook: Rulebook) -> str | N
     return None
 
 
+def in_short(witness: Witness | None, vocabulary: Vocabulary) -> str:
+    """Return the instants that show a violation in one line: what is the case, and the action; empty without any.
+
+    What stands behind "again and again" is a cycle, and "…" where instants are left out.
+    """
+    if witness is None:
+        return ""
+    told = (f"{' and '.join(case) or 'nothing'}: {action}" for case, action in _told(_essence(witness), vocabulary))
+    line = "; then ".join(told)
+    is_cut = len(witness.cycle or witness.prefix) > MAX_MOMENTS
+    if witness.cycle:
+        return f"again and again, {line}; …" if is_cut else f"again and again, {line}"
+    return f"…; {line}" if is_cut else line
+
+
 def _essence(witness: Witness | None) -> Sequence[Moment]:
     """Return the instants that show a violation: the last of a finite path, the first of a cycle."""
     if witness is None:

@@ -389,7 +389,10 @@ class TestUnusable:
         change(run, "eval.json", "violations", 0, "replay", to={"seed": 1, "gif": "none.gif", "searched": 1})
         with pytest.raises(InputError):
             build_report(run, driving, driving.rulebook())
-        assert all((run / name).read_bytes() == before[name] for name in ("report.html", "report.json", "junit.xml"))
+        assert all(
+            (run / name).read_bytes() == before[name]
+            for name in ("report.html", "report.json", "junit.xml", "audit.csv")
+        )
         assert not list(run.glob("*.unfinished"))
 
 

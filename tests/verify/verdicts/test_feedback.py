@@ -1,7 +1,8 @@
 import pytest
 
 from verilora.specs.domain import Domain
-from verilora.verify.verdicts.feedback import feedback_of
+from verilora.verify.records.verdict import Moment, Witness
+from verilora.verify.verdicts.feedback import feedback_of, in_short
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from controllers import AFTER_LOOPING
@@ -65,3 +66,22 @@ def test_without_witnesses_the_rule_alone_is_told(driving: Domain) -> None:
     text = told(driving, "1. turn right\n2. stop", witnesses=False)
     assert text is not None
     assert text.endswith("is at the right. Write the steps again.")
+
+
+@pytest.mark.parametrize(
+    ("num_moments", "is_cycle", "expected"),
+    [
+        (1, False, "car from left: turn right"),
+        (2, False, "car from left: turn right; then car from left: turn right"),
+        (7, False, "…; " + "; then ".join(["car from left: turn right"] * 6)),
+        (1, True, "again and again, car from left: turn right"),
+        (7, True, "again and again, " + "; then ".join(["car from left: turn right"] * 6) + "; …"),
+    ],
+)
+def test_a_witness_in_short_says_where_instants_are_left_out(
+    driving: Domain, num_moments: int, is_cycle: bool, expected: str
+) -> None:
+    moments = (Moment(propositions=("car_from_left",), state="", steps=(1,), action="turn_right"),) * num_moments
+    witness = Witness(prefix=() if is_cycle else moments, cycle=moments if is_cycle else ())
+    assert in_short(witness, driving.vocabulary) == expected
+    assert in_short(None, driving.vocabulary) == ""
