@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import date
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +12,7 @@ from ...specs.files.atomic import UNFINISHED, replacing
 from ...specs.files.errors import InputError
 from ...specs.files.record import parse_record, read_json
 from ...specs.files.yaml_file import Row
+from ...specs.waiver import Waiver
 from ..records.digests import CERTIFICATE, README, adapter_digests
 from . import format_1
 from .content import Content, Digest
@@ -49,20 +49,11 @@ class Engine(Row):
     version: str
 
 
-class Waiver(Row):
-    """A rule that somebody decided not to ask of this adapter: which, who, why and when."""
-
-    rule: str
-    by: str
-    reason: str
-    date: date
-
-
 class Certificate(Content):
     """A certificate, as `certificate.json` beside an adapter holds it.
 
-    `recordings` has a digest for each recording that verdicts depend on. Raises ValueError for a content that
-    contradicts itself.
+    `recordings` has a digest for each recording that verdicts depend on; `waivers` are those of the rulebook. Raises
+    ValueError for a content that contradicts itself.
     """
 
     recordings: dict[str, Digest] = Field(default_factory=dict)

@@ -48,6 +48,8 @@ def changes(
 def check_prompts(certificate: Certificate, domain: Domain, rulebook: Rulebook) -> None:
     """Raise InputError unless a certificate counts answers to just the prompts that its sampling asks, under the book.
 
+    Nor may it hold other waivers than the book.
+
     Only for a domain that has not changed since.
     """
     asked = Counter(prompts_of(domain, certificate.sampling))
@@ -59,6 +61,10 @@ def check_prompts(certificate: Certificate, domain: Domain, rulebook: Rulebook) 
     known = {rule.id for rule in rulebook.rules}
     if unknown := [name for name in certificate.counts.rules if name not in known]:
         raise InputError(CERTIFICATE, expected_one_of(unknown[0], known), field="counts.rules")
+    if certificate.waivers != rulebook.waivers:
+        got, expected = ([waiver.rule for waiver in found] for found in (certificate.waivers, rulebook.waivers))
+        message = f"got {got}, expected those of the rulebook {rulebook.name}, {expected}"
+        raise InputError(CERTIFICATE, message, field="waivers")
 
 
 def fallen(then: Certificate | OldCertificate, now: Certificate) -> list[Fallen]:

@@ -12,7 +12,7 @@ from ..records.digests import DomainDigests, adapter_digests, domain_digests
 from ..records.verdict import Verdict
 from ..records.versions import versions
 from ..verdicts.verifier import Settings
-from .certificate import FORMAT, Certificate, CertifiedSettings, Engine, Waiver, signed, write_certificate
+from .certificate import FORMAT, Certificate, CertifiedSettings, Engine, signed, write_certificate
 from .content import BaseDigests, CertifiedSampling
 from .counting import counts_of, prompts_of
 from .evidence import evidence_of
@@ -42,7 +42,6 @@ class Measurement:
     digests: DomainDigests | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
     engine: Engine = field(default_factory=transformers_engine)
-    waivers: tuple[Waiver, ...] = ()
 
 
 def issue_certificate(adapter: Path, measured: Measurement, key: Path | None = None) -> Certificate:
@@ -78,7 +77,7 @@ def new_certificate(adapter: Path, measured: Measurement) -> Certificate:
         settings=certified_settings(measured.settings),
         engine=measured.engine,
         sampling=measured.sampling,
-        waivers=measured.waivers,
+        waivers=rulebook.waivers,
         counts=counts_of(prompts, measured.verdicts),
         evidence=evidence_of(prompts, measured.texts, measured.verdicts, measured.files),
         versions=versions(),

@@ -74,6 +74,8 @@ def certify(request: CertificationRequest, load_generator: LoadsGenerator) -> in
     rulebook = domain.rulebook(then.rulebook)
     base, digests = base_of(then, request.model, is_offline=request.offline), domain_digests(domain, rulebook)
     out.print(f"{adapter}: the adapter is the one that was certified on {then.issued}; {_signer(then)}")
+    for waiver in then.waivers if isinstance(then, Certificate) else ():
+        out.print(f"{waiver.rule}: {waiver}", style="yellow")
     stale = _stale(request, then, domain, rulebook, digests, base)
     for change in stale:
         out.print(f"changed since then: {change}", style="yellow")
@@ -181,7 +183,6 @@ def _measure(
         texts=texts,
         verdicts=verdicts,
         digests=digests,
-        waivers=then.waivers if isinstance(then, Certificate) else (),
     )
     return new_certificate(request.adapter, measured)
 

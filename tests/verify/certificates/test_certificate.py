@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from verilora.specs.files.errors import InputError
 from verilora.specs.learned_world import LearnedWorld, Transition, learned_world_path, write_learned_world
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
+from verilora.specs.waiver import Waiver
 from verilora.verify.certificates.certificate import (
     Certificate,
     check_certified,
     check_signer,
     read_certificate,
 )
+from verilora.verify.certificates.changes import check_prompts
 from verilora.verify.certificates.counting import counts_of
 from verilora.verify.certificates.issue import issue_certificate
 from verilora.verify.certificates.signature import read_private_key, read_public_key
@@ -80,6 +83,23 @@ def test_it_holds_the_counts_of_the_verdicts_and_reads_back(adapter: Path, drivi
     assert certificate.rulebook_digest == driving.rulebook().digest
     assert set(certificate.adapter) == {"adapter_config.json", "adapter_model.safetensors"}
     assert certificate.versions["torch"]
+
+
+def test_it_holds_the_waivers_of_the_rulebook_and_no_others(adapter: Path, driving: Domain) -> None:
+    waiver = Waiver(rule="phi5", by="The board", reason="A test track.", date=date(2026, 1, 31))
+    book = replace(driving.rulebook(), waivers=(waiver,))
+    without = issue_certificate(adapter, measurement(driving, BEFORE, TASK))
+    certificate = issue_certificate(adapter, measurement(driving, BEFORE, TASK, rulebook=book))
+    assert read_certificate(adapter) == certificate
+    said = {"rule": "phi5", "by": "The board", "reason": "A test track.", "date": "2026-01-31"}
+    assert json.loads((adapter / "certificate.json").read_text())["waivers"] == [said]
+    assert certificate.counts == without.counts
+    check_prompts(certificate, driving, book)
+    for waivers in ((), (waiver.model_copy(update={"by": "Nobody"}),)):
+        with pytest.raises(
+            InputError, match=r"^certificate\.json: waivers: got \[.*\], expected those of the rulebook "
+        ):
+            check_prompts(certificate.model_copy(update={"waivers": waivers}), driving, book)
 
 
 def test_what_changed_while_answers_were_judged_is_not_certified(
