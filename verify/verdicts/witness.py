@@ -2,7 +2,7 @@
 
 from ...specs.logic import Bdd, buddy, variable
 from ...synth.controllers.controller import Controller
-from ..checking.check import Counterexample
+from ..checking.lasso import Counterexample
 from ..records.verdict import Moment, Witness
 
 SHOWN_MOMENTS = 12

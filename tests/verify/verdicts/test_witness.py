@@ -1,9 +1,11 @@
 """What is told of a violation is a run of world and controller, and does violate the formula."""
 
+from collections.abc import Sequence
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verilora.specs.logic import Formula, letter_diagram, spot
+from verilora.specs.logic import Automaton, Bdd, Formula, buddy, letter_diagram, spot
 from verilora.synth.controllers.controller import Controller, always
 from verilora.verify.checking.check import Runs, find_violation
 from verilora.verify.records.verdict import Moment, Witness
@@ -47,8 +49,26 @@ def test_a_witness_is_a_run_of_the_product_and_violates(
         assert is_bad_prefix(formula, prefix)
 
 
-def test_a_chain_witness_takes_every_edge_of_the_bottom_component() -> None:
-    """Two letters recur; a run that repeats only one of them has probability 0 and would not do."""
+@settings(max_examples=150)
+@given(worlds, machines, formulas())
+def test_the_cycle_of_a_chain_witness_stays_in_a_bottom_component(
+    world: World, controller: Controller, formula: Formula
+) -> None:
+    """A run that leaves its cycle has to come back to it, or what the cycle shows could have probability 0."""
+    rule = compiled(formula)
+    find_run = find_violation(behaviour(world, controller), rule, Runs.CHAIN)
+    if find_run is None or rule.is_safety:
+        return
+    run = find_run()
+    chain = spot.product(behaviour(world, controller), rule.automaton)
+    # Worlds need not be deterministic: one of the states that the path may lead to is where the cycle begins.
+    homes = after({chain.get_init_state_number()}, run.prefix, chain)
+    homes = {home for home in homes if home in after({home}, run.cycle, chain)}
+    assert any(all(home in reached(state, chain) for state in reached(home, chain)) for home in homes)
+
+
+def test_a_witness_shows_the_reason_and_no_tour_of_the_component() -> None:
+    """Two letters recur: one that goes on for ever without the other has probability 0 and would not do."""
     graph = spot.make_twa_graph(spot._bdd_dict)
     for name in PROPOSITIONS:
         graph.register_ap(name)
@@ -56,11 +76,16 @@ def test_a_chain_witness_takes_every_edge_of_the_bottom_component() -> None:
     for source, target, true in ((0, 0, {"q"}), (0, 1, {"p"}), (1, 0, set()), (1, 1, {"q"})):
         graph.new_edge(source, target, letter_diagram(true, set(PROPOSITIONS) - true))
     still = always_rest()
-    find_run = find_violation(spot.product(graph, still.automaton()), compiled(Formula("GF go | FG q")), Runs.CHAIN)
-    assert find_run is not None
-    cycle = tell(find_run(), still).cycle
-    assert {moment.propositions for moment in cycle} == {("q",), ("p",), ()}
-    assert len(cycle) == 4
+    chain = spot.product(graph, still.automaton())
+
+    def cycle(formula: str) -> list[tuple[str, ...]]:
+        find_run = find_violation(chain, compiled(Formula(formula)), Runs.CHAIN)
+        assert find_run is not None
+        return [moment.propositions for moment in tell(find_run(), still).cycle]
+
+    # Where it never goes any instant shows it; where it must always be q one without q, and the way back.
+    assert cycle("GF go") == [("q",)]
+    assert cycle("GF go | FG q") == [("p",), ()]
 
 
 def test_a_dead_end_does_not_hide_a_bad_prefix() -> None:
@@ -76,6 +101,23 @@ def test_a_dead_end_does_not_hide_a_bad_prefix() -> None:
     assert tell(find_run(), still) == Witness(
         prefix=(Moment(propositions=("p",), state="the only state", steps=(), action="rest"),)
     )
+
+
+def after(states: set[int], letters: Sequence[Bdd], graph: Automaton) -> set[int]:
+    """Return where a graph can be after some sets of letters."""
+    for some in letters:
+        states = {edge.dst for state in states for edge in graph.out(state) if edge.cond & some != buddy.bddfalse}
+    return states
+
+
+def reached(state: int, graph: Automaton) -> set[int]:
+    """Return what can be reached from a state in one step or more."""
+    found: set[int] = set()
+    frontier = {state}
+    while frontier:
+        frontier = {edge.dst for one in frontier for edge in graph.out(one)} - found
+        found |= frontier
+    return found
 
 
 def always_rest() -> Controller:
