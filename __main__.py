@@ -97,9 +97,9 @@ def _verilora(
     pass
 
 
-def _time_limit(seconds: float) -> float:
+def _time_limit(parameter: typer.CallbackParam, seconds: float) -> float:
     try:
-        return check_time_limit(seconds)
+        return check_time_limit(seconds, (parameter.name or "").replace("_", " "))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -109,6 +109,13 @@ TimeLimit = Annotated[
     typer.Option(
         metavar="SECONDS", callback=_time_limit, help="For each formula; what takes longer is UNKNOWN, never a pass."
     ),
+]
+DeadlineOption = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", callback=_time_limit, help="For a whole verdict; what is left then is UNKNOWN."),
+]
+FullWitness = Annotated[
+    bool, typer.Option("--full-witness", help="Show all of a long counterexample, not 64 instants.")
 ]
 
 
@@ -141,6 +148,8 @@ def verify(
     ] = None,
     as_json: Json = False,
     time_limit: TimeLimit = 5.0,
+    deadline: DeadlineOption = 60.0,
+    full_witness: FullWitness = False,
 ) -> None:
     """Check controllers against a rulebook, and show step by step how a rule can be broken."""
     from .verify.commands.verify_command import verify_files
@@ -153,6 +162,8 @@ def verify(
             runs=Runs.ALL if no_fairness else None,
             reading=Reading(ending=ending, otherwise=otherwise),
             time_limit=time_limit,
+            deadline=deadline,
+            full_witnesses=full_witness,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -276,6 +287,8 @@ def synthesize(
     seed: Annotated[int, typer.Option(min=0, help="The seed of sampling.")] = 0,
     device: Device = "cpu",
     as_json: Json = False,
+    deadline: DeadlineOption = 60.0,
+    full_witness: FullWitness = False,
 ) -> None:
     """Let a language model write controllers, and print each with its verdict, the best first."""
     from .synth.models.generates import Sampling
@@ -297,7 +310,8 @@ def synthesize(
         align=align,
         seed=seed,
     )
-    settings = Settings(world=world, reading=Reading(ending=ending, otherwise=otherwise))
+    reading = Reading(ending=ending, otherwise=otherwise)
+    settings = Settings(world=world, reading=reading, deadline=deadline, full_witnesses=full_witness)
     domain = load_domain(task, specs)
     raise typer.Exit(
         print_answers(

@@ -16,6 +16,7 @@ from verilora.specs.domain import Domain
 
 from command_line import run_main
 from controllers import AFTER_LOOPING, BEFORE
+from machines import ring
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
@@ -223,6 +224,38 @@ def test_probabilities_after_some_seconds(bad: Path) -> None:
     assert "after 15 seconds, in the learned world" in out
     _, out, _ = run_main(*arguments, "--world", "abstract")
     assert "no probabilities: the verdict does not rest on a learned world" in out
+
+
+def test_what_the_deadline_leaves_is_unknown(good: Path) -> None:
+    code, out, err = run_main("verify", "--for", TASK, "--deadline", "1e-6", "--json", good)
+    (verdict,) = json.loads(out)
+    jsonschema.Draft202012Validator(SCHEMA).validate([verdict])
+    assert (code, err) == (1, "")
+    assert {part["status"] for part in (*verdict["rules"], *verdict["gates"])} == {"unknown"}
+    assert "left undone at the deadline of 1e-06 s" in run_main("verify", "--for", TASK, "--deadline", "1e-6", good)[1]
+    for seconds in ("0", "nan", "inf"):
+        code, _, err = run_main("verify", "--for", TASK, "--deadline", seconds, good)
+        assert (code, "the deadline must be more than 0 s" in err) == (2, True)
+
+
+def test_a_long_witness_is_shown_in_full_where_that_is_asked_for(tmp_path: Path, driving: Domain) -> None:
+    machine = tmp_path / "ring.hoa"
+    machine.write_text(ring(driving.vocabulary, 100))
+    arguments = ("verify", "--for", TASK, machine)
+    _, short, _ = run_main(*arguments)
+    left_out = [int(number) for number in re.findall(r"… (\d+) more instants \(all with --full-witness\)", short)]
+    assert min(left_out) >= 36
+    _, full, _ = run_main(*arguments, "--full-witness")
+    assert "more instants" not in full
+    assert full.count("\n") == short.count("\n") + sum(left_out) - len(left_out)
+    (told,) = json.loads(run_main(*arguments, "--json")[1])
+    (whole,) = json.loads(run_main(*arguments, "--json", "--full-witness")[1])
+    jsonschema.Draft202012Validator(SCHEMA).validate([told, whole])
+    lengths = [
+        (rule["witness"]["num_before"], len(rule["witness"]["prefix"])) for rule in told["rules"] if rule["witness"]
+    ]
+    assert {sum(pair) for pair in lengths} == {100}
+    assert len(json.dumps(told)) < len(json.dumps(whole))
 
 
 def test_paper_mode(good: Path) -> None:

@@ -59,10 +59,10 @@ class Forked(Generic[R]):
         self._receiver.close()
 
 
-def check_time_limit(seconds: float) -> float:
+def check_time_limit(seconds: float, name: str = "time limit") -> float:
     """Return a time limit if it is one; raises ValueError."""
     if not 0 < seconds <= MAX_SECONDS:
-        raise ValueError(f"the time limit must be more than 0 s and at most {MAX_SECONDS} s, got {seconds}")
+        raise ValueError(f"the {name} must be more than 0 s and at most {MAX_SECONDS} s, got {seconds}")
     return seconds
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...specs.logic import Automaton, Formula, spot
+from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered, within
 
 # Spot is built for 32 acceptance sets; products of two formulas must fit.
@@ -31,12 +32,18 @@ class Compiler:
         self.time_limit = time_limit
         self._compiled: dict[Formula, CompiledFormula | Unanswered] = {}
 
-    def compile(self, formula: Formula) -> CompiledFormula:
-        """Return a formula's automata; raises Unanswered."""
+    def compile(self, formula: Formula, deadline: Deadline | None = None) -> CompiledFormula:
+        """Return a formula's automata; raises Unanswered. One that only a deadline ended is tried again."""
         if formula not in self._compiled:
+            seconds = self.time_limit
+            if deadline is not None:
+                deadline.check()
+                seconds = min(seconds, deadline.left)
             try:
-                self._compiled[formula] = _from_hoa(formula, *within(self.time_limit, _translate, formula))
+                self._compiled[formula] = _from_hoa(formula, *within(seconds, _translate, formula))
             except Unanswered as error:
+                if deadline is not None:
+                    deadline.check()
                 self._compiled[formula] = Unanswered(f"translating {formula.text!r}: {error}")
         compiled = self._compiled[formula]
         if isinstance(compiled, Unanswered):

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from ...specs.logic import Automaton, new_automaton, one_of, spot
+from ...specs.logic import Automaton, new_automaton, one_of
+from ...specs.processes.deadline import Deadline
 from .compiled import CompiledFormula
+from .product import intersects, product
 
 
 def any_action(action_ids: Sequence[str]) -> Automaton:
@@ -14,15 +16,35 @@ def any_action(action_ids: Sequence[str]) -> Automaton:
     return automaton
 
 
-def implications(formulas: Mapping[str, CompiledFormula], action_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return, for each formula, the others that imply it; one that cannot be satisfied implies nothing here."""
-    actions = any_action(action_ids)
-    behaviours = {name: spot.product(actions, formula.automaton) for name, formula in formulas.items()}
-    return {
-        name: tuple(
+class Implications:
+    """Tells which formulas follow from which; raises Unanswered at a deadline, and for automata that are too large."""
+
+    def __init__(self, formulas: Mapping[str, CompiledFormula], action_ids: Sequence[str]) -> None:
+        self._formulas = formulas
+        self._actions = any_action(action_ids)
+        self._behaviours: dict[str, Automaton] = {}
+
+    def of(self, name: str, deadline: Deadline) -> tuple[str, ...]:
+        """Return the other formulas that imply one; one that cannot be satisfied implies nothing here."""
+        complement = self._formulas[name].complement
+        others = ((other, self._behaviour(other, deadline)) for other in self._formulas if other != name)
+        return tuple(
             other
-            for other, behaviour in behaviours.items()
-            if other != name and not behaviour.is_empty() and not behaviour.intersects(formula.complement)
+            for other, behaviour in others
+            if behaviour is not None and not intersects(behaviour, complement, deadline)
         )
-        for name, formula in formulas.items()
-    }
+
+    def _behaviour(self, name: str, deadline: Deadline) -> Automaton | None:
+        """Return the runs of a formula that give one action at each instant, None if there are none."""
+        if name not in self._behaviours:
+            behaviour = product(self._actions, self._formulas[name].automaton, deadline)
+            self._behaviours[name] = None if behaviour.is_empty() else behaviour
+        return self._behaviours[name]
+
+
+def implications(
+    formulas: Mapping[str, CompiledFormula], action_ids: Sequence[str], deadline: Deadline
+) -> dict[str, tuple[str, ...]]:
+    """Return, for each formula, the others that imply it; raises Unanswered."""
+    found = Implications(formulas, action_ids)
+    return {name: found.of(name, deadline) for name in formulas}

@@ -15,7 +15,6 @@ from ..checking.check import Runs
 from ..checking.trace import TraceStatus
 from ..records.verdict import GateVerdict, Mode, Moment, RuleVerdict, Status, Verdict, Witness
 from ..verdicts.horizon import HorizonScores
-from ..verdicts.witness import SHOWN_MOMENTS
 
 _STYLE = {
     Status.INVALID: "bold red",
@@ -119,22 +118,29 @@ def _witness_table(witness: Witness, response: str, domain: Domain) -> Table:
     for column in ("time", "step", "what is the case", "action"):
         table.add_column(column)
     lines = [line.strip() for line in response.splitlines() if line.strip()]
-    _add_moments(table, witness.prefix, 1, lines, domain)
+    first = witness.num_before + 1
+    _add_left_out(table, witness.num_before)
+    _add_moments(table, witness.prefix, first, lines, domain)
     if witness.cycle:
         table.add_row("", Text("and then, over and over:", style="italic"))
-        _add_moments(table, witness.cycle, len(witness.prefix) + 1, lines, domain)
+        _add_moments(table, witness.cycle, first + len(witness.prefix), lines, domain)
+        _add_left_out(table, witness.num_after)
     return table
+
+
+def _add_left_out(table: Table, num_instants: int) -> None:
+    if num_instants:
+        instants = "1 more instant" if num_instants == 1 else f"{num_instants:,} more instants"
+        table.add_row("", Text(f"… {instants} (all with --full-witness)", style="dim"))
 
 
 def _add_moments(table: Table, moments: Sequence[Moment], first: int, lines: list[str], domain: Domain) -> None:
     english = domain.vocabulary.english
-    for time, moment in enumerate(moments[:SHOWN_MOMENTS], start=first):
+    for time, moment in enumerate(moments, start=first):
         steps = " → ".join(lines[number - 1] for number in moment.steps) or one_line(moment.state)
         case = ", ".join(english[name] for name in moment.propositions) or "nothing"
         idle = moment.action == domain.vocabulary.idle
         table.add_row(str(time), steps, case, Text(english[moment.action], style="" if idle else "bold"))
-    if len(moments) > SHOWN_MOMENTS:
-        table.add_row("", Text(f"… {len(moments) - SHOWN_MOMENTS} more instants (all with --json)", style="dim"))
 
 
 def render_scores(scores: HorizonScores, num_seconds: int) -> RenderableType:

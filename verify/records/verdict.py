@@ -82,10 +82,15 @@ class Moment(Record):
 
 
 class Witness(Record):
-    """A finite path (`cycle` is empty): whatever follows, the rule is broken. Or a path and a cycle taken for ever."""
+    """A finite path (`cycle` is empty): whatever follows, the rule is broken. Or a path and a cycle taken for ever.
+
+    Of a long one the first `num_before` instants of the path and the last `num_after` of the cycle are left out.
+    """
 
     prefix: tuple[Moment, ...]
     cycle: tuple[Moment, ...] = ()
+    num_before: int = 0
+    num_after: int = 0
 
 
 class RuleVerdict(Record):

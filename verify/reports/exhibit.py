@@ -110,9 +110,11 @@ class Exhibitor:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         prefix, cycle = witness.prefix, witness.cycle
         left_out = max(0, len(prefix) - SHOWN_MOMENTS) + max(0, len(cycle) - SHOWN_MOMENTS)
+        left_out += witness.num_before + witness.num_after
+        first = witness.num_before + 1
         return WitnessView(
-            prefix=self._instants(prefix[:SHOWN_MOMENTS], 1, lines),
-            cycle=self._instants(cycle[:SHOWN_MOMENTS], len(prefix) + 1, lines),
+            prefix=self._instants(prefix[:SHOWN_MOMENTS], first, lines),
+            cycle=self._instants(cycle[:SHOWN_MOMENTS], first + len(prefix), lines),
             left_out=left_out,
         )
 

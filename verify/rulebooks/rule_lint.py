@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...specs.logic import Automaton, Formula, conjunction, spot
+from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered, within
 from ...specs.rulebook import Rule, Rulebook
 from ...specs.vocabulary import Vocabulary
@@ -41,7 +42,7 @@ def lint_rules(rulebook: Rulebook, vocabulary: Vocabulary, compiler: Compiler) -
             compiled[rule.id] = compiler.compile(rule.formula)
         except Unanswered as error:
             problems[rule.id] = f"left out of everything that follows: {error}"
-    implied = implications(compiled, vocabulary.action_ids)
+    implied = implications(compiled, vocabulary.action_ids, Deadline())
     possible = {name: rule for name, rule in compiled.items() if actions.intersects(rule.automaton)}
     lints = []
     for rule in rulebook.rules:

@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 
 from ...specs.domain import Domain
-from ...specs.logic import Automaton, spot
+from ...specs.logic import Automaton
+from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered
 from ...specs.rulebook import Rule, Rulebook
 from ...synth.controllers.controller import Controller
 from ..checking.check import Runs
 from ..checking.compiled import CompiledFormula, Compiler
 from ..checking.implication import any_action, implications
+from ..checking.product import intersects, product
 from ..checking.vacuity import trigger
 from ..worlds.world import World, WorldError
+
+_ENDLESS = Deadline()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +23,8 @@ class PreparedRule:
     """A rule as it stands in one world.
 
     It applies if some run of the world breaks it and all that it presumes exists. `weight` is 0 where it does not
-    apply or another applicable rule implies it. `compiled` is None if translating it took too long (`reason`), and it
-    then counts as applicable. `trigger` accepts the runs on which it is triggered.
+    apply or another applicable rule implies it. `compiled` is None if translating it, or all that is to be prepared,
+    took too long (`reason`), and it then counts as applicable. `trigger` accepts the runs on which it is triggered.
     """
 
     rule: Rule
@@ -34,24 +38,32 @@ class PreparedRule:
 
 @dataclass(frozen=True, slots=True)
 class PreparedWorld:
-    """A world and the rules as they stand in it. `fairness` accepts the world's fair runs."""
+    """A world and the rules as they stand in it. `fairness` accepts the world's fair runs.
+
+    `is_complete` says that no deadline ended its preparation.
+    """
 
     world: World
     rules: tuple[PreparedRule, ...]
     fairness: Automaton
+    is_complete: bool = True
 
-    def product(self, controller: Controller, runs: Runs) -> "Product":
-        """Return a controller's behaviour in the world, and in its closure if the world is learned."""
+    def product(self, controller: Controller, runs: Runs, deadline: Deadline = _ENDLESS) -> "Product":
+        """Return a controller's behaviour in the world, and in its closure if the world is learned.
+
+        Raises Unanswered at the deadline, and if it is too large.
+        """
         machine = controller.automaton()
         closure = self.world.closure
         return Product(
-            self._behaviour(self.world, machine, runs), self._behaviour(closure, machine, runs) if closure else None
+            self._behaviour(self.world, machine, runs, deadline),
+            self._behaviour(closure, machine, runs, deadline) if closure else None,
         )
 
-    def _behaviour(self, world: World, machine: Automaton, runs: Runs) -> Automaton:
-        behaviour = spot.product(world.graph, machine)
+    def _behaviour(self, world: World, machine: Automaton, runs: Runs, deadline: Deadline) -> Automaton:
+        behaviour = product(world.graph, machine, deadline)
         if runs is Runs.FAIR:
-            behaviour = spot.product(behaviour, self.fairness)
+            behaviour = product(behaviour, self.fairness, deadline)
         if behaviour.is_empty():
             raise WorldError(f"world {world.name!r}: the controller has no run in it, so every rule would be kept")
         return behaviour
@@ -65,21 +77,37 @@ class Product:
     closure: Automaton | None
 
 
-def prepare_world(world: World, rulebook: Rulebook, domain: Domain, compiler: Compiler) -> PreparedWorld:
-    """Return a world with the rules of a book as they stand in it."""
+def prepare_world(
+    world: World, rulebook: Rulebook, domain: Domain, compiler: Compiler, deadline: Deadline = _ENDLESS
+) -> PreparedWorld:
+    """Return a world with the rules of a book as they stand in it; what a deadline leaves is unknown of all of them."""
+    # A world cannot be made without translating its fairness, so this answers at once.
+    fairness = compiler.compile(world.fairness).automaton
+    try:
+        return PreparedWorld(world, _prepared_rules(world, rulebook, domain, compiler, deadline), fairness)
+    except Unanswered as error:
+        rules = tuple(_unprepared(rule, str(error)) for rule in rulebook.rules)
+        return PreparedWorld(world, rules, fairness, is_complete=False)
+
+
+def _prepared_rules(
+    world: World, rulebook: Rulebook, domain: Domain, compiler: Compiler, deadline: Deadline
+) -> tuple[PreparedRule, ...]:
     compiled: dict[str, CompiledFormula] = {}
     reasons: dict[str, str] = {}
     for rule in rulebook.rules:
         try:
-            compiled[rule.id] = compiler.compile(rule.formula)
+            compiled[rule.id] = compiler.compile(rule.formula, deadline)
         except Unanswered as error:
+            deadline.check()
             reasons[rule.id] = str(error)
     # What the closure of a learned world allows includes what was seen.
-    anything = spot.product((world.closure or world).graph, any_action(domain.vocabulary.action_ids))
-    violable = {name for name, formula in compiled.items() if anything.intersects(formula.complement)} | set(reasons)
+    anything = product((world.closure or world).graph, any_action(domain.vocabulary.action_ids), deadline)
+    violable = {name for name, formula in compiled.items() if intersects(anything, formula.complement, deadline)}
+    violable |= set(reasons)
     applicable = [rule for rule in rulebook.rules if rule.id in violable and all(map(world.has, rule.presumes))]
-    counted = _counted(applicable, implications(compiled, domain.vocabulary.action_ids))
-    rules = tuple(
+    counted = _counted(applicable, implications(compiled, domain.vocabulary.action_ids, deadline))
+    return tuple(
         PreparedRule(
             rule=rule,
             compiled=compiled.get(rule.id),
@@ -87,12 +115,22 @@ def prepare_world(world: World, rulebook: Rulebook, domain: Domain, compiler: Co
             can_be_violated=rule.id in violable,
             applicable=rule in applicable,
             weight=rule.weight if rule.id in counted else 0.0,
-            trigger=_trigger(rule, compiler),
+            trigger=_trigger(rule, compiler, deadline),
         )
         for rule in rulebook.rules
     )
-    # A world cannot be made without translating its fairness, so this answers at once.
-    return PreparedWorld(world, rules, compiler.compile(world.fairness).automaton)
+
+
+def _unprepared(rule: Rule, reason: str) -> PreparedRule:
+    return PreparedRule(
+        rule=rule,
+        compiled=None,
+        reason=reason,
+        can_be_violated=True,
+        applicable=True,
+        weight=rule.weight,
+        trigger=None,
+    )
 
 
 def _counted(applicable: list[Rule], implied_by: dict[str, tuple[str, ...]]) -> set[str]:
@@ -107,9 +145,10 @@ def _counted(applicable: list[Rule], implied_by: dict[str, tuple[str, ...]]) -> 
     return {rule.id for rule in applicable if not any(gives_way(rule, other) for other in implied_by.get(rule.id, ()))}
 
 
-def _trigger(rule: Rule, compiler: Compiler) -> Automaton | None:
+def _trigger(rule: Rule, compiler: Compiler, deadline: Deadline) -> Automaton | None:
     formula = trigger(rule.formula)
     try:
-        return compiler.compile(formula).automaton if formula else None
+        return compiler.compile(formula, deadline).automaton if formula else None
     except Unanswered:
+        deadline.check()
         return None

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from ...specs.domain import DEFAULT_RULEBOOK, Domain
 from ...specs.logic import Formula
+from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered, check_time_limit
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
@@ -17,17 +18,21 @@ from ...synth.controllers.controller import Controller, Ending, Reading
 from ...synth.controllers.steps import MAX_STEPS, InvalidController
 from ..checking.check import FindCounterexample, Runs, find_violation
 from ..checking.compiled import CompiledFormula, Compiler
+from ..checking.product import intersects
 from ..records.verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict, Witness
 from ..worlds.learned import learned_world
 from ..worlds.world import World, WorldKind, world_of
 from .prepared_world import PreparedRule, PreparedWorld, Product, prepare_world
 from .response import read_controller
-from .witness import tell
+from .witness import shortened, tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What decides a verdict besides controller, task and rulebook. `time_limit` is in seconds for each formula."""
+    """What decides a verdict besides controller, task and rulebook.
+
+    `time_limit` is in seconds for each formula, `deadline` for a whole verdict. `full_witnesses` leaves no instant out.
+    """
 
     world: WorldKind = WorldKind.SIMULATED
     mode: Mode = Mode.GATED
@@ -35,7 +40,9 @@ class Settings:
     reading: Reading = field(default_factory=Reading)
     max_steps: int = MAX_STEPS
     time_limit: float = 5.0
+    deadline: float = 60.0
     witnesses: bool = True
+    full_witnesses: bool = False
 
     def __post_init__(self) -> None:
         if self.mode is Mode.PAPER and (self.world is not WorldKind.UNIVERSAL or self.runs is not Runs.ALL):
@@ -43,6 +50,7 @@ class Settings:
                 f"paper mode judges all runs of the universal world, got {self.runs} runs of the {self.world} world"
             )
         check_time_limit(self.time_limit)
+        check_time_limit(self.deadline, "deadline")
 
     @classmethod
     def of(cls, mode: Mode, *, world: WorldKind | None = None, runs: Runs | None = None, **others: Any) -> Self:
@@ -77,7 +85,7 @@ class Verifier:
     def prepare(self, tasks: Iterable[Task]) -> None:
         """Translate now what judging these tasks needs."""
         for task in tasks:
-            self._prepare(task)
+            self._prepare(task, Deadline())
             for _, gate in self._gates(task):
                 with suppress(Unanswered):
                     self.compiler.compile(gate)
@@ -104,49 +112,74 @@ class Verifier:
         return self.verify(self.parse(text), task)
 
     def verify(self, parsed: Parsed, task: Task) -> Verdict:
-        """Return the verdict on a controller, or on a response that holds none."""
-        prepared = self._prepare(task)
+        """Return the verdict on a controller, or on a response that holds none; what the deadline leaves is unknown."""
+        deadline = Deadline(self.settings.deadline)
+        prepared = self._prepare(task, deadline)
         if isinstance(parsed, InvalidController):
             rules = tuple(_rule_verdict(rule, Status.INVALID) for rule in prepared.rules)
-            gates = tuple(
-                GateVerdict(name=name, formula=formula.text, status=Status.INVALID)
-                for name, formula in self._gates(task)
-            )
+            gates = tuple(_gate_verdict(name, formula, Status.INVALID) for name, formula in self._gates(task))
             return self._verdict(task, prepared, 0, rules, gates, invalid=str(parsed))
-        product = prepared.product(parsed, self.settings.runs)
-        rules = tuple(self._verify_rule(rule, product, parsed) for rule in prepared.rules)
-        gates = tuple(self._verify_gate(name, gate, product, parsed) for name, gate in self._gates(task))
-        return self._verdict(task, prepared, parsed.num_steps, rules, gates)
+        try:
+            product = prepared.product(parsed, self.settings.runs, deadline)
+        except Unanswered as error:
+            rules = tuple(_rule_verdict(rule, Status.UNKNOWN, reason=str(error)) for rule in prepared.rules)
+            gates = tuple(_gate_verdict(name, gate, Status.UNKNOWN, str(error)) for name, gate in self._gates(task))
+            return self._verdict(task, prepared, parsed.num_steps, rules, gates)
+        rules = tuple(self._verify_rule(rule, product, parsed, deadline) for rule in prepared.rules)
+        gates = tuple(self._verify_gate(name, gate, product, parsed, deadline) for name, gate in self._gates(task))
+        verdict = self._verdict(task, prepared, parsed.num_steps, rules, gates)
+        is_as_told = self.settings.full_witnesses or not self.settings.witnesses
+        return verdict if is_as_told else shortened(verdict)
 
-    def _verify_rule(self, rule: PreparedRule, product: Product, controller: Controller) -> RuleVerdict:
+    def _verify_rule(
+        self, rule: PreparedRule, product: Product, controller: Controller, deadline: Deadline
+    ) -> RuleVerdict:
         if rule.compiled is None:
             return _rule_verdict(rule, Status.UNKNOWN)
         if not rule.can_be_violated:
             return _rule_verdict(rule, Status.SATISFIED)
-        status, violation = self._check(rule.compiled, product)
+        try:
+            status, violation = self._check(rule.compiled, product, deadline)
+        except Unanswered as error:
+            return _rule_verdict(rule, Status.UNKNOWN, reason=str(error))
         if violation is not None:
-            return _rule_verdict(rule, status, witness=self._tell(violation, controller))
-        vacuous = None if rule.trigger is None else not product.behaviour.intersects(rule.trigger)
+            witness, reason = self._tell(violation, controller)
+            return _rule_verdict(rule, status, witness=witness, reason=reason)
+        try:
+            vacuous = None if rule.trigger is None else not intersects(product.behaviour, rule.trigger, deadline)
+        except Unanswered as error:
+            return _rule_verdict(rule, status, reason=f"whether anything triggers it was not found out: {error}")
         return _rule_verdict(rule, status, vacuous=vacuous)
 
-    def _verify_gate(self, name: str, gate: Formula, product: Product, controller: Controller) -> GateVerdict:
+    def _verify_gate(
+        self, name: str, gate: Formula, product: Product, controller: Controller, deadline: Deadline
+    ) -> GateVerdict:
         try:
-            status, violation = self._check(self.compiler.compile(gate), product)
+            status, violation = self._check(self.compiler.compile(gate, deadline), product, deadline)
         except Unanswered as error:
-            return GateVerdict(name=name, formula=gate.text, status=Status.UNKNOWN, reason=str(error))
-        return GateVerdict(name=name, formula=gate.text, status=status, witness=self._tell(violation, controller))
+            return _gate_verdict(name, gate, Status.UNKNOWN, str(error))
+        witness, reason = self._tell(violation, controller)
+        return _gate_verdict(name, gate, status, reason, witness)
 
-    def _check(self, formula: CompiledFormula, product: Product) -> tuple[Status, FindCounterexample | None]:
+    def _check(
+        self, formula: CompiledFormula, product: Product, deadline: Deadline
+    ) -> tuple[Status, FindCounterexample | None]:
         """Return the status of a formula, and how to find a run that violates it in what was seen."""
-        violation = find_violation(product.behaviour, formula, self.settings.runs)
+        violation = find_violation(product.behaviour, formula, self.settings.runs, deadline)
         if violation is not None:
             return Status.VIOLATED, violation
-        if product.closure is not None and find_violation(product.closure, formula, self.settings.runs):
+        if product.closure is not None and find_violation(product.closure, formula, self.settings.runs, deadline):
             return Status.OBSERVED, None
         return Status.SATISFIED, None
 
-    def _tell(self, violation: FindCounterexample | None, controller: Controller) -> Witness | None:
-        return tell(violation(), controller) if violation is not None and self.settings.witnesses else None
+    def _tell(self, violation: FindCounterexample | None, controller: Controller) -> tuple[Witness | None, str]:
+        """Return the witness of a violation if one is asked for, and why there is none if it took too long."""
+        if violation is None or not self.settings.witnesses:
+            return None, ""
+        try:
+            return tell(violation(), controller), ""
+        except Unanswered as error:
+            return None, f"no witness: {error}"
 
     def _gates(self, task: Task) -> Sequence[tuple[str, Formula]]:
         if self.settings.mode is Mode.PAPER:
@@ -189,14 +222,17 @@ class Verifier:
             return ()
         return (f"no learned world ships for {prepared.world.name!r}: the abstract one was used",)
 
-    def _prepare(self, task: Task) -> PreparedWorld:
-        """Return the world in which a task is judged and its rules, prepared."""
+    def _prepare(self, task: Task, deadline: Deadline) -> PreparedWorld:
+        """Return the world in which a task is judged and its rules, prepared; kept unless a deadline ended that."""
         name = UNIVERSAL if self.settings.world is WorldKind.UNIVERSAL else task.world
         learned_from = frozenset(task.relevant) if self.settings.world is WorldKind.SIMULATED else frozenset()
         key = (name, learned_from)
-        if key not in self._prepared:
-            self._prepared[key] = prepare_world(self._world(name, task), self.rulebook, self.domain, self.compiler)
-        return self._prepared[key]
+        if key in self._prepared:
+            return self._prepared[key]
+        prepared = prepare_world(self._world(name, task), self.rulebook, self.domain, self.compiler, deadline)
+        if prepared.is_complete:
+            self._prepared[key] = prepared
+        return prepared
 
     def _world(self, name: str, task: Task) -> World:
         described = world_of(self.domain, name, self.compiler)
@@ -222,7 +258,12 @@ def verify_text(
 
 
 def _rule_verdict(
-    prepared: PreparedRule, status: Status, *, vacuous: bool | None = None, witness: Witness | None = None
+    prepared: PreparedRule,
+    status: Status,
+    *,
+    vacuous: bool | None = None,
+    witness: Witness | None = None,
+    reason: str = "",
 ) -> RuleVerdict:
     return RuleVerdict(
         rule_id=prepared.rule.id,
@@ -230,6 +271,12 @@ def _rule_verdict(
         applicable=prepared.applicable,
         weight=prepared.weight,
         vacuous=vacuous,
-        reason=prepared.reason,
+        reason=reason or prepared.reason,
         witness=witness,
     )
+
+
+def _gate_verdict(
+    name: str, gate: Formula, status: Status, reason: str = "", witness: Witness | None = None
+) -> GateVerdict:
+    return GateVerdict(name=name, formula=gate.text, status=status, reason=reason, witness=witness)

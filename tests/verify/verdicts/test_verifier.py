@@ -1,14 +1,20 @@
+from dataclasses import replace
+
 import pytest
 
 from verilora.specs.domain import Domain
 from verilora.specs.logic import Formula
+from verilora.specs.processes.forked import Unanswered
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.synth.controllers.controller import Ending, Reading
+from verilora.synth.controllers.hoa import MAX_STATES
+from verilora.verify.checking.lasso import Explorer
 from verilora.verify.records.verdict import Status
 from verilora.verify.verdicts.verifier import Settings, Verifier
 from verilora.verify.worlds.world import WorldKind
 
-from controllers import AFTER, AFTER_LOOPING, task_in
+from controllers import AFTER, AFTER_LOOPING, BEFORE, task_in
+from machines import random_machine
 
 TASK = task_in("traffic_light")
 ABSTRACT = Settings(world=WorldKind.ABSTRACT)
@@ -59,3 +65,56 @@ def test_a_rule_too_hard_to_translate_is_unknown_and_never_kept(driving: Domain)
     assert "no result within 0.3 s" in rule.reason
     assert verdict.compliance == pytest.approx(9 / 10)
     assert (verdict.all_kept, verdict.exit_code()) == (False, 1)
+
+
+def test_what_the_deadline_leaves_is_unknown_and_tried_again_in_the_next_verdict(driving: Domain) -> None:
+    book = driving.rulebook()
+    hurried = Verifier(driving, book, Settings(world=WorldKind.ABSTRACT, deadline=1e-6))
+    verdict = hurried.verify_text(AFTER_LOOPING, TASK)
+    assert {part.status for part in (*verdict.rules, *verdict.gates)} == {Status.UNKNOWN}
+    assert {part.reason for part in (*verdict.rules, *verdict.gates)} == {"left undone at the deadline of 1e-06 s"}
+    assert (verdict.compliance, verdict.exit_code()) == (0, 1)
+    hurried.settings = replace(hurried.settings, deadline=60.0)
+    assert hurried.verify_text(AFTER_LOOPING, TASK) == Verifier(driving, book, ABSTRACT).verify_text(
+        AFTER_LOOPING, TASK
+    )
+
+
+def test_one_deadline_for_all_rules_that_are_too_hard(driving: Domain) -> None:
+    """Each by itself would get its five seconds."""
+    rules = tuple(
+        Rule(id=f"hard_{n}", formula=Formula(f"{HARD} & GF {name}"), english="")
+        for n, name in enumerate(driving.vocabulary.proposition_ids)
+    )
+    book = Rulebook(name="hard", description="", rules=(*driving.rulebook().rules, *rules))
+    settings = Settings(world=WorldKind.ABSTRACT, deadline=1.0)
+    verdict = Verifier(driving, book, settings).verify_text(AFTER_LOOPING, TASK)
+    assert {rule.status for rule in verdict.rules} == {Status.UNKNOWN}
+    assert {rule.reason for rule in verdict.rules} == {"left undone at the deadline of 1 s"}
+
+
+def test_a_violation_stays_one_where_the_deadline_leaves_its_witness(
+    driving: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(*_: object) -> None:
+        raise Unanswered("left undone at the deadline of 60 s")
+
+    monkeypatch.setattr(Explorer, "path", too_late)
+    verdict = Verifier(driving, driving.rulebook(), ABSTRACT).verify_text(BEFORE, TASK)
+    violated = [rule for rule in verdict.rules if rule.status is Status.VIOLATED]
+    assert violated
+    assert all(rule.witness is None and rule.reason.startswith("no witness: left undone") for rule in violated)
+
+
+@pytest.mark.parametrize("name", ["time_limit", "deadline"])
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_limit_is_positive_and_finite(name: str, seconds: float) -> None:
+    with pytest.raises(ValueError, match=f"the {name.replace('_', ' ')} must be more than 0 s"):
+        Settings(**{name: seconds})
+
+
+def test_every_machine_of_the_largest_size_is_judged(driving: Domain) -> None:
+    for task in (TASK, task_in("left_turn_light"), task_in("roundabout")):
+        verdict = Verifier(driving).verify_text(random_machine(driving.vocabulary, MAX_STATES), task)
+        assert verdict.valid
+        assert Status.UNKNOWN not in {part.status for part in (*verdict.rules, *verdict.gates)}

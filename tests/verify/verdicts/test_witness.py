@@ -1,17 +1,23 @@
 """What is told of a violation is a run of world and controller, and does violate the formula."""
 
+import json
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verilora.specs.domain import Domain
 from verilora.specs.logic import Automaton, Bdd, Formula, buddy, letter_diagram, spot
 from verilora.synth.controllers.controller import Controller, always
 from verilora.verify.checking.check import Runs, find_violation
 from verilora.verify.records.verdict import Moment, Witness
-from verilora.verify.verdicts.witness import tell
+from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.witness import cut, tell
 from verilora.verify.worlds.world import World
 
+from controllers import task_in
+from machines import random_machine, ring
 from models import (
     ACTIONS,
     PROPOSITIONS,
@@ -118,6 +124,59 @@ def reached(state: int, graph: Automaton) -> set[int]:
         frontier = {edge.dst for one in frontier for edge in graph.out(one)} - found
         found |= frontier
     return found
+
+
+@pytest.mark.parametrize(
+    ("path", "cycle", "most", "expected"),
+    [
+        (3, 0, 64, (0, 3, 0, 0)),
+        (100, 0, 64, (36, 64, 0, 0)),
+        (2, 100, 64, (0, 2, 62, 38)),
+        (100, 5, 64, (41, 59, 5, 0)),
+        (100, 100, 64, (68, 32, 32, 68)),
+        (9, 9, 1, (9, 0, 1, 8)),
+    ],
+)
+def test_a_long_witness_keeps_the_end_of_its_path_and_the_beginning_of_its_cycle(
+    path: int, cycle: int, most: int, expected: tuple[int, int, int, int]
+) -> None:
+    moments = [Moment(propositions=(), state=f"state {at}", steps=(), action="rest") for at in range(path + cycle)]
+    whole = Witness(prefix=tuple(moments[:path]), cycle=tuple(moments[path:]))
+    short = cut(whole, most)
+    assert (short.num_before, len(short.prefix), len(short.cycle), short.num_after) == expected
+    assert short.prefix == whole.prefix[short.num_before :]
+    assert short.cycle == whole.cycle[: len(short.cycle)]
+
+
+def test_the_name_of_a_state_is_cut_to_fit_a_line() -> None:
+    moment = Moment(propositions=(), state="a" * 1_000, steps=(), action="rest")
+    (short,) = cut(Witness(prefix=(moment,)), 64).prefix
+    assert (short.state[:3], short.state[-1], len(short.state)) == ("aaa", "…", 64)
+
+
+def test_who_stands_for_ever_is_shown_in_one_instant(driving: Domain) -> None:
+    text = "1. observe car from left\n2. observe green traffic light"
+    verdict = Verifier(driving).verify_text(text, task_in("traffic_light"))
+    (progress,) = (gate.witness for gate in verdict.gates if gate.name == "progress")
+    assert progress is not None
+    assert (len(progress.prefix), len(progress.cycle)) == (0, 2)
+
+
+@pytest.mark.parametrize("shape", ["ring", "random"])
+def test_no_machine_makes_a_verdict_of_more_than_64_kb(driving: Domain, shape: str) -> None:
+    """Long paths to what is wrong, all of many rules broken, and names that take twelve bytes a character."""
+    machine = ring(driving.vocabulary, 500) if shape == "ring" else random_machine(driving.vocabulary, 500)
+    task = task_in("traffic_light")
+    verdict = Verifier(driving).verify_text(machine, task)
+    witnesses = [part.witness for part in (*verdict.rules, *verdict.gates) if part.witness]
+    assert len(witnesses) > 5
+    assert all(0 < len(witness.prefix) + len(witness.cycle) <= 64 for witness in witnesses)
+    assert len(json.dumps([{"file": "machine.hoa", **verdict.to_json()}], indent=2)) < 64_000
+    full = Verifier(driving, settings=Settings(full_witnesses=True)).verify_text(machine, task)
+    assert [rule.status for rule in full.rules] == [rule.status for rule in verdict.rules]
+    if shape == "ring":
+        assert max(len(witness.cycle) for witness in witnesses) < 32
+        assert max(len(gate.witness.cycle) for gate in full.gates if gate.witness) == 500
 
 
 def always_rest() -> Controller:
