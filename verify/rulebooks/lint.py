@@ -1,6 +1,6 @@
 """Rulebook lint: what is wrong with the rules themselves, and what any controller could make of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -32,7 +32,10 @@ class WorldLint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulebookLint:
-    """What was found about a rulebook: about each rule, and about each world that was examined."""
+    """What was found about a rulebook: about each rule, and about each world that was examined.
+
+    Unless it is `complete`, rules, worlds and what can be reached in the last of them may be missing.
+    """
 
     rulebook: str
     digest: str
@@ -40,6 +43,7 @@ class RulebookLint:
     rules: tuple[RuleLint, ...]
     waivers: tuple[Waiver, ...] = ()
     worlds: tuple[WorldLint, ...] = ()
+    complete: bool = True
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -68,20 +72,32 @@ class Linter:
 
     def rules(self) -> list[RuleLint]:
         """Return what each rule is by itself and beside the others."""
+        found = [*self.rules_so_far()]
+        return [*found[-1]] if found else []
+
+    def rules_so_far(self) -> Iterator[tuple[RuleLint, ...]]:
+        """Yield what is known of the rules, after each of the questions."""
         return lint_rules(self.rulebook, self.domain.vocabulary, self.compiler)
 
     def world(self, name: str) -> WorldLint:
         """Return what controllers can reach in a world; raises InputError."""
+        *_, found = self.world_so_far(name)
+        return found
+
+    def world_so_far(self, name: str) -> Iterator[WorldLint]:
+        """Yield what controllers can reach in a world as far as it is known, after each of the questions."""
         prepared = self.prepare(name)
         applicable = [rule for rule in prepared.rules if rule.applicable]
-        return WorldLint(
+        found = WorldLint(
             world=name,
             applicable=tuple(rule.rule.id for rule in applicable),
             implied=tuple(rule.rule.id for rule in applicable if rule.rule.weight and not rule.weight),
-            reaches=tuple(
-                self.reach(prepared, runs, goal) for goal in (None, *self.goals(name)) for runs in (Runs.FAIR, Runs.ALL)
-            ),
+            reaches=(),
         )
+        for goal in (None, *self.goals(name)):
+            for runs in (Runs.FAIR, Runs.ALL):
+                found = replace(found, reaches=(*found.reaches, self.reach(prepared, runs, goal)))
+                yield found
 
     def prepare(self, name: str) -> PreparedWorld:
         """Return a world with the rules as they stand in it; raises InputError."""
@@ -109,6 +125,56 @@ class Linter:
         return min(statuses).word if statuses else None
 
 
+class Examination:
+    """A rulebook, named or given, examined in one world or in all, question by question; raises InputError.
+
+    `world` is the name of one, or a kind: `abstract` leaves out what was learned. `time_limit` is in seconds for each
+    question.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        rulebook: str | Rulebook = DEFAULT_RULEBOOK,
+        *,
+        world: str | None = None,
+        time_limit: float = 30.0,
+    ) -> None:
+        self._book = domain.rulebook(rulebook)
+        self._domain = domain
+        self._names = _worlds(domain, world)
+        kind = WorldKind.ABSTRACT if world == WorldKind.ABSTRACT else WorldKind.SIMULATED
+        self._linter = Linter(domain, self._book, time_limit, kind)
+
+    @property
+    def num_questions(self) -> int:
+        """How many there are: two of each rule, and of each world two without a goal and two for each."""
+        return 2 * len(self._book.rules) + sum(2 + 2 * len(self._linter.goals(name)) for name in self._names)
+
+    def run(self) -> Iterator[RulebookLint]:
+        """Yield what is found so far, after each question; the last is complete."""
+        book = self._book
+        found = RulebookLint(
+            rulebook=book.name,
+            digest=book.digest,
+            domain=self._domain.name,
+            rules=(),
+            waivers=book.waivers,
+            complete=False,
+        )
+        left = self.num_questions
+        for rules in self._linter.rules_so_far():
+            left -= 1
+            found = replace(found, rules=rules, complete=not left)
+            yield found
+        for name in self._names:
+            done = found.worlds
+            for world in self._linter.world_so_far(name):
+                left -= 1
+                found = replace(found, worlds=(*done, world), complete=not left)
+                yield found
+
+
 def lint(
     domain: Domain,
     rulebook: str | Rulebook = DEFAULT_RULEBOOK,
@@ -117,27 +183,18 @@ def lint(
     time_limit: float = 30.0,
     report: Callable[[RulebookLint], None] = lambda found: None,
 ) -> RulebookLint:
-    """Return what is to be said of a rulebook, named or given, in one world or in all; raises InputError.
+    """Return what is to be said of a rulebook as an `Examination` finds it; raises InputError.
 
-    `world` is the name of one, or a kind: `abstract` leaves out what was learned. `time_limit` is in seconds for each
-    question. `report` is told what is found so far: after the rules, and after each world.
+    `report` is told what is found so far: after the rules, and after each world.
     """
-    book = domain.rulebook(rulebook)
-    names = _worlds(domain, world)
-    kind = WorldKind.ABSTRACT if world == WorldKind.ABSTRACT else WorldKind.SIMULATED
-    linter = Linter(domain, book, time_limit, kind)
-    found = RulebookLint(
-        rulebook=book.name,
-        digest=book.digest,
-        domain=domain.name,
-        rules=tuple(linter.rules()),
-        waivers=book.waivers,
-    )
-    report(found)
-    for name in names:
-        found = replace(found, worlds=(*found.worlds, linter.world(name)))
-        report(found)
-    return found
+    before: RulebookLint | None = None
+    for found in Examination(domain, rulebook, world=world, time_limit=time_limit).run():
+        if before and len(found.worlds) > len(before.worlds):
+            report(before)
+        before = found
+    assert before is not None, "a domain has worlds, and each is asked about"
+    report(before)
+    return before
 
 
 def _worlds(domain: Domain, name_or_kind: str | None) -> list[str]:

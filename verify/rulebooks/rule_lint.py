@@ -1,5 +1,6 @@
 """What is wrong with the rules of a book themselves: classes, rules that say nothing or too much, implications."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...specs.logic import Automaton, Formula, conjunction, spot
@@ -8,7 +9,7 @@ from ...specs.processes.forked import Unanswered, within
 from ...specs.rulebook import Rule, Rulebook
 from ...specs.vocabulary import Vocabulary
 from ..checking.compiled import CompiledFormula, Compiler
-from ..checking.implication import any_action, implications
+from ..checking.implication import Implications, any_action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,11 @@ class RuleLint:
     problem: str = ""
 
 
-def lint_rules(rulebook: Rulebook, vocabulary: Vocabulary, compiler: Compiler) -> list[RuleLint]:
-    """Return what each rule is, given that exactly one action is given at a time."""
+def lint_rules(rulebook: Rulebook, vocabulary: Vocabulary, compiler: Compiler) -> Iterator[tuple[RuleLint, ...]]:
+    """Yield what each rule is, given that exactly one action is given at a time, as far as it is known.
+
+    Twice for each rule: when it is translated, and when it is examined.
+    """
     actions = any_action(vocabulary.action_ids)
     compiled: dict[str, CompiledFormula] = {}
     problems: dict[str, str] = {}
@@ -42,35 +46,38 @@ def lint_rules(rulebook: Rulebook, vocabulary: Vocabulary, compiler: Compiler) -
             compiled[rule.id] = compiler.compile(rule.formula)
         except Unanswered as error:
             problems[rule.id] = f"left out of everything that follows: {error}"
-    implied = implications(compiled, vocabulary.action_ids, Deadline())
+        yield ()
+    implications = Implications(compiled, vocabulary.action_ids)
     possible = {name: rule for name, rule in compiled.items() if actions.intersects(rule.automaton)}
-    lints = []
+    lints: tuple[RuleLint, ...] = ()
     for rule in rulebook.rules:
         found = compiled.get(rule.id)
         valid = found is not None and not actions.intersects(found.complement)
+        implied: tuple[str, ...] = ()
         jointly: tuple[str, ...] = ()
-        if found and not valid and not implied[rule.id]:
+        if found and not valid:
             others = {name: other.formula for name, other in possible.items() if name != rule.id}
             try:
-                jointly = within(compiler.time_limit, _joint_implication, rule, others, actions)
+                implied = implications.of(rule.id, Deadline(compiler.time_limit))
+                if not implied:
+                    jointly = within(compiler.time_limit, _joint_implication, rule, others, actions)
             except Unanswered as error:
-                problems[rule.id] = f"not examined whether the other rules together imply it: {error}"
-        lints.append(
-            RuleLint(
-                rule_id=rule.id,
-                formula=rule.formula.text,
-                english=rule.english,
-                manna_pnueli_class=found.manna_pnueli_class if found else "unknown",
-                weight=rule.weight,
-                presumes=rule.presumes,
-                unsatisfiable=found is not None and rule.id not in possible,
-                valid=valid,
-                implied_by=() if valid or not found else implied[rule.id],
-                implied_jointly_by=jointly,
-                problem=problems.get(rule.id, ""),
-            )
+                problems[rule.id] = f"not examined whether other rules, alone or together, imply it: {error}"
+        lint = RuleLint(
+            rule_id=rule.id,
+            formula=rule.formula.text,
+            english=rule.english,
+            manna_pnueli_class=found.manna_pnueli_class if found else "unknown",
+            weight=rule.weight,
+            presumes=rule.presumes,
+            unsatisfiable=found is not None and rule.id not in possible,
+            valid=valid,
+            implied_by=implied,
+            implied_jointly_by=jointly,
+            problem=problems.get(rule.id, ""),
         )
-    return lints
+        lints = (*lints, lint)
+        yield lints
 
 
 def _joint_implication(rule: Rule, others: dict[str, Formula], actions: Automaton) -> tuple[str, ...]:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from engines import Reference, engine_of, random_model, random_prompts, save_adapter
 
 from verilora.serving.engine.engine import Engine
 from verilora.serving.requests.request import Finish, Output, Request
 from verilora.serving.requests.sampling_params import SamplingParams
+
+from engines import Reference, engine_of, random_model, random_prompts, save_adapter
 
 RANKS = (4, 8, 16, 64, 5, 24, 32, 7)
 NUM_TOKENS = 12

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import Reference
-from trained_adapters import train_adapter
 
 from verilora.serving.engine.generator import Generator
 from verilora.serving.requests.request import Output, Request
@@ -14,7 +12,9 @@ from verilora.serving.schedule.settings import EngineSettings
 from verilora.specs.domain import Domain
 from verilora.synth.models.prompt import Prompter
 
+from engines import Reference
 from tiny_models import base_model
+from trained_adapters import train_adapter
 
 pytestmark = pytest.mark.gpu
 RANKS = (4, 8, 16, 32, 64, 5, 24, 12)
