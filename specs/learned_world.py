@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from .files.atomic import write_text
 from .files.errors import InputError, expected_one_of
-from .files.record import decode_json
+from .files.record import NESTS_TOO_DEEPLY, decode_json
 from .files.yaml_file import Row, read_text
 from .vocabulary import Name
 from .world_description import Exclusion, WorldDescription
@@ -57,16 +57,20 @@ def learned_world_path(folder: Path, world: str, propositions: Iterable[str]) ->
 
 def read_learned_world(path: Path, worlds: Mapping[str, WorldDescription]) -> LearnedWorld:
     """Return the learned world of a file; raises InputError, also if its content does not match its digest or name."""
+    content = decode_json(read_text(path, MAX_BYTES), path)
+    digest = content.pop("digest", None) if isinstance(content, dict) else None
     try:
-        content = decode_json(read_text(path, MAX_BYTES), path)
-        digest = content.pop("digest", None) if isinstance(content, dict) else None
         learned = LearnedWorld.model_validate(content)
+        expected = learned.digest
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise InputError(path, first["msg"].removeprefix("Value error, "), field=field) from None
-    if digest != learned.digest:
-        raise InputError(path, f"got {digest!r}, but its content has {learned.digest!r}", field="digest")
+    except (RecursionError, ValueError):
+        # Of pydantic's, which writes only so deep.
+        raise InputError(path, NESTS_TOO_DEEPLY) from None
+    if digest != expected:
+        raise InputError(path, f"got {digest!r}, but its content has {expected!r}", field="digest")
     _check(learned, path, worlds)
     if path.name != learned_world_path(path, learned.world, learned.propositions).name:
         raise InputError(path, f"holds the world {learned.world!r} over {', '.join(learned.propositions)}")

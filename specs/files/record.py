@@ -11,6 +11,7 @@ from .errors import InputError
 from .yaml_file import read_text
 
 MAX_BYTES = 2**28
+NESTS_TOO_DEEPLY = "not JSON that can be read: it nests too deeply"
 
 
 class Record(BaseModel):
@@ -54,7 +55,7 @@ def decode_json(text: str, path: Path, line: int | None = None) -> Any:
         at = f"{error.msg} at column {error.colno}"
         raise InputError(path, f"not JSON: {at}", line=line or error.lineno) from None
     except RecursionError:
-        raise InputError(path, "not JSON that can be read: it nests too deeply", line=line) from None
+        raise InputError(path, NESTS_TOO_DEEPLY, line=line) from None
     except ValueError as error:
         # Numbers of thousands of digits.
         raise InputError(path, f"not JSON that can be read: {error}", line=line) from None
@@ -66,6 +67,9 @@ def parse_record(content: Any, model: type[RecordT], path: Path, line: int | Non
         raise InputError(path, f"expected a JSON object, got {type(content).__name__}", line=line)
     try:
         return model.model_validate(content)
+    except RecursionError:
+        # Checking it, and showing what is wrong, take more of the stack than reading it.
+        raise InputError(path, NESTS_TOO_DEEPLY, line=line) from None
     except ValidationError as error:
         first = error.errors()[0]
         message = "is missing" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")

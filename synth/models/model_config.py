@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ...specs.files.errors import InputError
-from ...specs.files.record import read_json
+from ...specs.files.record import NESTS_TOO_DEEPLY, read_json
 from .prompt import PromptStyle
 
 Count = Annotated[int, Field(ge=1)]
@@ -134,6 +134,8 @@ def parse_config(content: dict[str, Any], model: type[ConfigT], path: Path) -> C
     """Return a JSON object as the fields of a file; raises InputError."""
     try:
         return model.model_validate(content)
+    except RecursionError:
+        raise InputError(path, NESTS_TOO_DEEPLY) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, _keys(first["loc"], content)))
