@@ -230,6 +230,15 @@ def test_probabilities_after_some_seconds(bad: Path) -> None:
     assert "no probabilities: the verdict does not rest on a learned world" in out
 
 
+def test_probabilities_that_take_too_long_are_left_out(good: Path) -> None:
+    arguments = ("verify", "--within", "1000000000", "--deadline", "3", good)
+    code, out, err = run_main(*arguments, "--json")
+    (verdict,) = json.loads(out)
+    jsonschema.Draft202012Validator(SCHEMA).validate([verdict])
+    assert (code, err, verdict["all_kept"], verdict["within"]) == (0, "", True, {})
+    assert "unknown: it takes too long" in run_main(*arguments)[1]
+
+
 def test_what_the_deadline_leaves_is_unknown(good: Path) -> None:
     code, out, err = run_main("verify", "--for", TASK, "--deadline", "1e-6", "--json", good)
     (verdict,) = json.loads(out)

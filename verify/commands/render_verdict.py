@@ -143,13 +143,15 @@ def _add_moments(table: Table, moments: Sequence[Moment], first: int, lines: lis
         table.add_row(str(time), steps, case, Text(english[moment.action], style="" if idle else "bold"))
 
 
-def render_scores(scores: HorizonScores, num_seconds: int) -> RenderableType:
+def render_scores(scores: HorizonScores, verdict: Verdict, num_seconds: int) -> RenderableType:
     """Return the probabilities of each status of each rule after so many seconds."""
-    if not scores:
+    if not verdict.learned:
         return Text("no probabilities: the verdict does not rest on a learned world", style="yellow")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("rule", "kept", "pending", "violated"):
         table.add_column(column, justify="left" if column == "rule" else "right")
-    for rule_id, shares in scores.items():
-        table.add_row(rule_id, *(f"{shares[status]:.1%}" for status in TraceStatus))
+    for rule in verdict.deciding:
+        shares = scores.get(rule.rule_id)
+        told = [f"{shares[status]:.1%}" for status in TraceStatus] if shares else ["unknown: it takes too long"]
+        table.add_row(rule.rule_id, *told)
     return Group(Text(f"after {num_seconds} seconds, in the learned world:"), table)

@@ -7,6 +7,7 @@ from typing import Any
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.files.printable import complain
+from ...specs.processes.deadline import Deadline
 from ...specs.rulebook import Rulebook
 from ..verdicts.horizon import HorizonScorer
 from ..verdicts.response import read_response, task_of
@@ -38,6 +39,7 @@ def verify_files(
         try:
             response = read_response(name)
             task = task_of(domain, response, task_id)
+            deadline = Deadline(settings.deadline)
             verdict = verifier.verify_text(response.text, task)
         except InputError as error:
             complain(f"error: {error}")
@@ -48,10 +50,10 @@ def verify_files(
             console().print(render_verdict(name, verdict, response.text, domain, rulebook))
         scored: dict[str, object] = {}
         if scorer and verdict.valid:
-            scores = scorer.score(verifier.read(response.text), task, verdict)
+            scores = scorer.score(verifier.read(response.text), task, verdict, deadline)
             scored = {"within": scores}
             if not as_json:
-                console().print(render_scores(scores, scorer.num_letters))
+                console().print(render_scores(scores, verdict, scorer.num_letters))
         objects.append({"file": name, **verdict.to_json(), **scored})
         exit_codes.append(verdict.exit_code(strict=strict))
     if as_json:

@@ -1,6 +1,10 @@
 """Graded scores: how probably each rule is kept, pending or violated within so many seconds of a learned world."""
 
+from contextlib import suppress
+
 from ...specs.domain import Domain
+from ...specs.processes.deadline import Deadline
+from ...specs.processes.forked import Unanswered
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...synth.controllers.controller import Controller
@@ -10,6 +14,7 @@ from ..records.verdict import Verdict
 from ..worlds.probability import WeightedWorld
 
 HorizonScores = dict[str, dict[TraceStatus, float]]
+"""By rule; one that took too long is missing."""
 
 
 class HorizonScorer:
@@ -22,7 +27,7 @@ class HorizonScorer:
         self._compiler = Compiler(time_limit)
         self._worlds: dict[tuple[str, frozenset[str]], WeightedWorld] = {}
 
-    def score(self, controller: Controller, task: Task, verdict: Verdict) -> HorizonScores:
+    def score(self, controller: Controller, task: Task, verdict: Verdict, deadline: Deadline) -> HorizonScores:
         """Return the scores of the rules that decide; none if the verdict does not rest on a learned world."""
         if not verdict.learned:
             return {}
@@ -33,7 +38,9 @@ class HorizonScorer:
             description = self.domain.world(task.world)
             self._worlds[key] = WeightedWorld(learned, description, self.domain.vocabulary, self._compiler)
         formulas = {rule.id: rule.formula for rule in self.rulebook.rules}
-        return {
-            rule.rule_id: self._worlds[key].status_probabilities(controller, formulas[rule.rule_id], self.num_letters)
-            for rule in verdict.deciding
-        }
+        world, scores = self._worlds[key], {}
+        for rule in verdict.deciding:
+            formula = formulas[rule.rule_id]
+            with suppress(Unanswered):
+                scores[rule.rule_id] = world.status_probabilities(controller, formula, self.num_letters, deadline)
+        return scores

@@ -10,6 +10,7 @@ from itertools import compress, product
 
 from ...specs.learned_world import Label, LearnedWorld
 from ...specs.logic import Bdd, Formula, buddy, letter_diagram, owned, variable
+from ...specs.processes.deadline import Deadline
 from ...specs.vocabulary import Vocabulary
 from ...specs.world_description import WorldDescription
 from ...synth.controllers.controller import Controller, Letter
@@ -17,6 +18,7 @@ from ..checking.compiled import Compiler
 from ..checking.trace import Monitor, TraceStatus
 from .learned import learned_world
 
+_ENDLESS = Deadline()
 _State = tuple[int, int, tuple[int, int]]
 
 
@@ -59,23 +61,27 @@ class WeightedWorld:
         ]
 
     def status_probabilities(
-        self, controller: Controller, formula: Formula, num_letters: int
+        self, controller: Controller, formula: Formula, num_letters: int, deadline: Deadline = _ENDLESS
     ) -> dict[TraceStatus, float]:
         """Return how probably a run of `num_letters` letters has a formula kept, pending and violated.
 
-        These are the statuses of `TraceStatus`. Raises Unanswered if the formula takes too long to translate.
+        These are the statuses of `TraceStatus`. Raises Unanswered at the deadline, and if the formula takes too long to
+        translate.
         """
         if num_letters < 1:
             raise ValueError(f"expected at least one letter, got {num_letters}")
+        deadline.check()
         monitor = self._monitor(formula)
-        letters = self._letters(controller, formula)
+        letters = self._letters(controller, formula, deadline)
         start: _State = (0, 0, monitor.initial)
         successors: dict[_State, dict[_State, float]] = {}
         distribution = {start: 1.0}
         for _ in range(num_letters):
+            deadline.check()
             following: defaultdict[_State, float] = defaultdict(float)
             for state, probability in distribution.items():
                 if state not in successors:
+                    deadline.check()
                     successors[state] = _successors(state, letters[state[:2]], monitor)
                 for target, share in successors[state].items():
                     following[target] += probability * share
@@ -91,7 +97,7 @@ class WeightedWorld:
         return self._monitors[formula]
 
     def _letters(
-        self, controller: Controller, formula: Formula
+        self, controller: Controller, formula: Formula, deadline: Deadline
     ) -> dict[tuple[int, int], dict[tuple[int, int, Letter], float]]:
         """Return what each pair of a state of the world and one of the controller leads to, and how probably.
 
@@ -108,6 +114,7 @@ class WeightedWorld:
         diagrams = {letter: self._diagram(letter) for letters in drawn for letter, _ in letters}
         found: dict[tuple[int, int], dict[tuple[int, int, Letter], float]] = {}
         for state in range(len(controller.states)):
+            deadline.check()
             reactions = {letter: controller.edge(state, diagram) for letter, diagram in diagrams.items()}
             for node, letters in enumerate(drawn):
                 shares: defaultdict[tuple[int, int, Letter], float] = defaultdict(float)
