@@ -50,8 +50,14 @@ def find_violation(
 def _bad_prefix(behaviour: Automaton, formula: CompiledFormula, deadline: Deadline) -> FindCounterexample | None:
     both = product(behaviour, formula.automaton, deadline)
     pairs = both.get_product_states()
-    bad = frozenset(state for state, (_, monitor) in enumerate(pairs) if monitor in formula.bad)
-    return (lambda: Explorer(both, deadline).path(bad)) if bad else None
+    if not any(monitor in formula.bad for _, monitor in pairs):
+        return None
+
+    def find() -> Counterexample:
+        bad = frozenset(state for state, (_, monitor) in enumerate(pairs) if monitor in formula.bad)
+        return Explorer(both, deadline).path(bad)
+
+    return find
 
 
 def _rejecting_bottom(behaviour: Automaton, formula: CompiledFormula, deadline: Deadline) -> FindCounterexample | None:
