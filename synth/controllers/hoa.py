@@ -11,7 +11,7 @@ from ...specs.vocabulary import Vocabulary
 from .controller import Controller, Edge
 from .steps import InvalidController
 
-# Random machines of so many states are judged in 1 to 4 s, witnesses included, in the worlds that ship.
+# Random machines of so many states are judged in 1 to 6 s, witnesses included, in the worlds that ship.
 MAX_STATES = 500
 _STRING = r'"(?:\\?[^"\\\0\ud800-\udfff]|\\["\\])*"?'
 _QUOTED = re.compile(_STRING)
