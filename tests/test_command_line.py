@@ -18,7 +18,7 @@ import pytest
 from verilora.specs.domain import Domain
 from verilora.verify.rulebooks.lint import Examination, RulebookLint
 
-from command_line import run_main
+from command_line import run_main, without_progress
 from controllers import AFTER_LOOPING, BEFORE
 from machines import ring
 
@@ -275,11 +275,6 @@ def test_paper_mode(good: Path) -> None:
     code, out, _ = run_main("verify", "--mode", "paper", "--json", good)
     (verdict,) = json.loads(out)
     assert (code, verdict["world_kind"], verdict["runs"], verdict["raw_kept"]) == (1, "universal", "all", 12)
-
-
-def without_progress(err: str) -> str:
-    """Return what a command says on standard error besides how far it is."""
-    return re.sub(r"(?m)^rulebook .*, questions answered: \d+ of \d+\n", "", err)
 
 
 def test_rules_of_one_world() -> None:

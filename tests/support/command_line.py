@@ -1,5 +1,6 @@
 """The command line without a process of its own, which takes seconds to start."""
 
+import re
 import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -29,3 +30,8 @@ def run_main(*arguments: str | Path, text: bytes = b"") -> tuple[int, str, str]:
     assert isinstance(code, int), code
     out, err = (stream.buffer.getvalue().decode() for stream in streams.values())
     return code, out, err
+
+
+def without_progress(err: str) -> str:
+    """Return what a command says on standard error besides how far it is."""
+    return re.sub(r"(?m)^rulebook .*, questions answered: \d+ of \d+\n", "", err)
