@@ -64,7 +64,7 @@ def attention_scores_reference(step: ScoresStep, q: torch.Tensor, lse: torch.Ten
         scores[i_page, :, o_slot % PAGE_SIZE] += weights.T
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens"])
 def attention_scores_kernel(
     scores,
     q,

@@ -106,7 +106,7 @@ def loaded_halves(plane, plane_stride, i_slot, m_head, HEADS: tl.constexpr, HALF
     return tl.load(p_low, mask=m_head[:, None], other=0.0), tl.load(p_low + HALF, mask=m_head[:, None], other=0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_entries"])
 def cache_move_kernel(
     errors,
     source_slots,

@@ -86,7 +86,7 @@ def cache_write_reference(
     return errors.masked_fill(slots < 0, torch.nan)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens"])
 def cache_write_kernel(
     keys,
     values,

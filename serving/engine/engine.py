@@ -263,8 +263,9 @@ class Engine:
     def _run(self, plan: Plan) -> None:
         for sequence_id in (*plan.closed, *(swap.sequence for swap in plan.swapped_out)):
             self._sampler.close(sequence_id)
-        for begun in (*plan.swapped_in, *plan.opened):
-            self._open_draws(self._sequences[begun.sequence])
+        begun = [*(swap.sequence for swap in plan.swapped_in), *(opened.sequence for opened in plan.opened)]
+        for sequence_id in begun:
+            self._open_draws(self._sequences[sequence_id])
         states = self._runner.run(plan)
         self._scheduler.commit(plan)
         self._prompt_tokens += sum(opened.num_tokens for opened in plan.opened)

@@ -57,7 +57,8 @@ class HostRunner:
         known = [opened for opened in plan.opened if opened.has_state]
         self._lens.update({opened.sequence: opened.num_tokens for opened in known})
         read = [work.sequence for work in plan.work if work.samples and not work.decodes]
-        return [*read, *(one.sequence for one in (*known, *plan.swapped_in))]
+        swapped_in = [swap.sequence for swap in plan.swapped_in]
+        return [*read, *(opened.sequence for opened in known), *swapped_in]
 
     def _let_go(self, plan: Plan) -> None:
         for sequence in plan.closed:

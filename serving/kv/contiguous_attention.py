@@ -31,7 +31,7 @@ class ContiguousAttention:
     def attend(self, layer: int, query: torch.Tensor, keys_values: torch.Tensor) -> torch.Tensor:
         """Return what the rows attend to, [num_rows, num_heads, head_dim]; see `Attention`."""
         measures, window = self._measures, self._measures.windows[layer]
-        pairs = keys_values.unflatten(1, (2, measures.num_kv_heads))
+        pairs = torch.unflatten(keys_values, 1, (2, measures.num_kv_heads))
         out = torch.empty_like(query)
         first = 0
         for shelf in self._shelves:
@@ -69,7 +69,7 @@ class _ShelfStep:
         rows = self._content[layer]
         rows[self._row, :, :, self._slot] = pairs
         # The heads that share keys are queries of one sequence, which all attend to the same slots.
-        heads = query.unflatten(1, (-1, group))
+        heads = torch.unflatten(query, 1, (-1, group))
         mixed = scaled_dot_product_attention(
             heads, rows[:, 0], rows[:, 1], attn_mask=self._masks[window][:, None, None]
         )

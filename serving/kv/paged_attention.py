@@ -46,7 +46,7 @@ class PagedAttention:
         missing = layer_cache.pages.head_dim - measures.head_dim
         if missing:
             query, keys_values = pad(query, (0, missing)), pad(keys_values, (0, missing))
-        keys, values = keys_values.split(measures.num_kv_heads, 1)
+        keys, values = torch.split(keys_values, measures.num_kv_heads, 1)
         cache_write(self._writes[step[0]], keys, values, layer_cache.pages)
         out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
         middle = self._num_decoding
@@ -93,4 +93,4 @@ class PagedAttention:
 
     @property
     def _scale(self) -> float:
-        return self._cache.architecture.head_dim**-0.5
+        return float(self._cache.architecture.head_dim**-0.5)

@@ -131,5 +131,5 @@ def _low_rank(
 
 def _patterned(pattern: Mapping[str, Number] | None, module: str, otherwise: Number) -> Number:
     """Return what a pattern of PEFT says of a module."""
-    known = pattern or {}
-    return known.get(get_pattern_key(known.keys(), module), otherwise)
+    known: Mapping[str, Number] = pattern or {}
+    return known.get(get_pattern_key([*known], module), otherwise)

@@ -117,8 +117,8 @@ def _rotary(config: Any, head_dim: int, path: Path) -> tuple[torch.Tensor, float
 
 def _windows(config: Any, path: Path) -> tuple[int, ...]:
     """Return each layer's window. Mistral has one for all layers, Qwen one for those that `layer_types` names."""
-    window = getattr(config, "sliding_window", None) or 0
-    kinds = getattr(config, "layer_types", None)
+    window: int = getattr(config, "sliding_window", None) or 0
+    kinds: list[str] | None = getattr(config, "layer_types", None)
     if kinds is None:
         return (window,) * config.num_hidden_layers
     known = ("full_attention", "sliding_attention")

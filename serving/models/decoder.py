@@ -74,7 +74,7 @@ class Decoder:
         if adapters is not None:
             adapters.add(number, ("q", "k", "v"), qkv, x)
         heads = qkv.view(len(x), -1, measures.head_dim)
-        query, keys_values = heads.split([measures.num_heads, 2 * measures.num_kv_heads], 1)
+        query, keys_values = torch.split(heads, [measures.num_heads, 2 * measures.num_kv_heads], 1)
         keys = keys_values[:, : measures.num_kv_heads]
         if layer.query_norm is not None and layer.key_norm is not None:
             rms_norm(query, layer.query_norm, measures.norm_eps, out=query)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-FUSED = (("q", "k", "v"), ("o",), ("gate", "up"), ("down",))
+FUSED: tuple[tuple[str, ...], ...] = (("q", "k", "v"), ("o",), ("gate", "up"), ("down",))
 """The projections that a decoder computes in one product."""
 
 

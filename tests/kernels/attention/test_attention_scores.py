@@ -145,3 +145,9 @@ GPU_LENS, GPU_BEFORE = [1025, 0, 1, 511], [2047, 5, 63, 0]
 def test_scores_on_real_shapes(format: KVFormat, window: int, last: int) -> None:
     chunks = make_chunks(GPU_LENS, 8, 4, 128, torch.bfloat16, "cuda", window=window)
     check_scores(format, chunks, GPU_BEFORE, GPU_LENS, 2e-3, last=last)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_scores_of_one_token(format: KVFormat) -> None:
+    check_scores(format, make_chunks([1], 8, 4, 128, torch.bfloat16, "cuda"), [63], [1], 2e-3)

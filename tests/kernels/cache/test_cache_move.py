@@ -93,13 +93,15 @@ def test_caches_that_do_not_fit_are_refused() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("format", FORMATS)
-def test_real_shapes(format: KVFormat) -> None:
+@pytest.mark.parametrize("num_entries", [2048, 1])
+def test_real_shapes(format: KVFormat, num_entries: int) -> None:
     source, out_of, into = source_and_slots(2048, 8, 128, torch.bfloat16, "cuda")
+    out_of, into = out_of[:num_entries], into[:num_entries]
     ranges = torch.tensor([[0.5, 2.0, 0.5, 2.0]], device="cuda")
     found, expected = (
         poisoned_pages(format, 64, 8, 128, dtype=torch.bfloat16, device="cuda", has_side_planes=True) for _ in range(2)
     )
-    moves = TokenMoves(source_slots=out_of, target_slots=into, error_ranges=ranges, entries_per_range=2048)
+    moves = TokenMoves(source_slots=out_of, target_slots=into, error_ranges=ranges, entries_per_range=num_entries)
     errors = cache_move(moves, source, found)
     expected_errors = cache_move_reference(moves, source, expected)
     assert torch.allclose(errors, expected_errors, rtol=1e-5, atol=1e-6, equal_nan=True)

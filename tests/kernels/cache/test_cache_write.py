@@ -90,15 +90,15 @@ def test_what_cannot_be_written_is_refused() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
-@pytest.mark.parametrize("num_kv_heads", [8, 32])
-def test_real_shapes(format: KVFormat, dtype: torch.dtype, num_kv_heads: int) -> None:
-    table, lens = page_table([2047]).cuda(), [2047]
-    keys, values = torch.randn(2, 2047, num_kv_heads, 128, device="cuda").to(dtype)
+@pytest.mark.parametrize(("num_kv_heads", "num_tokens"), [(8, 2047), (32, 2047), (8, 1)])
+def test_real_shapes(format: KVFormat, dtype: torch.dtype, num_kv_heads: int, num_tokens: int) -> None:
+    table, lens = page_table([num_tokens]).cuda(), [num_tokens]
+    keys, values = torch.randn(2, num_tokens, num_kv_heads, 128, device="cuda").to(dtype)
     found, expected = (
         poisoned_pages(format, 65, num_kv_heads, 128, dtype=dtype, device="cuda", has_side_planes=True)
         for _ in range(2)
     )
-    step = WriteStep(slots=slots_of(table, lens), positions=torch.arange(2047, device="cuda").int())
+    step = WriteStep(slots=slots_of(table, lens), positions=torch.arange(num_tokens, device="cuda").int())
     errors = cache_write(step, keys, values, found)
     expected_errors = cache_write_reference(step, keys, values, expected)
     assert relative_error(errors, expected_errors) < 1e-5
