@@ -120,7 +120,7 @@ def _windows(config: Any, path: Path) -> tuple[int, ...]:
     window: int = getattr(config, "sliding_window", None) or 0
     kinds: list[str] | None = getattr(config, "layer_types", None)
     if kinds is None:
-        return (window,) * config.num_hidden_layers
+        return (window,) * int(config.num_hidden_layers)
     known = ("full_attention", "sliding_attention")
     for kind in kinds:
         if kind not in known:
