@@ -2,12 +2,11 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from threading import RLock
 
 import torch
 
@@ -22,8 +21,10 @@ from ..schedule.plan import Plan
 from ..schedule.scheduler import Scheduler
 from ..schedule.settings import EngineSettings
 from .engine_memory import engine_memory
+from .fair_lock import FairLock
 from .sampler import Drawn, Sampler, top_logprobs
 from .stopping import Detokenize, Stopping
+from .streams import Delta, Stepper, stream
 
 Listener = Callable[[Sequence], None]
 """Hears of a sequence after each token, and when it has ended."""
@@ -92,7 +93,8 @@ class Engine:
         self._listeners: dict[int, Listener] = {}
         self._matchers: dict[int, TokenMatcher] = {}
         self._numbers = count()
-        self._lock = RLock()
+        self._lock = FairLock()
+        self._stepper = Stepper(self.step)
         self._step_time = 0.0
         self._num_steps = self._prompt_tokens = self._cached_tokens = self._output_tokens = 0
 
@@ -136,6 +138,17 @@ class Engine:
         finally:
             for sequence in [*left]:
                 self.cancel(sequence)
+
+    def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Yield the tokens of a request as they are drawn, and its outputs; a thread of the engine's own computes.
+
+        Who leaves early cancels the rest. Raises ValueError for a request that cannot be served.
+        """
+        return stream(self.submit, self.cancel, self._stepper.wake, request)
+
+    def close(self) -> None:
+        """Stop the thread that computes for streams, if there is one."""
+        self._stepper.close()
 
     def submit(self, request: Request, listener: Listener) -> list[int]:
         """Let a request wait for its turn, and return the numbers of its sequences, one a candidate.
