@@ -40,6 +40,10 @@ def rms_norm_reference(
     check(x, weight, residual, out)
     if residual is not None:
         x = residual.add_(x)
+    if x.dtype is torch.float32:
+        # Nothing is rounded on the way: torch's own is the same, in one pass.
+        normal = torch.nn.functional.rms_norm(x, weight.shape, weight, eps)
+        return normal if out is None else out.copy_(normal)
     wide = x.float()
     scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
     normal = weight * (wide * scale).to(x.dtype)

@@ -30,10 +30,12 @@ def rope_reference(
     half = table.shape[1] // 2
     cos, sin = table[positions.long().clamp(min=0)].unsqueeze(1).chunk(2, dim=-1)
     is_live = (positions >= 0)[:, None, None]
+    has_padding = not bool(is_live.all())
     for heads in (query, key):
-        a, b = heads[..., :half].float(), heads[..., half : 2 * half].float()
+        turned = heads[..., : 2 * half]
+        a, b = turned.float().chunk(2, dim=-1)
         rotated = torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).to(heads.dtype)
-        heads[..., : 2 * half] = torch.where(is_live, rotated, heads[..., : 2 * half])
+        turned.copy_(torch.where(is_live, rotated, turned) if has_padding else rotated)
     return query, key
 
 

@@ -79,7 +79,8 @@ class Decoder:
         if layer.query_norm is not None and layer.key_norm is not None:
             rms_norm(query, layer.query_norm, measures.norm_eps, out=query)
             rms_norm(keys, layer.key_norm, measures.norm_eps, out=keys)
-        rope(query, keys, positions, self._rotary)
+        # Both at once: queries and keys lie side by side.
+        rope(heads[:, : measures.num_heads + measures.num_kv_heads], query[:, :0], positions, self._rotary)
         mixed = attention.attend(number, query, keys_values).reshape(len(x), -1)
         hidden = layer.o.add(hidden, mixed)
         if adapters is not None:
