@@ -7,7 +7,11 @@ The names below are the public ones; docs/api.md has an example of each. They re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .serving.engine.engine import Engine
     from .serving.engine.generator import Generator
+    from .serving.requests.request import Output, Request
+    from .serving.requests.sampling_params import SamplingParams
+    from .serving.schedule.settings import EngineSettings
     from .specs.domain import SHIPPED, Domain, load_domain
     from .specs.files.errors import InputError
     from .specs.logic import Formula
@@ -37,20 +41,25 @@ __all__ = [
     "Controller",
     "Domain",
     "Ending",
+    "Engine",
+    "EngineSettings",
     "Formula",
     "Generator",
     "InputError",
     "InvalidController",
     "Mode",
     "Otherwise",
+    "Output",
     "RankedAnswer",
     "Reading",
+    "Request",
     "Rule",
     "Rulebook",
     "RulebookLint",
     "Run",
     "Runs",
     "Sampling",
+    "SamplingParams",
     "Settings",
     "Status",
     "Verdict",
@@ -69,7 +78,11 @@ __all__ = [
 ]
 
 _NAMES = {
+    "serving.engine.engine": ("Engine",),
     "serving.engine.generator": ("Generator",),
+    "serving.requests.request": ("Output", "Request"),
+    "serving.requests.sampling_params": ("SamplingParams",),
+    "serving.schedule.settings": ("EngineSettings",),
     "specs.domain": ("SHIPPED", "Domain", "load_domain"),
     "specs.files.errors": ("InputError",),
     "specs.logic": ("Formula",),
