@@ -72,7 +72,12 @@ AtTheEnd = Annotated[Ending, typer.Option(help="What follows the last step: step
 IfOmitted = Annotated[Otherwise, typer.Option(help="What an omitted `otherwise` means: stay there, or go on.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if a rule is kept by observation only.")]
 Model = Annotated[
-    str | None, typer.Option(metavar="ID_OR_PATH", help="A causal language model.", show_default="the embedded one")
+    str | None,
+    typer.Option(
+        metavar="ID_OR_PATH",
+        help="A causal language model: a folder, a GGUF file or a hub id.",
+        show_default="the embedded one",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="`cpu` or `cuda`.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="How many at once. Default: one for each core.")]

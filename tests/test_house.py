@@ -18,7 +18,7 @@ ROOMS = ("kernels", "specs", "synth", "envs", "verify", "serving", "finetune")
 WINGS: dict[str, tuple[str, ...]] = {
     "kernels": ("cache", "attention", "lora", "tokens", "layers"),
     "specs": ("files", ".", "processes"),
-    "synth": ("controllers", "models", "corpus"),
+    "synth": ("controllers", "gguf", "models", "corpus"),
     "verify": (
         "checking",
         "records",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Generator:
-    """A language model in an engine: the embedded one (None), a folder, or one of the Hugging Face hub.
+    """A language model in an engine: the embedded one (None), a folder, a GGUF file, or one of the hub.
 
     Runs in bf16 on a GPU and in fp32 on a CPU; an adapter is served as it is, not merged. `vocabulary` is needed for
     constrained sampling only. Raises InputError for what cannot be loaded.
@@ -51,7 +51,7 @@ class Generator:
 
     @property
     def folder(self) -> Path:
-        """Where the base model's files are."""
+        """Where the base model's files are: a folder, or a GGUF file."""
         return self.chat.folder
 
     @property

@@ -72,7 +72,7 @@ def architecture_of(config: Any, folder: Path) -> Architecture:
 
     `folder` is named in errors.
     """
-    path = folder / "config.json"
+    path = folder if folder.is_file() else folder / "config.json"
     if config.model_type not in MODEL_TYPES:
         message = f"unsupported architecture: {expected_one_of(config.model_type, MODEL_TYPES)}"
         raise InputError(path, message, field="model_type")

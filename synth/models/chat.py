@@ -7,12 +7,12 @@ from typing import Any
 
 from .language_model import load_tokenizer, render
 from .model_config import GenerationConfig, ModelConfig, read_config
-from .model_files import CONFIG, GENERATION_CONFIG, model_digest, model_folder, tokenizer_digest
+from .model_files import GENERATION_CONFIG, described, model_digest, model_folder, tokenizer_digest
 from .prompt import Conversation, PromptStyle
 
 
 class Chat:
-    """The side of a language model that is no weights: the embedded one (None), a folder, or one of the hub.
+    """A language model without its weights: the embedded one (None), a folder, a GGUF file, or one of the hub.
 
     Raises InputError for what cannot be loaded.
     """
@@ -66,4 +66,4 @@ class Chat:
 
     @cached_property
     def _config(self) -> ModelConfig:
-        return read_config(self.folder / CONFIG, ModelConfig)
+        return described(self.folder)

@@ -44,7 +44,7 @@ class Generates(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where the base model's files are."""
+        """Where the base model's files are: a folder, or a GGUF file."""
 
     @property
     def prompt_style(self) -> PromptStyle:
@@ -74,7 +74,7 @@ class Generates(Protocol):
 
 
 class LoadsGenerator(Protocol):
-    """Loads a language model: the embedded one (None), a folder, or one of the Hugging Face hub."""
+    """Loads a language model: the embedded one (None), a folder, a GGUF file, or one of the hub."""
 
     def __call__(
         self,

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from ...specs.files.errors import InputError
+from ..gguf.gguf_model import read_gguf
 from .adapter_files import own_tensors, read_names
 from .model_config import read_object
 from .model_files import ADAPTER_WEIGHTS, WEIGHTS, weight_files
@@ -34,10 +35,13 @@ def load_tokenizer(folder: Path) -> Any:
 
     Raises InputError.
     """
-    for name in (TOKENIZER, TOKENIZER_CONFIG):
-        if (folder / name).exists():
-            read_object(folder / name)
-    tokenizer = _loaded(folder, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder))
+    if folder.is_file():
+        tokenizer = _loaded(folder, "tokenizer", lambda: _gguf_tokenizer(folder))
+    else:
+        for name in (TOKENIZER, TOKENIZER_CONFIG):
+            if (folder / name).exists():
+                read_object(folder / name)
+        tokenizer = _loaded(folder, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder))
     if tokenizer.eos_token is None:
         raise InputError(folder, "its tokenizer has no token that ends a response: expected an eos_token")
     if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
@@ -64,7 +68,8 @@ def render(tokenizer: Any, folder: Path, conversation: Conversation) -> str:
         text = tokenizer.apply_chat_template(list(conversation), tokenize=False, add_generation_prompt=True)
     except Exception as error:
         # A template is a program of the model's maker: it fails in any way.
-        path = next((path for path in sorted(folder.glob("chat_template*"))), folder / TOKENIZER_CONFIG)
+        beside = folder if folder.is_file() else folder / TOKENIZER_CONFIG
+        path = next((path for path in sorted(folder.glob("chat_template*"))), beside)
         line = getattr(error, "lineno", None)
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}" + (
             f" (line {line})" if line else ""
@@ -85,16 +90,13 @@ def _spare_token(tokenizer: Any) -> str:
 def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
     """Return a model, in bf16 on a GPU and fp32 on a CPU, with embeddings for that many tokens; raises InputError."""
     target = _device(device)
-    for path in weight_files(folder):
-        if path.exists():
-            read_names(path)
+    if not folder.is_file():
+        for path in weight_files(folder):
+            if path.exists():
+                read_names(path)
     disable_progress_bar()  # type: ignore[no-untyped-call]
     dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
-    model, info = _loaded(
-        folder,
-        "model",
-        lambda: AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True),
-    )
+    model, info = _loaded(folder, "model", lambda: _weights(folder, dtype))
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if info[problem]:
             names = ", ".join(str(key) for key in sorted(info[problem])[:4])
@@ -107,6 +109,21 @@ def load_model(folder: Path, device: str, vocab_size: int) -> nn.Module:
     _check_finite(folder, WEIGHTS, itertools.chain(model.named_parameters(), model.named_buffers()))
     loaded: nn.Module = model.to(target).eval()
     return loaded
+
+
+def _weights(folder: Path, dtype: torch.dtype) -> Any:
+    if not folder.is_file():
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    # Imported here, so that machines without the package of GGUF can load other models.
+    from ..gguf.weights import load_weights
+
+    return load_weights(read_gguf(folder), dtype)
+
+
+def _gguf_tokenizer(path: Path) -> Any:
+    from ..gguf.weights import load_gguf_tokenizer
+
+    return load_gguf_tokenizer(read_gguf(path))
 
 
 @contextmanager
@@ -162,6 +179,8 @@ def _device(name: str) -> torch.device:
 def _loaded(folder: Path, what: str, load: Any) -> Any:
     try:
         return load()
+    except InputError:
+        raise
     except Exception as error:
         # The libraries fail in many ways: those in Rust raise a plain Exception.
         lines = [line for line in str(error).splitlines() if line.strip()]

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...specs.files.errors import InputError, expected_one_of
+from ..gguf.gguf_model import read_gguf
+from ..gguf.header import read_header
 from .base_model import EMBEDDED_FOLDER
 from .model_config import (
     AdapterConfig,
@@ -34,11 +36,12 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 def model_folder(name: str | Path | None, *, is_offline: bool = False) -> Path:
     """Return the folder of a model: the embedded one (None), a folder, or one of the Hugging Face hub, downloaded.
 
-    Offline one of the hub must have been downloaded before.
-
+    Offline one of the hub must have been downloaded before. A model in a GGUF file has no folder: the file stands for it.
     Raises InputError for a model that is not there or not of a supported architecture.
     """
     folder = EMBEDDED_FOLDER if name is None else Path(name)
+    if folder.is_file():
+        return read_gguf(folder).path
     if not folder.exists() and _HUB_ID.fullmatch(str(name)):
         folder = _download(str(name), is_offline=is_offline)
     _require(folder, CONFIG)
@@ -55,6 +58,13 @@ def model_folder(name: str | Path | None, *, is_offline: bool = False) -> Path:
         message = "an adapter's file in a base model's folder, expected the two in folders of their own"
         raise InputError(folder / ADAPTER_CONFIG, message)
     return folder
+
+
+def described(folder: Path) -> ModelConfig:
+    """Return what is said of a model in its folder, or in its GGUF file; raises InputError."""
+    if folder.is_file():
+        return parse_config(read_gguf(folder).config, ModelConfig, folder)
+    return read_config(folder / CONFIG, ModelConfig)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -77,12 +87,19 @@ def check_adapter(folder: Path) -> AdapterConfig:
 
 
 def model_digest(folder: Path) -> str:
-    """Return SHA-256 over a model's weights and its configuration, that of generation too."""
+    """Return SHA-256 over a model's weights and its configuration, that of generation too.
+
+    Of a GGUF file it is that of all its bytes, as `sha256sum` has it.
+    """
+    if folder.is_file():
+        return _content_digest(folder)
     return _digest(folder, _MODEL)
 
 
 def tokenizer_digest(folder: Path) -> str:
-    """Return SHA-256 over a tokenizer's files, its chat template among them."""
+    """Return SHA-256 over a tokenizer's files, its chat template among them, or over what a GGUF file says of it."""
+    if folder.is_file():
+        return read_header(folder).tokenizer_digest
     return _digest(folder, _TOKENIZER)
 
 
@@ -90,10 +107,13 @@ def _digest(folder: Path, patterns: Iterable[str]) -> str:
     """Return SHA-256 over names and contents of the files that match."""
     digest = hashlib.sha256()
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256")
-        digest.update(f"{path.name}\0{content.hexdigest()}\n".encode())
+        digest.update(f"{path.name}\0{_content_digest(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _content_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require(folder: Path, pattern: str) -> None:

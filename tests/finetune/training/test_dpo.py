@@ -28,6 +28,7 @@ from verilora.verify.records.run_files import RunFiles
 from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
+from tiny_gguf import save_gguf
 from tiny_models import base_model, save_tiny_model, tiny_tokenizer
 
 GOOD = "1. wait until dry soil and no empty tank then open valve\n2. hold"
@@ -105,6 +106,23 @@ def test_dpo_trains_an_adapter_of_any_model(tmp_path: Path, architecture: str, c
     assert [row.step for row in curve] == [1, 2, 3, 4]
     assert curve[-1].margin > curve[0].margin == pytest.approx(0, abs=1e-4)
     Generator(model, adapter=run.round_adapter(1))
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3"])
+def test_dpo_trains_an_adapter_of_a_gguf_file_as_of_the_folder(tmp_path: Path, architecture: str) -> None:
+    folder = save_tiny_model(tmp_path / "model", tiny_tokenizer([GOOD, BAD]), architecture)
+    path = save_gguf(tmp_path / "model.gguf", folder)
+    adapters = []
+    for model in (folder, path):
+        config = configuration(model)
+        run = begin(tmp_path / f"run of {model.name}", config)
+        train_dpo(run, config, GREENHOUSE, 1)
+        adapters.append(weights(run))
+    assert adapters[0].keys() == adapters[1].keys()
+    assert all(torch.equal(tensor, adapters[1][name]) for name, tensor in adapters[0].items())
+    written = json.loads((run.round_adapter(1) / "adapter_config.json").read_text())
+    assert written["base_model_name_or_path"] == str(path)
+    Generator(path, adapter=run.round_adapter(1))
 
 
 def test_as_many_steps_are_announced_as_taken(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from verilora.serving.engine.generator import Generator
 from verilora.specs.files.errors import InputError
+from verilora.synth.models.chat import Chat
+from verilora.synth.models.model_files import model_digest, model_folder, tokenizer_digest
 
+from tiny_gguf import save_gguf
 from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
 
@@ -106,8 +110,25 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="missing: got nothing there, expected a model's or an adapter's folder"):
         Generator(tmp_path / "missing")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file: got a file, expected a model's or an adapter's folder"):
+    with pytest.raises(InputError, match="file: got a file that begins with b'', expected a model's folder or a GGUF"):
         Generator(tmp_path / "file")
+
+
+def test_the_digests_of_a_gguf_file(tmp_path: Path, chat_model: Path) -> None:
+    path, other = save_gguf(tmp_path / "model.gguf", chat_model), tmp_path / "other.gguf"
+    assert model_folder(path) == path
+    assert model_digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    save_gguf(other, chat_model, more={"output_norm.weight": torch.zeros(32)})
+    assert model_digest(other) != model_digest(path)
+    assert tokenizer_digest(other) == tokenizer_digest(path)
+    chat = Chat(path)
+    assert (chat.digest, chat.tokenizer_digest) == (model_digest(path), tokenizer_digest(path))
+
+
+def test_a_gguf_file_of_another_architecture(tmp_path: Path, chat_model: Path) -> None:
+    path = save_gguf(tmp_path / "model.gguf", chat_model, changes={"general.architecture": "gemma3"})
+    with pytest.raises(InputError, match=r"model.gguf: general.architecture: unsupported architecture: got 'gemma3'"):
+        model_folder(path)
 
 
 def test_a_model_that_the_hub_cannot_give(monkeypatch: pytest.MonkeyPatch) -> None:
