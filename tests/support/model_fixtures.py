@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from verilora.finetune.base.smollm2 import make_smollm2
 from verilora.specs.domain import Domain
 from verilora.synth.models.prompt import Prompter, PromptStyle
 
@@ -27,3 +28,9 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Pa
 def plain_model(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
     """Return the folder of a tiny Llama whose tokenizer has neither a chat template nor a token for padding."""
     return save_tiny_model(tmp_path_factory.mktemp("plain"), tiny_tokenizer(texts, chat=False))
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """Return the folder of a real small model, which is fetched unless it is there; if it cannot be had, tests fail."""
+    return make_smollm2()
