@@ -34,14 +34,17 @@ def test_the_logits_are_those_of_the_folder(tmp_path: Path, texts: list[str], ar
         assert torch.equal(ours(tokens).logits, theirs(tokens).logits)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [("llama", "Q8_0"), ("llama", "Q4_1"), ("llama", "BF16"), ("llama", "F16"), ("qwen2", "Q5_0"), ("qwen3", "Q4_0")],
+)
 def test_quantised_weights_are_those_that_transformers_reads(
-    tmp_path: Path, texts: list[str], architecture: str
+    tmp_path: Path, texts: list[str], architecture: str, kind: str
 ) -> None:
     # Transformers' own reader knows no other width of a head.
     sizes = {"hidden_size": 64, "head_dim": 128 if architecture == "qwen3" else 16}
     folder = save_tiny_model(tmp_path / "model", tiny_tokenizer(texts), architecture, **sizes)
-    path = save_gguf(tmp_path / "model.gguf", folder, quantised=gguf.GGMLQuantizationType.Q8_0)
+    path = save_gguf(tmp_path / "model.gguf", folder, quantised=gguf.GGMLQuantizationType[kind])
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=path.name, dtype=torch.float32).state_dict()
     ours = base_model(path).state_dict()
     assert ours.keys() == theirs.keys()
