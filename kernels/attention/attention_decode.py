@@ -42,7 +42,7 @@ from ..cache.kv_pages import (
     page_stride,
     read_pages,
 )
-from ..cache.kv_quantize import FP8_UNIT, unpacked_meta
+from ..cache.kv_quantize import FP8_UNIT, MAX_CODE_DIM, unpacked_meta
 from .cache_ranks import rotated, turned
 from .code_operands import CODE_UNIT, HIGH_CODE_UNIT, code_planes
 from .decode_step import DecodeStep
@@ -343,12 +343,15 @@ class DecodeConfig:
 SHORT_SPLITS = {"fp8": DecodeConfig(32, 1, 3), "int8": DecodeConfig(64, 1, 5), "int4": DecodeConfig(64, 1, 3)}
 LONG_SPLITS, LONG_SPLIT = DecodeConfig(128, 4, 5), 2048
 WITH_RANKS, FULL_PRECISION = DecodeConfig(32, 4, 3), DecodeConfig(64, 4, 3)
+WIDE_HEADS = DecodeConfig(32, 4, 2)
 # The narrow side of a product of tensor cores, which the queries of a group fill.
 LEAST_QUERIES = 8
 
 
-def decode_config(format: KVFormat, split_len: int, *, has_ranks: bool = False) -> DecodeConfig:
-    """Return what was found fastest."""
+def decode_config(format: KVFormat, split_len: int, *, has_ranks: bool = False, head_dim: int = 128) -> DecodeConfig:
+    """Return what was found fastest; for heads over 128 what fits into shared memory."""
+    if head_dim > MAX_CODE_DIM:
+        return WIDE_HEADS
     if format == "full":
         return WITH_RANKS if has_ranks else FULL_PRECISION
     return LONG_SPLITS if split_len >= LONG_SPLIT else SHORT_SPLITS[format]
@@ -469,7 +472,10 @@ def launch_attention_decode(
 
 def checked_config(step: DecodeStep, cache: LayerCache, config: DecodeConfig | None) -> DecodeConfig:
     """Return the configuration, or what was found fastest, of tiles that are no longer than a split."""
-    config = config or decode_config(cache.pages.format, step.split_len, has_ranks=cache.ranks is not None)
+    pages = cache.pages
+    config = config or decode_config(
+        pages.format, step.split_len, has_ranks=cache.ranks is not None, head_dim=pages.head_dim
+    )
     if step.split_len < config.block:
         raise ValueError(f"split_len, got {step.split_len}, expected a power of two from {config.block}")
     return config

@@ -40,7 +40,7 @@ from ..cache.kv_pages import (
     page_stride,
     read_pages,
 )
-from ..cache.kv_quantize import FP8_UNIT, HEAD_DIMS, unpacked_meta
+from ..cache.kv_quantize import FP8_UNIT, HEAD_DIMS, MAX_CODE_DIM, unpacked_meta
 from .attention_decode import checked_out
 from .cache_ranks import rotated, turned
 from .code_operands import CODE_UNIT, HIGH_CODE_UNIT, code_planes
@@ -371,8 +371,10 @@ class PrefillConfig:
     num_stages: int
 
 
-def prefill_config(*, has_prefix: bool) -> PrefillConfig:
-    """Return what was found fastest."""
+def prefill_config(*, has_prefix: bool, head_dim: int = 128) -> PrefillConfig:
+    """Return what was found fastest; for heads over 128 what fits into shared memory."""
+    if head_dim > MAX_CODE_DIM:
+        return PrefillConfig(64, 32, 8, 2)
     return PrefillConfig(64, 64, 4, 2 if has_prefix else 3)
 
 
@@ -389,7 +391,7 @@ def launch_attention_prefill(
     """Return the attended values and the log-sum-exp by the kernel."""
     check(step, q, keys, values, cache)
     prefix = cache if step.table is not None else None
-    config = config or prefill_config(has_prefix=prefix is not None)
+    config = config or prefill_config(has_prefix=prefix is not None, head_dim=q.shape[2])
     num_tokens, num_heads, head_dim = q.shape
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device) if out is None else checked_out(out, q)
     lse = torch.empty(num_tokens, num_heads, dtype=torch.float32, device=q.device)
@@ -460,7 +462,7 @@ def check(
     if not q.dtype == keys.dtype == values.dtype or any(each.stride(2) != 1 for each in (q, keys, values)):
         raise ValueError(f"keys and values, got {keys.dtype} and {values.dtype}, expected contiguous rows of {q.dtype}")
     if head_dim not in HEAD_DIMS:
-        raise ValueError(f"head_dim, got {head_dim}, expected 32, 64 or 128")
+        raise ValueError(f"head_dim, got {head_dim}, expected 32, 64, 128 or 256")
     if step.table is None:
         return
     if cache is None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..cache.kv_pages import KVPages
+from ..cache.kv_quantize import MAX_CODE_DIM
 from .cache_ranks import CacheRanks
 
 
@@ -20,7 +21,7 @@ class LayerCache:
 
     def __post_init__(self) -> None:
         pages, ring = self.pages, self.ring
-        if pages.format != "full" and pages.head_dim < 64:
+        if pages.format != "full" and not 64 <= pages.head_dim <= MAX_CODE_DIM:
             raise ValueError(f"head_dim, got {pages.head_dim}, expected 64 or 128 for {pages.format}")
         if self.ranks is not None and (pages.format != "full" or pages.is_rotated):
             kind = "rotated pages" if pages.is_rotated else f"pages of {pages.format}"

@@ -144,7 +144,7 @@ def plane_shapes(
     if format not in FORMATS:
         raise ValueError(f"format, got {format!r}, expected one of {', '.join(FORMATS)}")
     if head_dim not in HEAD_DIMS:
-        raise ValueError(f"head_dim, got {head_dim}, expected 32, 64 or 128")
+        raise ValueError(f"head_dim, got {head_dim}, expected 32, 64, 128 or 256")
     kind = dtype if format == "full" else torch.uint8
     width = head_dim // 2 if format == "int4" else head_dim
     shapes: dict[str, tuple[torch.dtype, tuple[int, int]]] = {

@@ -48,7 +48,9 @@ def kv_quantize_reference(x: torch.Tensor, bits: int, *, rotate: bool = False) -
 
 
 BITS = (2, 4, 8)
-HEAD_DIMS = (32, 64, 128)
+HEAD_DIMS = (32, 64, 128, 256)
+# Of codes, which attention reads.
+MAX_CODE_DIM = 128
 # The largest number of e4m3, for Python and for kernels.
 FP8_MAX = 448.0
 FP8_MAX_ = tl.constexpr(FP8_MAX)
@@ -244,5 +246,5 @@ def check(x: torch.Tensor, bits: int) -> None:
         raise ValueError(f"bits, got {bits}, expected 2, 4 or 8")
     if x.ndim != 3 or x.shape[-1] not in HEAD_DIMS or x.stride(-1) != 1:
         raise ValueError(
-            f"x, got {tuple(x.shape)}, expected [num_tokens, num_kv_heads, 32, 64 or 128], rows contiguous"
+            f"x, got {tuple(x.shape)}, expected [num_tokens, num_kv_heads, 32, 64, 128 or 256], rows contiguous"
         )

@@ -36,8 +36,8 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 def model_folder(name: str | Path | None, *, is_offline: bool = False) -> Path:
     """Return the folder of a model: the embedded one (None), a folder, or one of the Hugging Face hub, downloaded.
 
-    Offline one of the hub must have been downloaded before. A model in a GGUF file has no folder: the file stands for it.
-    Raises InputError for a model that is not there or not of a supported architecture.
+    Offline one of the hub must have been downloaded before. A model in a GGUF file has no folder: the file stands for
+    it. Raises InputError for a model that is not there or not of a supported architecture.
     """
     folder = EMBEDDED_FOLDER if name is None else Path(name)
     if folder.is_file():

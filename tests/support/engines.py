@@ -61,10 +61,10 @@ def save_adapter(folder: Path, model: nn.Module, seed: int = 0, **settings: Any)
     return folder
 
 
-def engine_of(model: Any, *, is_paged: bool = False, **settings: Any) -> Engine:
-    """Return an engine of a model on the CPU, with little memory unless it is said otherwise."""
+def engine_of(model: Any, *, is_paged: bool = False, device: str = "cpu", **settings: Any) -> Engine:
+    """Return an engine of a model, with little memory unless it is said otherwise."""
     architecture = architecture_of(model.config, Path("model"))
-    decoder = Decoder(architecture, weights_of(model, architecture, torch.device("cpu")))
+    decoder = Decoder(architecture, weights_of(model, architecture, torch.device(device)))
     defaults = {"memory_bytes": 2**24, "max_rows": 16, "token_budget": 128, "chunk_len": 64}
     return Engine(decoder, EngineSettings(**{**defaults, **settings}), is_paged=is_paged)
 
@@ -90,6 +90,11 @@ class Reference:
         """Return of each token of an answer whether it is the likeliest behind all before it."""
         likeliest = self.logits([*prompt, *answer], adapter)[len(prompt) - 1 : -1].argmax(-1)
         return [found == token for found, token in zip(likeliest.tolist(), answer, strict=True)]
+
+    def logprobs(self, prompt: Sequence[int], answer: Sequence[int]) -> torch.Tensor:
+        """Return the log-probability of each token of an answer."""
+        found = self.logits([*prompt, *answer])[len(prompt) - 1 : -1].float().log_softmax(-1)
+        return found[range(len(answer)), [*answer]]
 
     @torch.no_grad()
     def logits(self, ids: Sequence[int], adapter: str | None = None) -> torch.Tensor:

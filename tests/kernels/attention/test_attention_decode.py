@@ -220,6 +220,13 @@ def test_real_shapes(
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize(("split_len", "window"), [(1024, 0), (8192, 0), (512, 700)])
+def test_heads_of_256(split_len: int, window: int) -> None:
+    case = make_case("full", torch.bfloat16, GPU_LENS, num_kv_heads=2, group=4, head_dim=256, device="cuda")
+    check_same(case, TOLERANCE[torch.bfloat16], 2e-3, window, split_len=split_len)
+
+
+@pytest.mark.gpu
 def test_keys_are_turned_by_their_rank_on_real_shapes() -> None:
     case = streaming_case("cuda", torch.bfloat16, [2048, 700], 128)
     out, _ = case.run(attention_decode)

@@ -154,6 +154,14 @@ def test_real_shapes(format: KVFormat | None, dtype: torch.dtype, window: int) -
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("has_prefix", [False, True])
+@pytest.mark.parametrize("window", [0, 700])
+def test_heads_of_256(has_prefix: bool, window: int) -> None:
+    chunks = make_chunks(GPU_LENS, 2, 4, 256, torch.bfloat16, "cuda", window=window)
+    check_same(chunks.after("full", GPU_BEFORE) if has_prefix else chunks, TOLERANCE[torch.bfloat16])
+
+
+@pytest.mark.gpu
 def test_a_prefix_is_turned_by_its_ranks_on_real_shapes() -> None:
     chunks = make_chunks([513, 64], 1, 4, 128, torch.bfloat16, "cuda")
     check_same(streamed(chunks, [2047, 100]), TOLERANCE[torch.bfloat16])

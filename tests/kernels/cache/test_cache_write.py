@@ -118,3 +118,17 @@ def test_a_captured_write_replays_with_other_tokens_and_slots(format: KVFormat) 
 
     fresh = [keys.flip(0), values.flip(0), slots.roll(1, 0), positions + 7]
     assert_replays(run, [keys, values, slots, positions], fresh)
+
+
+@pytest.mark.gpu
+def test_heads_of_256_in_full_precision() -> None:
+    table, lens = page_table([100]).cuda(), [100]
+    keys, values = torch.randn(2, 100, 2, 256, device="cuda").bfloat16()
+    found, expected = (poisoned_pages("full", 5, 2, 256, dtype=torch.bfloat16, device="cuda") for _ in range(2))
+    step = WriteStep(slots=slots_of(table, lens))
+    errors, expected_errors = (
+        cache_write(step, keys, values, found),
+        cache_write_reference(step, keys, values, expected),
+    )
+    assert relative_error(errors, expected_errors) < 1e-5
+    assert same_bytes(found, expected)
