@@ -9,7 +9,7 @@ from .adapter_weights import AdapterWeights, LowRank
 
 def host_adapter(weights: AdapterWeights, architecture: Architecture, dtype: torch.dtype) -> HostAdapter:
     """Return an adapter that is ready for products, at the true rank of each projection."""
-    products = {}
+    products: dict[tuple[int, tuple[str, ...]], LowRankProduct] = {}
     for layer in range(architecture.num_layers):
         for names in FUSED:
             pairs = {name: weights.places[layer, name] for name in names if (layer, name) in weights.places}

@@ -80,3 +80,16 @@ def base_model(model: str | Path | None = None) -> nn.Module:
     """Return a base model as transformers has it, as it is trained."""
     chat = Chat(model)
     return load_model(chat.folder, "cpu", len(chat.tokenizer))
+
+
+def random_adapter(folder: Path, model: Path, kind: dict[str, object]) -> tuple[Path, nn.Module]:
+    """Save a LoRA adapter of a kind with random weights; return the folder, and the model with it as PEFT has it."""
+    settings = {"target_modules": "all-linear", "r": 4, "task_type": "CAUSAL_LM", **kind}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        adapted = get_peft_model(base_model(model), LoraConfig(**settings))
+        for name, weights in adapted.named_parameters():
+            if "lora_B" in name or "lora_embedding" in name:
+                nn.init.normal_(weights, std=0.5)
+    adapted.save_pretrained(str(folder))
+    return folder, adapted.eval()

@@ -1,6 +1,6 @@
 """Sample files, filled by a function that shows what it was asked: only the file is under test here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,14 @@ class Echo:
         self.num_batches = num_batches
         self.seeds: list[int] = []
 
-    def sample(self, conversations: Sequence[Conversation], sampling: Sampling, seed: int) -> list[Completion]:
-        if len(self.seeds) == self.num_batches:
-            raise Stopped
-        self.seeds.append(seed)
-        return [Completion(f"{seed}: {messages[-1]['content']}", 3, 7) for messages in conversations]
+    def sample_batches(
+        self, batches: Sequence[Sequence[Conversation]], sampling: Sampling, seeds: Sequence[int]
+    ) -> Iterator[list[Completion]]:
+        for conversations, seed in zip(batches, seeds, strict=True):
+            if len(self.seeds) == self.num_batches:
+                raise Stopped
+            self.seeds.append(seed)
+            yield [Completion(f"{seed}: {messages[-1]['content']}", 3, 7) for messages in conversations]
 
 
 @pytest.fixture

@@ -4,16 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import config
 from safetensors.torch import load_file, save_file
 
-from verilora.serving.engine.generator import Generator
 from verilora.specs.files.errors import InputError
 from verilora.synth.models.adapter_files import own_tensors
 from verilora.synth.models.language_model import load_peft
 
-from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
+from tiny_models import base_model, random_adapter, save_tiny_adapter, save_tiny_model, tiny_tokenizer
 
 LAYERS = "base_model.model.model.layers"
 # Not in every PEFT that we take.
@@ -58,11 +56,9 @@ def test_a_tensor_that_is_not_the_adapters_own(
     tmp_path: Path, adapter: Path, chat_model: Path, name: str, shape: tuple[int, ...], message: str
 ) -> None:
     folder = with_tensor(adapter, tmp_path / "more", name, torch.ones(shape))
-    with pytest.raises(InputError, match=rf"adapter_model.safetensors: {name}: .*{message}"):
-        Generator(chat_model, adapter=folder)
     base = base_model(chat_model)
     before = {key: tensor.clone() for key, tensor in base.state_dict().items()}
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=rf"adapter_model.safetensors: {name}: .*{message}"):
         load_peft(base, folder, is_trainable=True)
     assert all(torch.equal(tensor, before[key]) for key, tensor in base.state_dict().items())
 
@@ -79,34 +75,23 @@ def test_a_tensor_that_is_not_the_adapters_own(
         pytest.param({"layers_to_transform": [1], "target_modules": ["q_proj"]}, id="one layer"),
     ],
 )
-def test_what_peft_merges_is_accepted(tmp_path: Path, texts: list[str], kind: dict[str, object]) -> None:
+def test_what_peft_trains_is_accepted(tmp_path: Path, texts: list[str], kind: dict[str, object]) -> None:
     model = save_tiny_model(tmp_path / "model", tiny_tokenizer(texts), tie_word_embeddings=False)
     adapter, adapted = random_adapter(tmp_path / "adapter", model, kind)
     token_ids = torch.arange(20)[None]
     with torch.no_grad():
         expected = adapted(input_ids=token_ids).logits
-        base, got = (Generator(model, adapter=folder).model(input_ids=token_ids).logits for folder in (None, adapter))
+        base = base_model(model)(input_ids=token_ids).logits
+        got = load_peft(base_model(model), adapter).eval()(input_ids=token_ids).logits
     assert not torch.allclose(got, base, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
 
 
-def random_adapter(folder: Path, model: Path, kind: dict[str, object]) -> tuple[Path, torch.nn.Module]:
-    settings = {"target_modules": "all-linear", "r": 4, "task_type": "CAUSAL_LM", **kind}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        adapted = get_peft_model(base_model(model), LoraConfig(**settings))
-        for name, weights in adapted.named_parameters():
-            if "lora_B" in name or "lora_embedding" in name:
-                torch.nn.init.normal_(weights, std=0.5)
-    adapted.save_pretrained(str(folder))
-    return folder, adapted.eval()
-
-
 @pytest.mark.filterwarnings("ignore:Model with `tie_word_embeddings=True`")
-def test_an_adapter_of_tied_embeddings_cannot_be_merged(tmp_path: Path, chat_model: Path) -> None:
+def test_an_adapter_of_tied_embeddings(tmp_path: Path, chat_model: Path) -> None:
     adapter, _ = random_adapter(tmp_path, chat_model, {"target_modules": ["q_proj", "embed_tokens"]})
     with pytest.raises(InputError, match=r"embed_tokens.lora_embedding_A: adapts one of .* embeddings, which are tied"):
-        Generator(chat_model, adapter=adapter)
+        load_peft(base_model(chat_model), adapter)
 
 
 UNSUPPORTED = [
@@ -124,14 +109,14 @@ UNSUPPORTED = [
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("kind", "message"), UNSUPPORTED, ids=[next(iter(kind)) for kind, _ in UNSUPPORTED])
-def test_what_cannot_be_merged_is_refused_by_its_field(
+def test_what_is_not_supported_is_refused_by_its_field(
     tmp_path: Path, texts: list[str], kind: dict[str, object], message: str
 ) -> None:
     # Qwen2 has biases.
     model = save_tiny_model(tmp_path / "model", tiny_tokenizer(texts), "qwen2", tie_word_embeddings=False)
     adapter, _ = random_adapter(tmp_path / "adapter", model, kind)
     with pytest.raises(InputError, match=rf"adapter_config.json: {message}") as refused:
-        Generator(model, adapter=adapter)
+        load_peft(base_model(model), adapter)
     assert "another model" not in str(refused.value)
 
 
@@ -143,7 +128,7 @@ def test_other_kinds_of_adapters_are_refused(tmp_path: Path, adapter: Path, chat
         path = folder / "adapter_config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
         with pytest.raises(InputError, match=rf"adapter_config.json: {field}: got '{value}', expected {expected}"):
-            Generator(chat_model, adapter=folder)
+            load_peft(base_model(chat_model), folder)
 
 
 @pytest.mark.parametrize("bias", ["all", "lora_only"])
@@ -152,19 +137,17 @@ def test_biases_of_a_base_model_without_them(tmp_path: Path, chat_model: Path, b
     token_ids = torch.arange(20)[None]
     with torch.no_grad():
         expected = adapted(input_ids=token_ids).logits
-        got = Generator(chat_model, adapter=adapter).model(input_ids=token_ids).logits
+        got = load_peft(base_model(chat_model), adapter).eval()(input_ids=token_ids).logits
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_a_bias_of_the_adapters_own_is_merged_where_the_base_model_has_one(tmp_path: Path, texts: list[str]) -> None:
+@pytest.mark.parametrize("modules", [["q_proj", "v_proj"], ["up_proj"]], ids=["beside a bias", "alone"])
+def test_a_bias_of_the_adapters_own(tmp_path: Path, texts: list[str], modules: list[str]) -> None:
+    # Qwen2 has biases for queries, keys and values.
     model = save_tiny_model(tmp_path / "model", tiny_tokenizer(texts), "qwen2")
-    kind = {"lora_bias": True, "target_modules": ["q_proj", "v_proj"]}
-    adapter, adapted = random_adapter(tmp_path / "adapter", model, kind)
+    adapter, adapted = random_adapter(tmp_path / "adapter", model, {"lora_bias": True, "target_modules": modules})
     token_ids = torch.arange(20)[None]
     with torch.no_grad():
         expected = adapted(input_ids=token_ids).logits
-        got = Generator(model, adapter=adapter).model(input_ids=token_ids).logits
+        got = load_peft(base_model(model), adapter).eval()(input_ids=token_ids).logits
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
-    without, _ = random_adapter(tmp_path / "without", model, {**kind, "target_modules": ["up_proj"]})
-    with pytest.raises(InputError, match=r"its adapter cannot be loaded: .*lora_bias"):
-        Generator(model, adapter=without)

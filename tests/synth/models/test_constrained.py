@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import xgrammar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,15 @@ LONG = Sampling(temperature=1.0, max_new_tokens=300, constrained=True)
 TOKENIZER = tiny_tokenizer([word.english for word in (*DRIVING.propositions, *DRIVING.actions)])
 # Wider than the tokenizer, as many models are.
 COMPILER = StepCompiler(DRIVING, TOKENIZER, len(TOKENIZER) + 7, [TOKENIZER.eos_token_id])
+
+
+def masked(matcher: xgrammar.GrammarMatcher) -> torch.Tensor:
+    """Return zeros, and minus infinity where a token may not follow."""
+    bitmask = xgrammar.allocate_token_bitmask(1, len(TOKENIZER) + 7)
+    matcher.fill_next_token_bitmask(bitmask, 0)
+    logits = torch.zeros(1, len(TOKENIZER) + 7)
+    xgrammar.apply_token_bitmask_inplace(logits, bitmask)
+    return logits[0]
 
 
 def test_a_model_that_knows_nothing_writes_steps(driving: Domain, chat_model: Path) -> None:
@@ -64,21 +74,17 @@ def test_no_way_to_write_a_program_is_masked(program: Program, data: st.DataObje
     tokens = TOKENIZER(text, add_special_tokens=False)["input_ids"]
     at = data.draw(st.integers(0, len(text) - 1))
     head, tail = (TOKENIZER(part, add_special_tokens=False)["input_ids"] for part in (text[:at], text[at:]))
-    constraint = COMPILER.constraint(2)
-    rows = [[*tokens, TOKENIZER.eos_token_id], [*head, *tail, TOKENIZER.eos_token_id]]
-    for row, wanted in enumerate(rows):
+    for wanted in ([*tokens, TOKENIZER.eos_token_id], [*head, *tail, TOKENIZER.eos_token_id]):
+        matcher = COMPILER.matcher()
         for token in wanted:
-            logits = torch.zeros(1, len(TOKENIZER) + 7)
-            constraint.mask(logits, [row])
-            assert logits[0, token] == 0
-            assert torch.isneginf(logits[0, len(TOKENIZER) :]).all()
-            constraint.accept([token], [row])
+            logits = masked(matcher)
+            assert logits[token] == 0
+            assert torch.isneginf(logits[len(TOKENIZER) :]).all()
+            assert matcher.accept_token(token)
 
 
 def test_the_end_is_allowed_only_behind_whole_steps() -> None:
-    constraint = COMPILER.constraint(1)
+    matcher = COMPILER.matcher()
     for token in TOKENIZER("1. stop\n2. turn", add_special_tokens=False)["input_ids"]:
-        logits = torch.zeros(1, len(TOKENIZER) + 7)
-        constraint.mask(logits, [0])
-        assert torch.isneginf(logits[0, TOKENIZER.eos_token_id])
-        constraint.accept([token], [0])
+        assert torch.isneginf(masked(matcher)[TOKENIZER.eos_token_id])
+        assert matcher.accept_token(token)

@@ -10,6 +10,7 @@ from verilora.serving.engine.generator import Generator
 from verilora.specs.files.errors import InputError
 from verilora.synth.models.base_model import EMBEDDED_FOLDER
 from verilora.synth.models.generates import Sampling
+from verilora.synth.models.language_model import load_peft
 from verilora.synth.models.model_config import AdapterConfig, GenerationConfig, ModelConfig, read_config
 
 from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
@@ -147,7 +148,7 @@ def test_an_adapters_file_that_cannot_be_used(tmp_path: Path, chat_model: Path, 
     adapter = save_tiny_adapter(tmp_path / "adapter", base_model(chat_model))
     damage(adapter)
     with pytest.raises(InputError, match=message):
-        Generator(chat_model, adapter=adapter)
+        load_peft(base_model(chat_model), adapter)
 
 
 def test_a_template_that_fails_later(tmp_path: Path, chat_model: Path) -> None:
