@@ -51,9 +51,10 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
             raise InputError("the adapter", message, field="r")
         return adapter_layout(adapter, pages, measures.num_layers).num_pages
 
+    embeddings = {"embed_tokens": decoder.weights.embedding, "lm_head": decoder.weights.head.in_files}
     adapters = AdapterStore(
         pool,
-        lambda folder: read_adapter(folder, measures, decoder.weights.embedding),
+        lambda folder: read_adapter(folder, measures, embeddings),
         num_pages,
         num_slots=settings.max_loaded,
         host_bytes=settings.host_bytes,

@@ -4,11 +4,10 @@ import re
 from collections.abc import Mapping
 from math import sqrt
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict
-from peft.utils.other import get_pattern_key
 
 from ...kernels.lora.adapter_pages import read_peft
 from ...specs.files.errors import InputError
@@ -17,23 +16,25 @@ from ...synth.models.model_config import AdapterConfig, parse_config
 from ...synth.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from ..models.architecture import Architecture
 from .adapter_weights import AdapterWeights, LowRank, Place
+from .served_config import check_served, module_of, rank_and_alpha, targets
 
-Number = TypeVar("Number", int, float)
+_EMBEDDING = re.compile(r"base_model\.model\.(?:model\.)?(embed_tokens|lm_head)\.weight")
+_HALF = re.compile(r"\.lora_[AB]\.(?:[\w-]+\.)?weight$")
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+LARGEST = torch.finfo(torch.float32).max
 
-_EMBEDDING = re.compile(r"(?:embed_tokens|lm_head)\.weight$")
-# Where a projection stands in the models that are served; PEFT matches its patterns against such names.
-_MODULES = dict.fromkeys("qkvo", "self_attn") | dict.fromkeys(("gate", "up", "down"), "mlp")
 
-
-def read_adapter(folder: Path, architecture: Architecture, embedding: torch.Tensor) -> AdapterWeights:
+def read_adapter(folder: Path, architecture: Architecture, embeddings: Mapping[str, torch.Tensor]) -> AdapterWeights:
     """Return an adapter in PEFT's format; raises InputError with the file and what in it cannot be served.
 
-    `embedding` is the base model's: PEFT writes a copy along where a vocabulary has grown, which is then left out.
+    `embeddings` are the base model's `embed_tokens` and `lm_head`, [vocab_size, hidden_size]: PEFT writes a copy of
+    both along where a vocabulary has grown, which is then left out.
     """
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         _check_inside(folder, folder / name)
     config = check_adapter(folder)
-    tensors = _without_embeddings(folder, read_tensors(folder / ADAPTER_WEIGHTS), embedding)
+    check_served(folder, config)
+    tensors = _without_embeddings(folder, read_tensors(folder / ADAPTER_WEIGHTS), embeddings)
     return _weights(folder, config, tensors, architecture)
 
 
@@ -41,9 +42,11 @@ def adapter_in_training(model: Any, architecture: Architecture) -> AdapterWeight
     """Return a copy of the adapter that a PEFT model trains; raises InputError as `read_adapter` does."""
     where = Path("the model in training")
     content = {name: _plain(value) for name, value in model.peft_config["default"].to_dict().items()}
+    config = parse_config(content, AdapterConfig, where)
+    check_served(where, config)
     state = get_peft_model_state_dict(model, save_embedding_layers=False)
     copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
-    return _weights(where, parse_config(content, AdapterConfig, where), copies, architecture)
+    return _weights(where, config, copies, architecture)
 
 
 def _plain(value: Any) -> Any:
@@ -59,13 +62,13 @@ def _check_inside(folder: Path, path: Path) -> None:
 
 
 def _without_embeddings(
-    folder: Path, tensors: Mapping[str, torch.Tensor], embedding: torch.Tensor
+    folder: Path, tensors: Mapping[str, torch.Tensor], embeddings: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     kept = {}
     for name, tensor in tensors.items():
-        if not _EMBEDDING.search(name):
+        if not (found := _EMBEDDING.fullmatch(name)):
             kept[name] = tensor
-        elif not _is_same(tensor, embedding):
+        elif not _is_same(tensor, embeddings[found[1]]):
             message = "holds embeddings other than the base model's, expected lora_A and lora_B of projections alone"
             raise InputError(folder / ADAPTER_WEIGHTS, message, field=name)
     return kept
@@ -78,58 +81,68 @@ def _is_same(found: torch.Tensor, base: torch.Tensor) -> bool:
 def _weights(
     folder: Path, config: AdapterConfig, tensors: Mapping[str, torch.Tensor], architecture: Architecture
 ) -> AdapterWeights:
-    _check_served(folder, config)
+    path = folder / ADAPTER_WEIGHTS
+    for name in tensors:
+        if not _HALF.search(name):
+            raise InputError(path, "is no part of an adapter that is served, expected lora_A and lora_B", field=name)
     try:
         halves = read_peft(tensors)
     except ValueError as error:
-        raise InputError(folder / ADAPTER_WEIGHTS, str(error)) from None
+        raise InputError(path, str(error)) from None
     if not halves:
-        raise InputError(folder / ADAPTER_WEIGHTS, "got no weights, expected lora_A and lora_B of projections")
-    return AdapterWeights(
-        {place: _low_rank(folder, config, place, pair, architecture) for place, pair in halves.items()}
-    )
+        raise InputError(path, "got no weights, expected lora_A and lora_B of projections")
+    _check_places(folder, config, [*halves], architecture)
+    return AdapterWeights({place: _low_rank(path, config, place, pair, architecture) for place, pair in halves.items()})
 
 
-def _check_served(folder: Path, config: AdapterConfig) -> None:
-    for name, is_used, does in (
-        ("use_dora", config.use_dora, "scales the base model's weights"),
-        ("lora_bias", config.lora_bias, "adds a bias"),
-        ("bias", config.bias != "none", "replaces the base model's biases"),
-        ("target_parameters", bool(config.target_parameters), "changes parameters that are no linear projections"),
-    ):
-        if is_used:
-            got = getattr(config, name)
-            message = f"got {got!r}, which {does} and is not served: expected an adapter of lora_A and lora_B alone"
-            raise InputError(folder / ADAPTER_CONFIG, message, field=name)
+def _check_places(folder: Path, config: AdapterConfig, found: list[Place], architecture: Architecture) -> None:
+    """Raise InputError unless the weights are those of the projections that the configuration names."""
+    path, last = folder / ADAPTER_WEIGHTS, architecture.num_layers - 1
+    for place in found:
+        if place[0] > last:
+            message = f"is an adapter for another model: the base model has no such module, expected layers 0 to {last}"
+            raise InputError(path, message, field=_name(place, "A"))
+    named = targets(config, architecture)
+    for place in found:
+        if place not in named:
+            message = f"got weights that target_modules of {ADAPTER_CONFIG} does not name, expected those it names"
+            raise InputError(path, message, field=_name(place, "A"))
+    for place in sorted(named.difference(found)):
+        message = f"is missing, expected it, since target_modules of {ADAPTER_CONFIG} names it in the base model"
+        raise InputError(path, message, field=_name(place, "A"))
 
 
 def _low_rank(
-    folder: Path,
+    path: Path,
     config: AdapterConfig,
     place: Place,
     pair: tuple[torch.Tensor, torch.Tensor],
     architecture: Architecture,
 ) -> LowRank:
-    layer, name = place
-    path, field = folder / ADAPTER_WEIGHTS, f"layers.{layer} {name}_proj"
-    if layer >= architecture.num_layers:
-        message = f"is an adapter for another model, which has layers 0 to {architecture.num_layers - 1}"
-        raise InputError(path, message, field=field)
-    module = f"model.layers.{layer}.{_MODULES[name]}.{name}_proj"
-    rank = _patterned(config.rank_pattern, module, config.r)
-    alpha = _patterned(config.alpha_pattern, module, config.lora_alpha)
-    down, up = pair
-    width, out = architecture.widths[name]
-    found, expected = (tuple(down.shape), tuple(up.shape)), ((rank, width), (out, rank))
-    if found != expected:
-        raise InputError(path, f"got {found[0]} and {found[1]}, expected {expected[0]} and {expected[1]}", field=field)
-    if not bool(down.isfinite().all() and up.isfinite().all()):
-        message = "some weights are not finite, expected numbers; has its training diverged?"
-        raise InputError(path, message, field=field)
-    return LowRank(down, up, alpha / (sqrt(rank) if config.use_rslora else rank))
+    rank, alpha = rank_and_alpha(config, place)
+    width, out = architecture.widths[place[1]]
+    for half, tensor, shape in zip("AB", pair, ((rank, width), (out, rank)), strict=True):
+        field = _name(place, half)
+        if tensor.dtype not in _DTYPES:
+            raise InputError(path, f"got numbers of type {tensor.dtype}, expected floating point", field=field)
+        if tuple(tensor.shape) != shape:
+            message = f"got shape {tuple(tensor.shape)}, expected {shape}: rank {rank} by {ADAPTER_CONFIG}"
+            raise InputError(path, f"{message}, and a base model of {width} to {out}", field=field)
+        if not bool(tensor.isfinite().all()):
+            message = "some weights are not finite, expected numbers; has its training diverged?"
+            raise InputError(path, message, field=field)
+    scale = alpha / (sqrt(rank) if config.use_rslora else rank)
+    largest = max(1.0, *(float(half.abs().max()) for half in pair)) * abs(scale)
+    # Of a sum over the rank, and of the up projection times the scale.
+    reach = rank * abs(scale) * float(pair[0].abs().max()) * float(pair[1].abs().max())
+    if not max(largest, reach) < LARGEST:
+        message = (
+            f"some weights are not finite once lora_alpha {alpha} scales them, expected numbers below {LARGEST:.1e}"
+        )
+        raise InputError(path, f"{message}; has its training diverged?", field=_name(place, "B"))
+    return LowRank(*pair, scale)
 
 
-def _patterned(pattern: Mapping[str, Number] | None, module: str, otherwise: Number) -> Number:
-    """Return what a pattern of PEFT says of a module."""
-    known: Mapping[str, Number] = pattern or {}
-    return known.get(get_pattern_key([*known], module), otherwise)
+def _name(place: Place, half: str) -> str:
+    """Return the name of a half in PEFT's files."""
+    return f"base_model.model.{module_of(place)}.lora_{half}.weight"

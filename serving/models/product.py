@@ -22,6 +22,11 @@ class Product:
         """Return the product with a weight [out, in], as model files have it; a view on a GPU, a copy on a CPU."""
         return cls(weight if weight.is_cuda else weight.T.contiguous(), bias)
 
+    @property
+    def in_files(self) -> torch.Tensor:
+        """The weight [out, in], as model files have it, without a copy."""
+        return self.weight if self.weight.is_cuda else self.weight.T
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return [num_rows, out] of x [num_rows, in]."""
         if x.is_cuda:

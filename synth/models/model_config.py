@@ -102,6 +102,13 @@ class AdapterConfig(FileFields):
     use_rslora: bool = False
     lora_bias: bool = False
     fan_in_fan_out: bool = False
+    init_lora_weights: bool | str | None = True
+    # What PEFT can load and the serving engine refuses.
+    kasa_config: Any = None
+    velora_config: Any = None
+    monteclora_config: Any = None
+    use_qalora: bool = False
+    use_bdlora: Any = None
 
     @model_validator(mode="before")
     @classmethod
