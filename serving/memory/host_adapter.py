@@ -32,4 +32,7 @@ def _fused(
             ups.append((slice(rank, rank + pair.rank), slice(column, column + width), up))
             rank += pair.rank
         column += width
+    if rank == 1:
+        # A single column would take another routine, by the number of rows: its bits would depend on the neighbours.
+        downs.append(torch.zeros_like(downs[0]))
     return LowRankProduct(torch.cat(downs).T.contiguous(), tuple(ups))

@@ -13,7 +13,7 @@ FUSED: tuple[tuple[str, ...], ...] = (("q", "k", "v"), ("o",), ("gate", "up"), (
 class LowRankProduct:
     """What an adapter adds to projections side by side.
 
-    down  [in, sum of ranks], of all of them
+    down  [in, sum of ranks], of all of them, and never a single column
     ups   for each: its ranks, its columns of the output, and [rank, out] with the scale in it
     """
 

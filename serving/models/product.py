@@ -11,7 +11,8 @@ class Product:
     """x @ weight + bias. On a CPU the weight is kept [in, out], on a GPU [out, in], whichever its library is best at.
 
     On a CPU and one thread a row has the same bits whatever other rows there are: MKL sums up a row of x @ [in, out] in
-    one order for any number of rows but one, which takes another routine, so a row that is alone gets company.
+    one order for any number of rows but one, which takes another routine, so a row that is alone gets company. So does
+    a single column, which no model has, and an adapter of rank 1 (`host_adapter`) has company for.
     """
 
     weight: torch.Tensor
@@ -37,6 +38,9 @@ class Product:
 
     def add(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Add the product of x to a total [num_rows, out], in place, and return it."""
-        if x.is_cuda or self.bias is not None or len(x) == 1:
+        if x.is_cuda or self.bias is not None:
             return total.add_(self(x))
+        if len(x) == 1:
+            # Not the product first and then the sum: from some width on its parts are added to the total one by one.
+            return total.copy_(torch.addmm(total.repeat(2, 1), x.repeat(2, 1), self.weight)[:1])
         return total.addmm_(x, self.weight)
