@@ -156,6 +156,8 @@ class AdapterStore:
         """Let go of a version that a request ran with."""
         version.num_running -= 1
         if not version.num_running:
+            # The most recently used stands last: slots, too, are taken from the least recently used.
+            self._versions[version.digest] = self._versions.pop(version.digest)
             self._pool.retire(version.digest, len(version.pages), lambda: self._unload(version))
             self._forget_unused(version)
 
@@ -204,7 +206,7 @@ class AdapterStore:
         return True
 
     def _give_up_a_slot(self) -> bool:
-        """Unload a version that nobody runs with, so that its slot is free."""
+        """Unload the version that nobody runs with for the longest time, so that its slot is free."""
         idle = next((one for one in self._versions.values() if one.pages and not one.num_running), None)
         if idle is None:
             return False
@@ -248,6 +250,10 @@ class AdapterStore:
             return
         self._in_host[version.digest] = weights.num_bytes
         self._in_host.move_to_end(version.digest)
-        while sum(self._in_host.values()) > self._host_bytes and len(self._in_host) > 1:
-            digest, _ = self._in_host.popitem(last=False)
+        # The next step reads what was placed for it, and what comes in now is about to be placed.
+        kept = {version.digest, *(load.digest for load in self._loaded)}
+        for digest in [digest for digest in self._in_host if digest not in kept]:
+            if sum(self._in_host.values()) <= self._host_bytes:
+                break
+            del self._in_host[digest]
             self._versions[digest].weights = None

@@ -36,7 +36,8 @@ def page_size(num_layers: int, layer_bytes: int, unit: int) -> PageSize:
     """Return the size of a page for a model whose block takes `layer_bytes` a layer.
 
     `unit` is what a page must be a multiple of, 16 tiles of an adapter. Of the divisors of the number of layers, it is
-    the least one that wastes at most 1 % and makes a page of 128 KiB, or of those that waste least the largest.
+    the least one that wastes at most 1 % and makes a page of 128 KiB. If all that waste so little make less, it is the
+    largest of them; if none wastes so little, it is the one that wastes least.
     """
     counts = [count for count in range(1, num_layers + 1) if num_layers % count == 0]
     sizes = [PageSize(-(-count * layer_bytes // unit) * unit, count) for count in counts]

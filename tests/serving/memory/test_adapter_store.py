@@ -1,0 +1,215 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from verilora.serving.memory.adapter_store import AdapterLoad, AdapterStore, UnknownAdapter
+from verilora.serving.memory.adapter_weights import AdapterWeights, LowRank
+from verilora.serving.memory.pool import Owner, Pool
+from verilora.specs.files.errors import InputError
+
+NUM_PAGES, NUM_BYTES = 2, 32
+
+
+def weights_of(value: float) -> AdapterWeights:
+    """Return an adapter of 32 bytes."""
+    return AdapterWeights({(0, "q"): LowRank(torch.full((1, 4), float(value)), torch.ones(4, 1), 1.0)})
+
+
+class Disk:
+    """Folders, by name, and what stands in them."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def __call__(self, folder: Path) -> AdapterWeights:
+        return weights_of(self.values[folder.name])
+
+
+class Shop:
+    """A store with its pool and its disk."""
+
+    def __init__(self, num_pages: int = 6, num_slots: int = 8, host_bytes: int = 1000) -> None:
+        self.pool, self.disk = Pool(num_pages), Disk()
+        self.store = AdapterStore(
+            self.pool, self.disk, lambda weights: NUM_PAGES, num_slots=num_slots, host_bytes=host_bytes
+        )
+
+    def add(self, name: str, value: float, *, from_disk: bool = True) -> str:
+        self.disk.values[name] = value
+        return self.store.add(name, weights_of(value), Path(name) if from_disk else None)
+
+    def run(self, name: str) -> None:
+        """Load an adapter and let go of it, so that it is idle memory."""
+        version = self.store.newest(name)
+        assert self.store.acquire(version)
+        self.store.release(version)
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    shop = Shop()
+    yield shop
+    shop.pool.check()
+
+
+def test_a_name_stands_for_its_newest_version(shop: Shop) -> None:
+    first = shop.add("a", 1)
+    assert shop.store.names() == {"a": first}
+    second = shop.add("a", 2)
+    assert shop.store.names() == {"a": second} != {"a": first}
+
+
+def test_requests_that_have_begun_end_on_their_version(shop: Shop) -> None:
+    shop.add("a", 1)
+    old = shop.store.newest("a")
+    shop.store.expect(old)
+    assert shop.store.acquire(old)
+    shop.add("a", 2)
+    assert shop.store.newest("a") is not old
+    assert shop.store.weights(old.digest).digest == old.digest
+    assert old.pages
+    shop.store.release(old)
+    assert old.pages, "its request still counts as one that waits"
+    shop.store.dismiss(old)
+    assert not old.pages
+    assert shop.pool.num_free == 6
+    with pytest.raises(KeyError):
+        shop.store.weights(old.digest)
+
+
+def test_one_content_under_two_names_is_one_version(shop: Shop) -> None:
+    assert shop.add("a", 1) == shop.add("b", 1)
+    assert shop.store.newest("a") is shop.store.newest("b")
+    shop.store.remove("a")
+    assert shop.store.names().keys() == {"b"}
+    shop.run("b")
+    assert shop.store.num_loads == 1
+    shop.store.remove("b")
+    assert shop.pool.num_free == 6
+
+
+def test_unknown_names(shop: Shop) -> None:
+    for ask in (shop.store.newest, shop.store.remove):
+        with pytest.raises(UnknownAdapter, match="adapter, got 'a', expected one that is registered"):
+            ask("a")
+
+
+def test_an_adapter_that_the_pool_is_too_small_for() -> None:
+    shop = Shop(num_pages=1)
+    with pytest.raises(InputError, match=r"^a: takes 2 pages of memory, expected at most the pool's 1"):
+        shop.add("a", 1)
+    assert shop.store.names() == {}
+
+
+def test_loads_are_told_once(shop: Shop) -> None:
+    digest = shop.add("a", 1)
+    version = shop.store.newest("a")
+    assert shop.store.acquire(version)
+    assert shop.store.acquire(version)
+    assert shop.store.take_loaded() == (AdapterLoad(digest, (0, 1), 0),)
+    assert shop.store.take_loaded() == ()
+    assert (version.num_running, shop.pool.count(Owner.ADAPTER)) == (2, 2)
+
+
+def test_the_least_recently_used_gives_way_and_what_runs_stays(shop: Shop) -> None:
+    for value, name in enumerate("abcd"):
+        shop.add(name, value)
+    for name in "abc":
+        shop.run(name)
+    shop.run("a")
+    shop.store.take_loaded()
+    digests = shop.store.names()
+    assert shop.store.acquire(shop.store.newest("d"))
+    assert shop.store.take_unloaded() == (digests["b"],)
+    assert [load.digest for load in shop.store.take_loaded()] == [digests["d"]]
+    assert all(shop.store.acquire(shop.store.newest(name)) for name in "ac")
+    assert not shop.store.acquire(shop.store.newest("b")), "no room while all others run"
+    assert shop.store.take_unloaded() == ()
+
+
+def test_slots_are_as_scarce_as_pages() -> None:
+    shop = Shop(num_slots=1)
+    for value, name in enumerate("ab"):
+        shop.add(name, value)
+    one, other = map(shop.store.newest, "ab")
+    assert shop.store.acquire(one)
+    assert not shop.store.acquire(other)
+    assert shop.pool.num_free == 4, "the pages it could not use are free again"
+    shop.store.release(one)
+    assert shop.store.acquire(other)
+    assert (one.slot, other.slot) == (-1, 0)
+    shop.pool.check()
+
+
+def test_of_the_idle_the_least_recently_used_gives_its_slot() -> None:
+    shop = Shop(num_pages=20, num_slots=3)
+    for value, name in enumerate("abcd"):
+        shop.add(name, value)
+    for name in "abca":
+        shop.run(name)
+    shop.run("d")
+    assert shop.store.take_unloaded() == (shop.store.names()["b"],)
+
+
+def test_what_was_placed_and_given_up_between_two_steps_is_not_loaded(shop: Shop) -> None:
+    digest = shop.add("a", 1)
+    shop.run("a")
+    shop.store.remove("a")
+    assert shop.store.take_loaded() == ()
+    assert shop.store.take_unloaded() == (digest,)
+
+
+def test_host_memory_is_bounded_and_what_is_let_go_is_read_again() -> None:
+    shop = Shop(host_bytes=2 * NUM_BYTES)
+    for value, name in enumerate("abc"):
+        shop.add(name, value)
+    versions = {name: shop.store.newest(name) for name in "abc"}
+    assert [name for name, version in versions.items() if version.weights is None] == ["a"]
+    shop.run("a")
+    assert shop.store.num_disk_reads == 1
+    assert [name for name, version in versions.items() if version.weights is None] == ["b"]
+    assert shop.store.weights(versions["a"].digest).digest == versions["a"].digest
+
+
+def test_what_came_from_memory_stays_there() -> None:
+    shop = Shop(host_bytes=NUM_BYTES)
+    shop.add("a", 0, from_disk=False)
+    for value, name in enumerate("bc"):
+        shop.add(name, value + 1)
+    shop.run("a")
+    assert shop.store.num_disk_reads == 0
+
+
+def test_what_will_be_loaded_stays_in_host_memory_until_then() -> None:
+    """A step loads what was acquired before it; a later adapter must not push it out of host memory in between."""
+    shop = Shop(host_bytes=NUM_BYTES)
+    for value, name in enumerate("ab"):
+        shop.add(name, value)
+    for name in "ab":
+        assert shop.store.acquire(shop.store.newest(name))
+    for load in shop.store.take_loaded():
+        assert shop.store.weights(load.digest).digest == load.digest
+
+
+def test_a_folder_that_has_changed(shop: Shop) -> None:
+    shop = Shop(host_bytes=1)
+    shop.add("a", 1)
+    shop.add("b", 2)
+    shop.disk.values["a"] = 3
+    with pytest.raises(InputError, match=r"^a: has changed since it was registered; update the adapter"):
+        shop.store.acquire(shop.store.newest("a"))
+    assert shop.pool.num_free == 6
+    shop.add("a", 3)
+    shop.run("a")
+
+
+def test_all_is_unloaded_after_a_step_that_failed(shop: Shop) -> None:
+    for value, name in enumerate("ab"):
+        shop.add(name, value)
+        shop.run(name)
+    shop.store.unload_all()
+    assert shop.pool.num_free == 6
+    assert {*shop.store.take_unloaded()} == {*shop.store.names().values()}
+    shop.run("a")
