@@ -28,7 +28,16 @@ def test_parts_are_shared_as_far_as_the_tokens_are(left: list[int], right: list[
         assert (one.key == other.key) == same
 
 
-@pytest.mark.parametrize("other", [("tenant b", "", "full"), ("tenant a", "1f", "full"), ("tenant a", "", "int4"), ("tenant a", "full"), ("tenant a\0", "", "full")])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("tenant b", "", "full"),
+        ("tenant a", "1f", "full"),
+        ("tenant a", "", "int4"),
+        ("tenant a", "full"),
+        ("tenant a\0", "", "full"),
+    ],
+)
 def test_namespaces_never_meet(other: tuple[str, ...]) -> None:
     tokens = [*range(70)]
     one, two = ({part.key for part in parts_of(space, tokens)} for space in (("tenant a", "", "full"), other))
