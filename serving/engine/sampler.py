@@ -103,7 +103,7 @@ class Sampler:
         for number, (row, token, position) in enumerate(zip(rows, tokens, positions, strict=True)):
             forced = row.params.forced_ids
             if position - row.num_prompt < len(forced):
-                token = forced[position - row.num_prompt]
+                token = self._forced(row, token, forced[position - row.num_prompt])
             if not is_finite[number]:
                 drawn.append(Drawn(-1, error="logits, got some that are not finite, expected numbers to choose by"))
             elif token < 0:
@@ -117,6 +117,15 @@ class Sampler:
             for number, found in zip(told, top_logprobs(raw, [drawn[k].token_id for k in told], counts), strict=True):
                 drawn[number] = Drawn(drawn[number].token_id, found, drawn[number].error)
         return drawn
+
+    def _forced(self, row: _Row, drawn: int, forced: int) -> int:
+        """Return the token that comes instead of the one that was drawn, which the penalties have counted."""
+        if row.params.is_filtered:
+            counts = self._table.output_counts[row.slot]
+            counts[forced] += 1
+            if drawn >= 0:
+                counts[drawn] -= 1
+        return forced
 
     def _finite(self, logits: torch.Tensor) -> list[bool]:
         # A sum is finite only if all is; one that overflows is looked at again.
