@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verilora.kernels.tokens.draw_arithmetic import philox
 from verilora.serving.engine.sampler import NOISE_LEN, Drawn, Sampler, top_logprobs
 from verilora.serving.requests.sampling_params import SamplingParams
 
@@ -86,6 +87,17 @@ def test_a_draw_follows_from_seed_and_position_alone(params: SamplingParams) -> 
         again = sampler_with(params)
         found = [again.draw(logits.clone(), [0], [position])[0].token_id for position in positions[first : first + 70]]
         assert found == whole[first : first + 70]
+
+
+@pytest.mark.parametrize("position", [2, 65, 66, 1000])
+def test_a_plain_draw_inverts_the_sum_of_probabilities_at_philox(position: int) -> None:
+    logits = logits_of(12)
+    for seed in range(30):
+        high, _ = philox(torch.tensor([seed]), torch.tensor([position]))
+        goal = float(high >> 8) * 2.0**-24
+        sums = torch.softmax(logits[0].double(), 0).cumsum(0)
+        expected = int((sums <= goal).sum())
+        assert draw(SamplingParams(seed=seed), logits, position).token_id == expected
 
 
 def test_a_slot_keeps_nothing_of_whom_it_served_before() -> None:

@@ -131,6 +131,15 @@ def test_a_part_is_a_copy() -> None:
     assert torch.equal(part, filled([2.0, 3.0]))
 
 
+def test_a_shelf_grows_with_what_stands_on_it() -> None:
+    cache = ContiguousCache(MEASURES)
+    for number in range(11):
+        cache.open(number, 3, [filled([number + 1.0] * 3)])
+        cache.join(number, 3)
+    (rows,) = cache.shelves()
+    assert torch.equal(rows.content[0, :, 0, 0, :3, 0], torch.arange(1.0, 12.0)[:, None].expand(11, 3))
+
+
 @pytest.mark.parametrize("length", [PAGE_SIZE, 8 * PAGE_SIZE, 9 * PAGE_SIZE])
 def test_what_outgrows_its_row_moves_with_all_it_has(length: int) -> None:
     cache = ContiguousCache(MEASURES)

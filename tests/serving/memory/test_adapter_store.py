@@ -61,6 +61,17 @@ def test_a_name_stands_for_its_newest_version(shop: Shop) -> None:
     assert shop.store.names() == {"a": second} != {"a": first}
 
 
+def test_an_old_version_that_nobody_wants_is_let_go_at_once(shop: Shop) -> None:
+    old = shop.add("a", 1)
+    shop.run("a")
+    assert shop.pool.num_free == 4
+    shop.add("a", 2)
+    assert shop.pool.num_free == 6
+    assert shop.store.take_unloaded() == (old,)
+    with pytest.raises(KeyError):
+        shop.store.weights(old)
+
+
 def test_requests_that_have_begun_end_on_their_version(shop: Shop) -> None:
     shop.add("a", 1)
     old = shop.store.newest("a")
