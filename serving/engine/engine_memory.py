@@ -46,7 +46,7 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
     pool = Pool(max(1, settings.memory_bytes // size.num_bytes))
 
     def num_pages(adapter: AdapterWeights) -> int:
-        if adapter.max_rank > settings.max_rank:
+        if is_paged and adapter.max_rank > settings.max_rank:
             message = f"got rank {adapter.max_rank}, expected at most the engine's max_rank {settings.max_rank}"
             raise InputError("the adapter", message, field="r")
         return adapter_layout(adapter, pages, measures.num_layers).num_pages

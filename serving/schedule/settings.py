@@ -19,7 +19,7 @@ class EngineSettings:
     caches_prefixes whether the beginnings of prompts are kept
     max_adapters    from so many adapters in a batch on, requests that take one of them go first; 0 for no such rule
     max_loaded      adapters that may have pages at a time
-    max_rank        the highest rank an adapter may have
+    max_rank        the highest rank an adapter may have on a GPU, whose kernels have room for it
     host_bytes      host memory for adapters
     weights         of tenants for fair share; 1 for those without
     """

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+
 from model_fixtures import chat_model, plain_model, smollm2, texts
 
 __all__ = ["chat_model", "one_thread", "plain_model", "smollm2", "texts"]

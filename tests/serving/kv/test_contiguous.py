@@ -86,14 +86,11 @@ class CacheIsADictOfLists(RuleBasedStateMachine):
         sequence = data.draw(st.sampled_from(sorted({**self.reading, **self.decoding})))
         is_reading = sequence in self.reading
         tokens = (self.reading if is_reading else self.decoding).pop(sequence)
-        if takes:
-            content = self.cache.leave(sequence)
-            assert content is not None
-            assert torch.equal(content[:, :, :, : len(tokens)], filled(tokens))
-            assert is_reading or content.shape[3] == len(tokens)
+        if takes and not is_reading:
+            assert torch.equal(self.cache.leave(sequence), filled(tokens))
         else:
             self.cache.close(sequence)
-        assert self.cache.leave(sequence) is None
+        # Who is gone can be let go of again.
         self.cache.close(sequence)
 
     @invariant()

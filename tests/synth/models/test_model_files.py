@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from verilora.serving.engine.generator import Generator
 from verilora.specs.files.errors import InputError
 from verilora.synth.models.chat import Chat
-from verilora.synth.models.model_files import model_digest, model_folder, tokenizer_digest
 from verilora.synth.models.language_model import load_peft
+from verilora.synth.models.model_files import model_digest, model_folder, tokenizer_digest
 
 from tiny_gguf import save_gguf
 from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tokenizer
@@ -161,7 +161,8 @@ def test_all_files_of_a_sharded_model_come_from_the_hub(
             shutil.copy(path, hub / path.name)
     (hub / "pytorch_model.bin").write_text("not wanted")
 
-    def snapshot_download(hub_id: str, allow_patterns: list[str]) -> str:
+    def snapshot_download(hub_id: str, allow_patterns: list[str], *, local_files_only: bool) -> str:
+        assert not local_files_only
         cache.mkdir()
         for name in filter_repo_objects([path.name for path in hub.iterdir()], allow_patterns=allow_patterns):
             shutil.copy(hub / name, cache / name)
