@@ -82,9 +82,11 @@ def _sample(
         max_new_tokens=sampling.max_new_tokens,
         constrained=sampling.constrained,
     )
+    asked = [prompter.ask(wording) for wording in wordings]
+    batches = [asked[first : first + sampling.batch_size] for first in range(0, len(asked), sampling.batch_size)]
+    seeds = [sampling.seed + number for number in range(len(batches))]
     texts: list[str] = []
-    for number, first in enumerate(range(0, len(wordings), sampling.batch_size)):
-        batch = [prompter.ask(wording) for wording in wordings[first : first + sampling.batch_size]]
-        texts += [completion.text for completion in generator.sample(batch, how, sampling.seed + number)]
+    for batch in generator.sample_batches(batches, how, seeds):
+        texts += [completion.text for completion in batch]
         progress(len(texts))
     return texts
