@@ -1,6 +1,6 @@
 """What certificates of tests are issued over: one answer, as if every prompt had got it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from verilora.specs.domain import Domain
@@ -59,3 +59,8 @@ class Fixed:
 
     def sample(self, conversations: Sequence[Conversation], sampling: Sampling, seed: int) -> list[Completion]:
         return [Completion(self.text, 1, 1) for _ in conversations]
+
+    def sample_batches(
+        self, batches: Sequence[Sequence[Conversation]], sampling: Sampling, seeds: Sequence[int]
+    ) -> Iterator[list[Completion]]:
+        return (self.sample(batch, sampling, seed) for batch, seed in zip(batches, seeds, strict=True))
