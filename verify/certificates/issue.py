@@ -19,9 +19,9 @@ from .evidence import evidence_of
 from .signature import read_private_key
 
 
-def transformers_engine() -> Engine:
-    """Return the engine that samples by the transformers library."""
-    return Engine(name="transformers", version=versions()["transformers"])
+def own_engine() -> Engine:
+    """Return the engine of this version, which samples wherever answers are certified."""
+    return Engine(name="verilora", version=versions([])["verilora"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Measurement:
     verdicts: Sequence[Verdict]
     digests: DomainDigests | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
-    engine: Engine = field(default_factory=transformers_engine)
+    engine: Engine = field(default_factory=own_engine)
 
 
 def issue_certificate(adapter: Path, measured: Measurement, key: Path | None = None) -> Certificate:
