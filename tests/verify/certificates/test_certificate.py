@@ -78,7 +78,7 @@ def test_it_holds_the_counts_of_the_verdicts_and_reads_back(adapter: Path, drivi
     assert (counts.invalid.counts, counts.invalid.sizes) == ((0, 0, 1), (1, 1, 1))
     assert '"sizes": [1, 1, 1]' in (adapter / "certificate.json").read_text(), "a line for a list of numbers"
     assert (certificate.waivers, certificate.recordings) == ((), {})
-    assert certificate.engine.name == "transformers"
+    assert certificate.engine.name == "verilora"
     assert (certificate.settings.strict_form, certificate.settings.normaliser) == (True, "")
     assert certificate.rulebook_digest == driving.rulebook().digest
     assert set(certificate.adapter) == {"adapter_config.json", "adapter_model.safetensors"}
