@@ -217,6 +217,9 @@ class Scheduler:
         else:
             sequence.phase, sequence.num_done = Phase.WAITING, 0
             self._draft.closed.append(sequence.id)
+            if not sequence.num_produced:
+                # Its prompt is read, and scored, from the beginning.
+                sequence.prompt_logprobs.clear()
         self.waiting.put_back(sequence)
 
     def _stop(self, sequence: Sequence) -> None:
