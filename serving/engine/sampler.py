@@ -103,7 +103,8 @@ class Sampler:
         for number, (row, token, position) in enumerate(zip(rows, tokens, positions, strict=True)):
             forced = row.params.forced_ids
             if position - row.num_prompt < len(forced):
-                token = forced[position - row.num_prompt]
+                drawn_token, token = token, forced[position - row.num_prompt]
+                self._recount(row, drawn_token, token)
             if not is_finite[number]:
                 drawn.append(Drawn(-1, error="logits, got some that are not finite, expected numbers to choose by"))
             elif token < 0:
@@ -117,6 +118,14 @@ class Sampler:
             for number, found in zip(told, top_logprobs(raw, [drawn[k].token_id for k in told], counts), strict=True):
                 drawn[number] = Drawn(drawn[number].token_id, found, drawn[number].error)
         return drawn
+
+    def _recount(self, row: _Row, drawn: int, taken: int) -> None:
+        """Let penalties count the token that was taken, not the one that was drawn and counted."""
+        if row.params.is_filtered:
+            counts = self._table.output_counts[row.slot]
+            if drawn >= 0:
+                counts[drawn] -= 1
+            counts[taken] += 1
 
     def _finite(self, logits: torch.Tensor) -> list[bool]:
         # A sum is finite only if all is; one that overflows is looked at again.
