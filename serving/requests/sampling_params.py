@@ -19,7 +19,7 @@ class SamplingParams:
     logit_bias    added to the logits of some tokens
     banned_ids    tokens that never come
     min_tokens    no end before so many tokens
-    ignore_eos    the model's own end does not end the sequence
+    ignore_eos    the model's own end does not end the sequence; that of a grammar does
     stop          strings that end it; `stop_token_ids` are tokens that do
     logprobs      how many alternatives each token's log-probabilities come with; None for no log-probabilities
     forced_ids    tokens that are taken whatever the draw is, for echo, perplexity and replay

@@ -74,6 +74,11 @@ class Scheduler:
         self._draft = _Draft()
         self.num_preemptions = 0
 
+    @property
+    def has_to_let_go(self) -> bool:
+        """Whether something ended since the last plan, and the next one lets go of what it held."""
+        return bool(self._draft.closed or self._draft.dropped_swaps)
+
     def pages_for(self, num_tokens: int) -> int:
         """Return how many pages a sequence of so many tokens takes."""
         return self._blocks_for(num_tokens) * self._block_pages
