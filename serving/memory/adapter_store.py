@@ -60,7 +60,7 @@ class AdapterLoad:
 class AdapterStore:
     """The versions of all adapters.
 
-    num_pages  how many pages a version takes
+    num_pages  how many pages a version takes; raises ValueError for one that is not served
     host_bytes  how much host memory versions may take; beyond it those from disk are let go and read again when wanted
     num_slots  how many versions may have pages at a time
     """
@@ -104,13 +104,19 @@ class AdapterStore:
         """
         version = self._versions.get(weights.digest)
         if version is None:
-            num_pages = self._num_pages(weights)
+            where = folder or Path(name)
+            try:
+                num_pages = self._num_pages(weights)
+            except ValueError as error:
+                raise InputError(where, str(error)) from None
             if num_pages > self._pool.num_pages:
-                where = folder or Path(name)
                 message = f"takes {num_pages} pages of memory, expected at most the pool's {self._pool.num_pages}"
                 raise InputError(where, message)
             version = Version(weights.digest, num_pages, folder, None)
             self._versions[version.digest] = version
+        if folder is not None:
+            # The same content may have moved.
+            version.folder = folder
         old = self._newest.get(name)
         version.names.add(name)
         self._newest[name] = version
@@ -248,6 +254,10 @@ class AdapterStore:
             return
         self._in_host[version.digest] = weights.num_bytes
         self._in_host.move_to_end(version.digest)
-        while sum(self._in_host.values()) > self._host_bytes and len(self._in_host) > 1:
-            digest, _ = self._in_host.popitem(last=False)
+        # What the next step loads is still needed here.
+        needed = {version.digest, *(load.digest for load in self._loaded)}
+        for digest in [one for one in self._in_host if one not in needed]:
+            if sum(self._in_host.values()) <= self._host_bytes:
+                break
+            del self._in_host[digest]
             self._versions[digest].weights = None
