@@ -85,10 +85,6 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """Let a sequence wait for its turn."""
-        tenant = sequence.request.tenant
-        active = {*self.waiting.tenants, *(one.request.tenant for one in self.running.values())}
-        if tenant not in active:
-            self._fair_share.arrive(tenant, active)
         if sequence.version is not None:
             self._adapters.expect(sequence.version)
         self.waiting.append(sequence)
@@ -147,7 +143,7 @@ class Scheduler:
             sequence.num_done = work.start + len(work.token_ids)
             if work.samples:
                 sequence.phase = Phase.DECODE
-                self._reading.pop(sequence.parts[-1].key, None)
+                self._reads_no_more(sequence)
         for opened in plan.opened:
             if opened.has_state:
                 sequence = self.running[opened.sequence]
@@ -171,13 +167,7 @@ class Scheduler:
 
     def _overdue(self, now: float, step_time: float) -> list[Sequence]:
         """End what waits and can no longer begin in time (early abort; S-LoRA, section 6.3)."""
-        late = [
-            sequence
-            for sequence in self.waiting
-            if sequence.request.deadline is not None
-            and not sequence.num_produced
-            and now + step_time > sequence.arrival + sequence.request.deadline
-        ]
+        late = self.waiting.overdue(now + step_time)
         for sequence in late:
             self.end(sequence, Finish.DEADLINE, f"its first token was not to be had in {sequence.request.deadline} s")
         return late
@@ -230,8 +220,7 @@ class Scheduler:
     def _stop(self, sequence: Sequence) -> None:
         """Free what a running sequence holds."""
         del self.running[sequence.id]
-        if self._reading.get(sequence.parts[-1].key) is sequence:
-            del self._reading[sequence.parts[-1].key]
+        self._reads_no_more(sequence)
         self._pool.free(page for block in sequence.blocks[self._num_shared(sequence.used) :] for page in block)
         sequence.blocks = []
         self._prefixes.release(sequence.used)
@@ -242,8 +231,8 @@ class Scheduler:
     def _begin_some(self, budget: int) -> list[Sequence]:
         """Begin waiting sequences while there is room, and return those that ended instead."""
         ended = []
+        in_use = {one.version for one in self.running.values() if one.version is not None}
         while len(self.running) < self._settings.max_rows and budget > 0:
-            in_use = {one.version for one in self.running.values() if one.version is not None}
             sequence = self.waiting.next(in_use, self._is_read_by_another)
             if sequence is None:
                 break
@@ -255,6 +244,8 @@ class Scheduler:
                 continue
             if not has_begun:
                 break
+            if sequence.version is not None:
+                in_use.add(sequence.version)
             if sequence.phase is Phase.PREFILL:
                 budget -= self._read(sequence, budget)
             else:
@@ -263,7 +254,17 @@ class Scheduler:
 
     def _is_read_by_another(self, sequence: Sequence) -> bool:
         """Whether the whole prompt is being read by another sequence, and can be taken over in a moment."""
-        return sequence.phase is Phase.WAITING and not sequence.num_produced and sequence.parts[-1].key in self._reading
+        return (
+            sequence.parts[-1].key in self._reading
+            and sequence.phase is Phase.WAITING
+            and not sequence.num_produced
+            and not sequence.request.params.prompt_logprobs
+        )
+
+    def _reads_no_more(self, sequence: Sequence) -> None:
+        key = sequence.parts[-1].key
+        if self._reading.get(key) is sequence:
+            del self._reading[key]
 
     def _begin(self, sequence: Sequence) -> bool:
         """Let a waiting sequence run if it and its adapter have room; raises InputError for files that changed."""
@@ -286,6 +287,9 @@ class Scheduler:
             return False
         self.waiting.remove(sequence)
         sequence.blocks, sequence.used = [*shared, *self._in_blocks(pages)], known
+        if sequence.began < 0:
+            # Once, however often it is taken back.
+            self._fair_share.charge(sequence.request.tenant, num_input=sequence.num_prompt)
         sequence.began = self._num_begun
         self._num_begun += 1
         self.running[sequence.id] = sequence
@@ -302,13 +306,12 @@ class Scheduler:
         sequence.num_done = known[-1].end if known else 0
         if not sequence.num_produced:
             sequence.num_cached = sequence.num_done
-            self._fair_share.charge(sequence.request.tenant, num_input=sequence.num_prompt)
         has_state = bool(known) and known[-1] == sequence.parts[-1]
         parts = tuple(self._stored(part, self._prefixes.pages(part.key)) for part in known)
         self._draft.opened.append(Opened(sequence.id, len(sequence.tokens), tuple(sequence.blocks), parts, has_state))
         if has_state:
             sequence.phase = Phase.DECODE
-        elif not sequence.num_produced:
+        elif not sequence.num_produced and self._settings.caches_prefixes:
             self._reading.setdefault(sequence.parts[-1].key, sequence)
 
     def _known(self, sequence: Sequence) -> list[Part]:

@@ -1,4 +1,4 @@
-"""Adapters that are broken, change or vanish, and memory that is too small: who asked for them is told, others go on."""
+"""Adapters that are broken, change or vanish: who asked for them is told, and others go on."""
 
 import json
 import shutil
