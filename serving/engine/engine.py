@@ -10,7 +10,6 @@ from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from threading import RLock
 
 import torch
 
@@ -27,6 +26,7 @@ from ..schedule.settings import EngineSettings
 from .engine_memory import engine_memory
 from .sampler import Drawn, Sampler, top_logprobs
 from .stopping import Detokenize, Stopping
+from .turns import Turns
 
 Listener = Callable[[Sequence], None]
 """Hears of a sequence after each token, and when it has ended. If it fails, its sequence ends with that error."""
@@ -98,7 +98,7 @@ class Engine:
         # Those who have a token more or have ended, and whose listeners do not know yet.
         self._news: deque[Sequence] = deque()
         self._numbers = count()
-        self._lock = RLock()
+        self._lock = Turns()
         self._step_time = 0.0
         self._num_steps = self._prompt_tokens = self._cached_tokens = self._output_tokens = 0
 
@@ -222,9 +222,12 @@ class Engine:
         then the name stands for what it stood for before.
         """
         # Read outside the lock: running requests do not wait for the disk.
-        weights = self._memory.adapters.read(source) if isinstance(source, Path) else source
+        folder = source if isinstance(source, Path) else None
+        weights = source if isinstance(source, AdapterWeights) else self._memory.adapters.read(source)
+        # Worked out once, here, for the same reason.
+        _ = weights.digest
         with self._lock:
-            return self._memory.adapters.add(name, weights, source if isinstance(source, Path) else None)
+            return self._memory.adapters.add(name, weights, folder)
 
     def remove_adapter(self, name: str) -> None:
         """Let go of an adapter; requests that have arrived end with it. Raises UnknownAdapter."""
