@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
+from time import sleep
 from typing import Any
 
 import pytest
@@ -68,26 +69,25 @@ def test_its_owner_may_take_it_again_and_others_may_not() -> None:
 
 
 def test_whoever_waits_is_next() -> None:
-    """The owner, who asks again at once, has at most one more turn: that in which the other came to the door."""
-    turns, waits, stops = Turns(), Event(), Event()
-    num_turns = 0
+    for _ in range(100):
+        turns = Turns()
+        order: list[str] = []
 
-    def greedy() -> None:
-        nonlocal num_turns
-        while not stops.is_set():
+        def other(turns: Turns = turns, order: list[str] = order) -> None:
             with turns:
-                if waits.is_set():
-                    num_turns += 1
-                # The others may come to the door.
-                stops.wait(0.001)
+                order.append("other")
 
-    with running(greedy):
-        for _ in range(50):
-            waits.set()
-            with turns:
-                waits.clear()
-        stops.set()
-    assert num_turns <= 150
+        with turns:
+            thread = Thread(target=other, daemon=True)
+            thread.start()
+            while not turns._door.locked():
+                sleep(0)
+            order.append("first")
+        # At once, before the other has woken up.
+        with turns:
+            order.append("again")
+        thread.join(MOST_SECONDS)
+        assert order == ["first", "other", "again"]
 
 
 @pytest.fixture(scope="module")
