@@ -5,7 +5,7 @@ import logging
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from itertools import count
@@ -115,7 +115,7 @@ class Engine:
             for number, request in enumerate(requests)
         ]
 
-    def completed(self, requests: Many[Request]) -> Iterator[tuple[int, Output]]:
+    def completed(self, requests: Many[Request]) -> Generator[tuple[int, Output], None, None]:
         """Yield outputs as they come to their end, each with the number of its request.
 
         What has not ended is cancelled when the caller leaves.

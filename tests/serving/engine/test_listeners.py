@@ -1,15 +1,20 @@
-"""Listeners call the engine, fail or leave: their own sequences are concerned, and no others."""
+"""Listeners and readers call the engine, fail or leave: their own sequences are concerned, and no others."""
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from verilora.serving.engine.engine import Engine
+from verilora.serving.engine.generator import Generator
 from verilora.serving.requests.request import Finish, Output, Request
 from verilora.serving.requests.sampling_params import SamplingParams
 from verilora.serving.requests.sequence import Sequence
+from verilora.specs.files.errors import InputError
+from verilora.synth.models.generates import Sampling
 
 from engines import Reference, engine_of, random_model, random_prompts
 from listening import Heard, check_empty, drain
@@ -143,3 +148,20 @@ def test_outputs_that_nobody_waits_for_are_cancelled(engine: Engine, reference: 
     assert engine.counters().output_tokens < 40
     ((output,),) = engine.generate([asked(3)])
     check(reference, 3, output)
+
+
+def test_a_generator_that_fails_leaves_nothing_running(chat_model: Path) -> None:
+    generator = Generator(chat_model)
+    asked = [[({"role": "user", "content": "Go"},)], [({"role": "user", "content": "Turn left"},)] * 4]
+    generator.engine._decoder.weights.norm[:] = torch.nan
+    with pytest.raises(InputError, match="cannot be sampled from") as held:
+        next(generator.sample_batches(asked, Sampling(max_new_tokens=8), [0, 1]))
+    # While the error, and so all that was there when it came, is still held.
+    assert held.value is not None
+    assert generator.engine.counters().num_waiting == generator.engine.counters().num_running == 0
+    batches = Generator(chat_model)
+    left = batches.sample_batches(asked, Sampling(max_new_tokens=8), [0, 1])
+    next(left)
+    left.close()  # type: ignore[attr-defined]
+    drain(batches.engine)
+    check_empty(batches.engine)

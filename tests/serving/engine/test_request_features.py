@@ -175,3 +175,12 @@ def test_extreme_values_are_served_beside_others(engine: Engine, changes: dict[s
 def test_what_no_tensor_can_hold_is_refused_with_its_field(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         SamplingParams(**changes)
+
+
+def test_more_top_tokens_than_there_are_tokens_are_refused() -> None:
+    engine = engine_of(random_model(num_hidden_layers=1, vocab_size=8))
+    with pytest.raises(ValueError, match="logprobs, got 9, expected at most the vocabulary's 8"):
+        engine.generate([Request(prompt=(1,), params=SamplingParams(logprobs=9))])
+    ((output,),) = engine.generate([Request(prompt=(1,), params=SamplingParams(logprobs=8, max_tokens=1))])
+    assert output.logprobs is not None
+    assert len(output.logprobs[0].top) == 8
