@@ -239,8 +239,11 @@ class Scheduler:
             try:
                 has_begun = self._begin(sequence)
             except InputError as error:
-                self.end(sequence, Finish.ERROR, str(error))
-                ended.append(sequence)
+                # All that wait for this adapter: it is not read again for each.
+                broken = [one for one in self.waiting if one.version is sequence.version]
+                for one in broken:
+                    self.end(one, Finish.ERROR, str(error))
+                ended += broken
                 continue
             if not has_begun:
                 break

@@ -147,6 +147,22 @@ def test_one_that_changes_before_it_is_loaded_ends_its_requests_alone(
     check_empty(engine)
 
 
+def test_one_that_changed_is_read_once_for_all_that_wait(model: Any, adapters: list[Path]) -> None:
+    engine = engine_of(model, host_bytes=1)
+    for folder in adapters[:2]:
+        engine.add_adapter(folder.name, folder)
+    change(adapters[0])
+    requests = [asked(number % 12, "adapter0", seed=number) for number in range(50)]
+    outputs = engine.generate(requests)
+    assert {output.finish for (output,) in outputs} == {Finish.ERROR}
+    assert engine.counters().adapter_reads == 3
+    # What was registered is found again once it is there again.
+    edit(adapters[0], lambda tensors: next(iter(tensors.values())).div_(2))
+    check(adapters[:1], requests[:1], engine.generate(requests[:1]))
+    drain(engine)
+    check_empty(engine)
+
+
 def test_the_folder_that_was_named_last_is_read_again(model: Any, adapters: list[Path], tmp_path: Path) -> None:
     engine: Engine = engine_of(model, host_bytes=1)
     engine.add_adapter("adapter0", adapters[0])

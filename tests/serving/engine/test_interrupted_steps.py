@@ -121,3 +121,15 @@ def test_a_step_that_is_cut_off(
         output = heard.outputs[sequence]
         assert reference.follows(PROMPTS[number], output.token_ids, asked(number).adapter)
     check_served(engine, reference)
+
+
+def test_answers_that_are_interrupted_leave_nothing(
+    engine: Engine, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        fail_once(patch, engine._decoder, "forward", KeyboardInterrupt(), calls_before=2)
+        with pytest.raises(KeyboardInterrupt):
+            engine.generate([asked(number) for number in range(6)])
+    drain(engine)
+    check_empty(engine)
+    check_served(engine, reference)
