@@ -337,7 +337,7 @@ class Engine:
 
     def _give_up(self, error: str) -> None:
         """End what runs with an error, and forget all that is on the device."""
-        self._scheduler.give_up(error)
+        self._scheduler.give_up(error, self._sequences.values())
         self._runner.reset()
         self._sampler.reset()
         # Those, too, that ended in the step before it failed, or were not told yet that they had.

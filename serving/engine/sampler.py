@@ -52,6 +52,7 @@ class Sampler:
         self._table = neutral_table(num_slots, vocab_size, device)
         self._noise = torch.zeros(num_slots, NOISE_LEN, device=device)
         self._rows: dict[int, _Row] = {}
+        self._num_slots = num_slots
         self._free_slots = list(range(num_slots - 1, -1, -1))
         self._device = device
 
@@ -88,8 +89,8 @@ class Sampler:
 
     def reset(self) -> None:
         """Let go of all sequences."""
-        for sequence in [*self._rows]:
-            self.close(sequence)
+        self._rows.clear()
+        self._free_slots = list(range(self._num_slots - 1, -1, -1))
 
     def draw(self, logits: torch.Tensor, sequences: Sequence[int], positions: Sequence[int]) -> list[Drawn]:
         """Return a token for each row; positions are those the tokens will have. Changes the logits."""

@@ -9,7 +9,7 @@ a version that no running request takes are idle memory.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,6 +82,7 @@ class AdapterStore:
         self._newest: dict[str, Version] = {}
         # Versions in host memory that could be read again, the least recently used first.
         self._in_host: OrderedDict[str, int] = OrderedDict()
+        self._num_slots = num_slots
         self._free_slots = list(range(num_slots - 1, -1, -1))
         self._loaded: list[AdapterLoad] = []
         self._unloaded: list[str] = []
@@ -181,12 +182,17 @@ class AdapterStore:
         unloaded, self._unloaded = tuple(self._unloaded), []
         return unloaded
 
-    def unload_all(self) -> None:
-        """Take every version from the device; none is running."""
+    def reset(self, expected: Iterable[Version]) -> None:
+        """Take every version from the device, after the pool was reset; `expected` has one for each that waits."""
+        self._free_slots = list(range(self._num_slots - 1, -1, -1))
+        self._loaded.clear()
+        self._unloaded.clear()
+        for version in self._versions.values():
+            version.pages, version.slot, version.num_running, version.num_waiting = (), -1, 0, 0
+        for version in expected:
+            version.num_waiting += 1
         for version in [*self._versions.values()]:
-            if version.pages:
-                self._pool.revive(version.digest)
-                self._unload(version)
+            self._forget_unused(version)
 
     def _known(self, name: str) -> str:
         if name not in self._newest:

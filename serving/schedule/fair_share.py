@@ -45,6 +45,12 @@ class FairShare:
         self._waiting.remove(tenant)
         self._last_to_leave = tenant
 
+    def reset(self) -> None:
+        """Let nobody wait; what tenants were served stays."""
+        self._waiting.clear()
+        self._heap.clear()
+        self._entered.clear()
+
     def first(self) -> Generator[str, None, None]:
         """Yield those who wait, the least served first."""
         passed = []

@@ -6,7 +6,7 @@ holds up those behind it, so nothing waits for ever: what runs ends, what is idl
 not fit into the empty pool is refused at the door.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ...kernels.cache.kv_pages import PAGE_SIZE
@@ -149,21 +149,27 @@ class Scheduler:
                 sequence = self.running[opened.sequence]
                 sequence.num_done, sequence.phase = opened.num_tokens, Phase.DECODE
 
-    def give_up(self, error: str) -> list[Sequence]:
-        """End what runs, after a step that failed, and forget all that is on the device; return what ended."""
-        failed = [*self.running.values()]
-        for sequence in failed:
-            self.end(sequence, Finish.ERROR, error)
-        for sequence in self.waiting:
-            if sequence.phase is Phase.SWAPPED:
-                sequence.phase, sequence.num_done = Phase.WAITING, 0
+    def give_up(self, error: str, sequences: Iterable[Sequence]) -> None:
+        """End those that run, after a step that was cut off, and forget all that is on the device.
+
+        The books may be half written. They are made anew, of the sequences that have not ended, in their order.
+        """
+        self._pool.reset()
+        self._prefixes.reset()
+        self._fair_share.reset()
+        self.waiting = Waiting(self._fair_share, self._settings.max_adapters)
+        self.running.clear()
+        self._reading.clear()
         self._swapped_blocks.clear()
-        self._prefixes.clear()
-        self._adapters.unload_all()
         self._draft = _Draft()
-        self._prefixes.take_dropped()
-        self._adapters.take_unloaded()
-        return failed
+        for sequence in sequences:
+            sequence.blocks, sequence.used = [], []
+            if sequence.is_running:
+                sequence.phase, sequence.finish, sequence.error = Phase.DONE, Finish.ERROR, error
+            elif sequence.finish is None:
+                sequence.phase, sequence.num_done = Phase.WAITING, 0
+                self.waiting.append(sequence)
+        self._adapters.reset(one.version for one in self.waiting if one.version is not None)
 
     def _overdue(self, now: float, step_time: float) -> list[Sequence]:
         """End what waits and can no longer begin in time (early abort; S-LoRA, section 6.3)."""
