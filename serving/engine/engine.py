@@ -1,8 +1,11 @@
 """The engine: continuations of prompts by one base model with any of its adapters, from one pool of memory."""
 
 import hashlib
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from itertools import count
@@ -21,13 +24,14 @@ from ..schedule.plan import Plan
 from ..schedule.scheduler import Scheduler
 from ..schedule.settings import EngineSettings
 from .engine_memory import engine_memory
-from .fair_lock import FairLock
 from .sampler import Drawn, Sampler, top_logprobs
 from .stopping import Detokenize, Stopping
 from .streams import Delta, Stepper, stream
+from .turns import Turns
 
 Listener = Callable[[Sequence], None]
-"""Hears of a sequence after each token, and when it has ended."""
+"""Hears of a sequence after each token, and when it has ended. If it fails, its sequence ends with that error."""
+_LOG = logging.getLogger(__name__)
 # How much the newest step counts in the expected time of one.
 NEWEST_SHARE = 0.1
 
@@ -92,8 +96,10 @@ class Engine:
         self._sequences: dict[int, Sequence] = {}
         self._listeners: dict[int, Listener] = {}
         self._matchers: dict[int, TokenMatcher] = {}
+        # Those who have a token more or have ended, and whose listeners do not know yet.
+        self._news: deque[Sequence] = deque()
         self._numbers = count()
-        self._lock = FairLock()
+        self._lock = Turns()
         self._stepper = Stepper(self.step)
         self._step_time = 0.0
         self._num_steps = self._prompt_tokens = self._cached_tokens = self._output_tokens = 0
@@ -111,33 +117,38 @@ class Engine:
             for number, request in enumerate(requests)
         ]
 
-    def completed(self, requests: Many[Request]) -> Iterator[tuple[int, Output]]:
+    def completed(self, requests: Many[Request]) -> Generator[tuple[int, Output], None, None]:
         """Yield outputs as they come to their end, each with the number of its request.
 
         What has not ended is cancelled when the caller leaves.
         """
-        ready: list[tuple[int, Output]] = []
+        ready: deque[tuple[int, Output]] = deque()
         left: set[int] = set()
-        with self._lock:
-            for request in requests:
-                self._check(request)
-            for number, request in enumerate(requests):
 
-                def hear(sequence: Sequence, number: int = number) -> None:
-                    if sequence.finish is not None:
-                        left.discard(sequence.id)
-                        ready.append((number, sequence.output()))
+        def hears(number: int) -> Listener:
+            def hear(sequence: Sequence) -> None:
+                if sequence.finish is not None:
+                    left.discard(sequence.id)
+                    ready.append((number, sequence.output()))
 
-                left.update(self.submit(request, hear))
+            return hear
+
         try:
+            with self._lock:
+                for request in requests:
+                    self._check(request)
+                for number, request in enumerate(requests):
+                    left.update(self.submit(request, hears(number)))
             while left or ready:
                 if left and not ready:
                     self.step()
-                yield from ready
-                ready.clear()
+                # Another thread may compute steps, and outputs come at any moment.
+                while ready:
+                    yield ready.popleft()
         finally:
-            for sequence in [*left]:
-                self.cancel(sequence)
+            with self._lock:
+                for sequence_id in [*left]:
+                    self.cancel(sequence_id)
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Yield the tokens of a request as they are drawn, and its outputs; a thread of the engine's own computes.
@@ -161,6 +172,8 @@ class Engine:
             tenant = "shared" if request.is_shared else f"tenant {request.tenant}"
             namespace = (tenant, "" if version is None else version.digest, "full")
             parts = parts_of(namespace, request.prompt)
+            # First of all, since making one may fail.
+            matchers = [request.grammar() for _ in range(request.params.n)] if request.grammar is not None else []
             numbers = []
             for candidate in range(request.params.n):
                 sequence = Sequence(
@@ -173,8 +186,8 @@ class Engine:
                     parts=parts,
                     limit=limit,
                 )
-                if request.grammar is not None:
-                    self._matchers[sequence.id] = request.grammar()
+                if matchers:
+                    self._matchers[sequence.id] = matchers[candidate]
                 self._sequences[sequence.id] = sequence
                 self._listeners[sequence.id] = listener
                 self._scheduler.add(sequence)
@@ -185,33 +198,34 @@ class Engine:
         """End a sequence now; all that it holds is free at once. False if it had ended."""
         with self._lock:
             sequence = self._sequences.get(sequence_id)
-            if sequence is not None:
-                self._scheduler.end(sequence, Finish.CANCELLED)
-                self._tell_end(sequence)
-            return sequence is not None
+            if sequence is None or sequence.finish is not None:
+                return False
+            self._scheduler.end(sequence, Finish.CANCELLED)
+            self._tell(sequence)
+            return True
 
     def step(self) -> bool:
         """Compute one step; False if there is nothing to do.
 
         An error in it ends the sequences that run with that error, and the engine goes on. An interrupt does the same
-        and is raised.
+        and is raised. Listeners are called once it is done, and may call the engine.
         """
         with self._lock:
-            if not self._sequences:
+            if not self._sequences and not self._scheduler.has_to_let_go:
                 return False
             started = time.monotonic()
-            plan, ended = self._scheduler.plan(started, self._step_time)
-            for sequence in ended:
-                self._tell_end(sequence)
             try:
+                plan, ended = self._scheduler.plan(started, self._step_time)
+                self._news += ended
                 self._run(plan)
+                self._step_time += NEWEST_SHARE * (time.monotonic() - started - self._step_time)
+                self._num_steps += 1
+                self._tell_news()
             except Exception as error:
                 self._give_up(f"a step failed: {type(error).__name__}: {error}")
             except BaseException:
                 self._give_up("the engine was interrupted")
                 raise
-            self._step_time += NEWEST_SHARE * (time.monotonic() - started - self._step_time)
-            self._num_steps += 1
             return True
 
     def add_adapter(self, name: str, source: Path | AdapterWeights) -> str:
@@ -221,9 +235,12 @@ class Engine:
         then the name stands for what it stood for before.
         """
         # Read outside the lock: running requests do not wait for the disk.
-        weights = self._memory.adapters.read(source) if isinstance(source, Path) else source
+        folder = source if isinstance(source, Path) else None
+        weights = source if isinstance(source, AdapterWeights) else self._memory.adapters.read(source)
+        # Worked out once, here, for the same reason.
+        _ = weights.digest
         with self._lock:
-            return self._memory.adapters.add(name, weights, source if isinstance(source, Path) else None)
+            return self._memory.adapters.add(name, weights, folder)
 
     def remove_adapter(self, name: str) -> None:
         """Let go of an adapter; requests that have arrived end with it. Raises UnknownAdapter."""
@@ -268,9 +285,7 @@ class Engine:
                 f"a prompt has {len(request.prompt)} tokens, expected fewer: memory has {room} pages for it"
             )
         # The last token is drawn and never cached.
-        while self._scheduler.pages_for(wanted - 1) > room:
-            wanted -= 1
-        return wanted
+        return min(wanted, bisect_right(range(wanted), room, key=self._scheduler.pages_for))
 
     @torch.inference_mode()
     def _run(self, plan: Plan) -> None:
@@ -307,9 +322,9 @@ class Engine:
 
     def _take(self, sequence: Sequence, drawn: Drawn) -> None:
         """Take a token that was drawn."""
+        self._news.append(sequence)
         if drawn.error:
             self._scheduler.end(sequence, Finish.ERROR, drawn.error)
-            self._tell_end(sequence)
             return
         self._output_tokens += 1
         self._scheduler.drawn(sequence)
@@ -317,11 +332,10 @@ class Engine:
         if drawn.logprobs is not None:
             sequence.logprobs.append(drawn.logprobs)
         finish = self._stopping.finish_of(sequence)
-        if finish is None:
-            self._listeners[sequence.id](sequence)
-        else:
+        if drawn.is_last:
+            finish = Finish.STOP
+        if finish is not None:
             self._scheduler.end(sequence, finish)
-            self._tell_end(sequence)
 
     def _score(self, sequence: Sequence, states: torch.Tensor) -> None:
         """Take the log-probabilities of a chunk of a prompt: each state tells those of the token behind it."""
@@ -335,15 +349,35 @@ class Engine:
             sequence.prompt_logprobs += top_logprobs(logits, tokens, counts)
 
     def _give_up(self, error: str) -> None:
-        for sequence in self._scheduler.give_up(error):
-            self._tell_end(sequence)
+        """End what runs with an error, and forget all that is on the device."""
+        self._scheduler.give_up(error, self._sequences.values())
         self._runner.reset()
         self._sampler.reset()
+        # Those, too, that ended in the step before it failed, or were not told yet that they had.
+        self._news = deque(sequence for sequence in self._sequences.values() if sequence.finish is not None)
+        self._tell_news()
 
-    def _tell_end(self, sequence: Sequence) -> None:
-        del self._sequences[sequence.id]
-        self._matchers.pop(sequence.id, None)
-        self._listeners.pop(sequence.id)(sequence)
+    def _tell_news(self) -> None:
+        """Call the listeners of all that have a token more or have ended."""
+        while self._news:
+            sequence = self._news.popleft()
+            # A listener before may have cancelled it.
+            if sequence.id in self._sequences:
+                self._tell(sequence)
+
+    def _tell(self, sequence: Sequence) -> None:
+        listener = self._listeners[sequence.id]
+        if sequence.finish is not None:
+            del self._sequences[sequence.id], self._listeners[sequence.id]
+            self._matchers.pop(sequence.id, None)
+        try:
+            listener(sequence)
+        except Exception as error:
+            if sequence.finish is not None:
+                _LOG.warning("a listener failed at the end of a sequence", exc_info=error)
+            else:
+                self._scheduler.end(sequence, Finish.ERROR, f"its listener failed: {type(error).__name__}: {error}")
+                self._tell(sequence)
 
 
 def stream_seed(seed: int, number: int) -> int:

@@ -6,7 +6,6 @@ import torch
 
 from ...kernels.cache.kv_pages import PAGE_SIZE
 from ...kernels.lora.page_layout import BLOCK_ROWS, PageLayout, tile_width_for
-from ...specs.files.errors import InputError
 from ..kv.paged import PagedCache, paged_layer_bytes
 from ..memory.adapter_files import read_adapter
 from ..memory.adapter_store import AdapterStore
@@ -47,8 +46,9 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
 
     def num_pages(adapter: AdapterWeights) -> int:
         if is_paged and adapter.max_rank > settings.max_rank:
-            message = f"got rank {adapter.max_rank}, expected at most the engine's max_rank {settings.max_rank}"
-            raise InputError("the adapter", message, field="r")
+            raise ValueError(
+                f"rank, got {adapter.max_rank}, expected at most the engine's max_rank {settings.max_rank}"
+            )
         return adapter_layout(adapter, pages, measures.num_layers).num_pages
 
     embeddings = {"embed_tokens": decoder.weights.embedding, "lm_head": decoder.weights.head.in_files}

@@ -1,6 +1,7 @@
 """The engine as those who ask a language model know it: conversations in, responses out."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -93,16 +94,17 @@ class Generator:
             for row, prompt in enumerate(batch)
         ]
         outputs: dict[int, Output] = {}
-        completed = self.engine.completed(requests)
         first = 0
-        for batch in prompts:
-            numbers = range(first, first + len(batch))
-            while not outputs.keys() >= set(numbers):
-                number, output = next(completed)
-                self._check(output)
-                outputs[number] = output
-            yield [self._completion(outputs.pop(number)) for number in numbers]
-            first = numbers.stop
+        # What is left is cancelled at once when a response cannot be used, or nobody asks for more.
+        with closing(self.engine.completed(requests)) as completed:
+            for batch in prompts:
+                numbers = range(first, first + len(batch))
+                while not outputs.keys() >= set(numbers):
+                    number, output = next(completed)
+                    self._check(output)
+                    outputs[number] = output
+                yield [self._completion(outputs.pop(number)) for number in numbers]
+                first = numbers.stop
 
     def _register(self, adapter: Path) -> None:
         self.engine.add_adapter(str(adapter), adapter)

@@ -1,7 +1,7 @@
 """Draws the tokens of a step, a row a sequence, each as its request asks and whatever other rows there are."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,11 +21,12 @@ COLDEST = 1e-30
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A token, or why none could be drawn."""
+    """A token, or why none could be drawn. With `is_last` the grammar lets nothing follow."""
 
     token_id: int
     logprobs: TokenLogprobs | None = None
     error: str = ""
+    is_last: bool = False
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class Sampler:
         self._table = neutral_table(num_slots, vocab_size, device)
         self._noise = torch.zeros(num_slots, NOISE_LEN, device=device)
         self._rows: dict[int, _Row] = {}
+        self._num_slots = num_slots
         self._free_slots = list(range(num_slots - 1, -1, -1))
         self._device = device
 
@@ -87,8 +89,8 @@ class Sampler:
 
     def reset(self) -> None:
         """Let go of all sequences."""
-        for sequence in [*self._rows]:
-            self.close(sequence)
+        self._rows.clear()
+        self._free_slots = list(range(self._num_slots - 1, -1, -1))
 
     def draw(self, logits: torch.Tensor, sequences: Sequence[int], positions: Sequence[int]) -> list[Drawn]:
         """Return a token for each row; positions are those the tokens will have. Changes the logits."""
@@ -97,35 +99,35 @@ class Sampler:
         told = [number for number, row in enumerate(rows) if row.params.logprobs is not None]
         # Of the model: before bans and penalties.
         raw = logits[told].clone() if told else None
-        self._edit(logits, rows, positions)
+        failed = self._edit(logits, rows, positions)
         tokens = self._choose(logits, rows, positions)
         drawn = []
         for number, (row, token, position) in enumerate(zip(rows, tokens, positions, strict=True)):
             forced = row.params.forced_ids
             if position - row.num_prompt < len(forced):
-                token = self._forced(row, token, forced[position - row.num_prompt])
+                drawn_token, token = token, forced[position - row.num_prompt]
+                self._recount(row, drawn_token, token)
             if not is_finite[number]:
                 drawn.append(Drawn(-1, error="logits, got some that are not finite, expected numbers to choose by"))
+            elif number in failed:
+                drawn.append(Drawn(-1, error=failed[number]))
             elif token < 0:
                 drawn.append(Drawn(-1, error="token, got none that may follow, expected at least one"))
-            elif row.matcher is not None and not row.matcher.accept_token(token):
-                drawn.append(Drawn(-1, error=f"token {token}, forced, expected one that the grammar allows"))
             else:
-                drawn.append(Drawn(token))
+                drawn.append(_accepted(row, token))
         if raw is not None:
             counts = [rows[number].params.logprobs or 0 for number in told]
             for number, found in zip(told, top_logprobs(raw, [drawn[k].token_id for k in told], counts), strict=True):
-                drawn[number] = Drawn(drawn[number].token_id, found, drawn[number].error)
+                drawn[number] = replace(drawn[number], logprobs=found)
         return drawn
 
-    def _forced(self, row: _Row, drawn: int, forced: int) -> int:
-        """Return the token that comes instead of the one that was drawn, which the penalties have counted."""
+    def _recount(self, row: _Row, drawn: int, taken: int) -> None:
+        """Let penalties count the token that was taken, not the one that was drawn and counted."""
         if row.params.is_filtered:
             counts = self._table.output_counts[row.slot]
-            counts[forced] += 1
             if drawn >= 0:
                 counts[drawn] -= 1
-        return forced
+            counts[taken] += 1
 
     def _finite(self, logits: torch.Tensor) -> list[bool]:
         # A sum is finite only if all is; one that overflows is looked at again.
@@ -136,8 +138,8 @@ class Sampler:
         found: list[bool] = is_finite.tolist()
         return found
 
-    def _edit(self, logits: torch.Tensor, rows: Sequence[_Row], positions: Sequence[int]) -> None:
-        """Apply what a request says of single tokens."""
+    def _edit(self, logits: torch.Tensor, rows: Sequence[_Row], positions: Sequence[int]) -> dict[int, str]:
+        """Apply what a request says of single tokens; return what went wrong, by the number of the row."""
         banned: dict[frozenset[int], list[int]] = {}
         matched = []
         for number, (row, position) in enumerate(zip(rows, positions, strict=True)):
@@ -158,19 +160,24 @@ class Sampler:
                 logits.index_fill_(1, ids, -torch.inf)
             else:
                 logits[torch.tensor(numbers, device=self._device)[:, None], ids] = -torch.inf
-        if matched:
-            self._mask(logits, rows, matched)
+        return self._mask(logits, rows, matched) if matched else {}
 
-    def _mask(self, logits: torch.Tensor, rows: Sequence[_Row], matched: Sequence[int]) -> None:
-        """Forbid what the grammars of some rows do not allow."""
+    def _mask(self, logits: torch.Tensor, rows: Sequence[_Row], matched: Sequence[int]) -> dict[int, str]:
+        """Forbid what the grammars of some rows do not allow; return the errors of those that failed."""
+        failed = {}
         bitmask = torch.full((len(matched), -(-logits.shape[1] // WORD_BITS)), -1, dtype=torch.int32)
         mask_ids = torch.full((len(rows),), -1, dtype=torch.int32)
         for index, number in enumerate(matched):
             matcher = rows[number].matcher
             assert matcher is not None
-            matcher.fill_next_token_bitmask(bitmask, index)
-            mask_ids[number] = index
+            try:
+                matcher.fill_next_token_bitmask(bitmask, index)
+            except Exception as error:
+                failed[number] = _grammar_error(error)
+            else:
+                mask_ids[number] = index
         apply_token_bitmask(logits, bitmask.to(self._device), mask_ids.to(self._device))
+        return failed
 
     def _choose(self, logits: torch.Tensor, rows: Sequence[_Row], positions: Sequence[int]) -> list[int]:
         kinds: dict[str, list[int]] = {}
@@ -232,6 +239,22 @@ class Sampler:
         high, _ = philox(self._table.seed[slots, None], counters)
         # 24 bits: all that a number below 1 keeps in fp32.
         self._noise[slots] = (high >> 8).float() * 2.0**-24
+
+
+def _accepted(row: _Row, token: int) -> Drawn:
+    """Return a token of which the row's grammar, if it has one, has taken note."""
+    if row.matcher is None:
+        return Drawn(token)
+    try:
+        if not row.matcher.accept_token(token):
+            return Drawn(-1, error=f"token {token}, forced, expected one that the grammar allows")
+        return Drawn(token, is_last=row.matcher.is_terminated())
+    except Exception as error:
+        return Drawn(-1, error=_grammar_error(error))
+
+
+def _grammar_error(error: Exception) -> str:
+    return f"grammar, failed: {type(error).__name__}: {error}"
 
 
 def top_logprobs(logits: torch.Tensor, tokens: Sequence[int], counts: Sequence[int]) -> list[TokenLogprobs]:

@@ -34,7 +34,11 @@ class Stopping:
         assert self._detokenize is not None, "requests with stop strings are refused without a tokenizer"
         produced = sequence.tokens[sequence.num_prompt :]
         text = self._detokenize(produced)
-        found = [place for stop in sequence.request.params.stop if (place := text.find(stop)) >= 0]
+        params = sequence.request.params
+        # A string that was whole among the tokens that must come ends nothing, then or later.
+        early = len(self._detokenize(produced[: params.min_tokens - 1])) if params.min_tokens > 1 else 0
+        places = [text.find(stop, max(0, early + 1 - len(stop))) for stop in params.stop]
+        found = [place for place in places if place >= 0]
         if found:
             sequence.stopped_text = text[: min(found)]
         return bool(found)

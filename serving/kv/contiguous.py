@@ -121,6 +121,8 @@ class ContiguousCache:
             larger[:, :number] = shelf.rows
             shelf.rows = larger
         shelf.rows[:, number, :, :, :num_tokens] = content[:, :, :, :num_tokens]
+        # Who stood here before may have left what is no number, and what is weighed with 0 must be one.
+        shelf.rows[:, number, :, :, num_tokens:] = 0
         shelf.sequences.append(sequence)
         shelf.lens.append(num_tokens)
         self._places[sequence] = (capacity, number)
@@ -137,7 +139,8 @@ class ContiguousCache:
         shelf = self._shelves[capacity]
         last, last_len = shelf.sequences.pop(), shelf.lens.pop()
         if last != sequence:
-            shelf.rows[:, row, :, :, :last_len] = shelf.rows[:, len(shelf.sequences), :, :, :last_len]
+            # With the zeros behind it.
+            shelf.rows[:, row] = shelf.rows[:, len(shelf.sequences)]
             shelf.sequences[row], shelf.lens[row] = last, last_len
             self._places[last] = (capacity, row)
         if not shelf.sequences:

@@ -9,7 +9,7 @@ a version that no running request takes are idle memory.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class AdapterLoad:
 class AdapterStore:
     """The versions of all adapters.
 
-    num_pages  how many pages a version takes
+    num_pages  how many pages a version takes; raises ValueError for one that is not served
     host_bytes  how much host memory versions may take; beyond it those from disk are let go and read again when wanted
     num_slots  how many versions may have pages at a time
     """
@@ -82,6 +82,7 @@ class AdapterStore:
         self._newest: dict[str, Version] = {}
         # Versions in host memory that could be read again, the least recently used first.
         self._in_host: OrderedDict[str, int] = OrderedDict()
+        self._num_slots = num_slots
         self._free_slots = list(range(num_slots - 1, -1, -1))
         self._loaded: list[AdapterLoad] = []
         self._unloaded: list[str] = []
@@ -104,13 +105,19 @@ class AdapterStore:
         """
         version = self._versions.get(weights.digest)
         if version is None:
-            num_pages = self._num_pages(weights)
+            where = folder or Path(name)
+            try:
+                num_pages = self._num_pages(weights)
+            except ValueError as error:
+                raise InputError(where, str(error)) from None
             if num_pages > self._pool.num_pages:
-                where = folder or Path(name)
                 message = f"takes {num_pages} pages of memory, expected at most the pool's {self._pool.num_pages}"
                 raise InputError(where, message)
             version = Version(weights.digest, num_pages, folder, None)
             self._versions[version.digest] = version
+        if folder is not None:
+            # The same content may have moved.
+            version.folder = folder
         old = self._newest.get(name)
         version.names.add(name)
         self._newest[name] = version
@@ -177,12 +184,17 @@ class AdapterStore:
         unloaded, self._unloaded = tuple(self._unloaded), []
         return unloaded
 
-    def unload_all(self) -> None:
-        """Take every version from the device; none is running."""
+    def reset(self, expected: Iterable[Version]) -> None:
+        """Take every version from the device, after the pool was reset; `expected` has one for each that waits."""
+        self._free_slots = list(range(self._num_slots - 1, -1, -1))
+        self._loaded.clear()
+        self._unloaded.clear()
+        for version in self._versions.values():
+            version.pages, version.slot, version.num_running, version.num_waiting = (), -1, 0, 0
+        for version in expected:
+            version.num_waiting += 1
         for version in [*self._versions.values()]:
-            if version.pages:
-                self._pool.revive(version.digest)
-                self._unload(version)
+            self._forget_unused(version)
 
     def _known(self, name: str) -> str:
         if name not in self._newest:
@@ -250,9 +262,9 @@ class AdapterStore:
             return
         self._in_host[version.digest] = weights.num_bytes
         self._in_host.move_to_end(version.digest)
-        # The next step reads what was placed for it, and what comes in now is about to be placed.
-        kept = {version.digest, *(load.digest for load in self._loaded)}
-        for digest in [digest for digest in self._in_host if digest not in kept]:
+        # What the next step loads is still needed here.
+        needed = {version.digest, *(load.digest for load in self._loaded)}
+        for digest in [one for one in self._in_host if one not in needed]:
             if sum(self._in_host.values()) <= self._host_bytes:
                 break
             del self._in_host[digest]

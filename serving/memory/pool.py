@@ -28,8 +28,12 @@ class Pool:
         if num_pages < 1:
             raise ValueError(f"num_pages, got {num_pages}, expected at least 1")
         self.num_pages = num_pages
+        self.reset()
+
+    def reset(self) -> None:
+        """Make all pages free, whoever had them."""
         # The last comes first; so low numbers are handed out first, which keeps what is in use together.
-        self._free = list(range(num_pages - 1, -1, -1))
+        self._free = list(range(self.num_pages - 1, -1, -1))
         self._owners: dict[int, Owner] = {}
         self._counts = dict.fromkeys(Owner, 0)
         self._idle: OrderedDict[Hashable, tuple[int, Callable[[], None]]] = OrderedDict()

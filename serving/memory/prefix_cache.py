@@ -107,14 +107,11 @@ class PrefixCache:
             self._pending.remove(key)
             self._let_go(key)
 
-    def clear(self) -> None:
-        """Give up all parts; none is in use but those that are still to come."""
-        for key in [*self._pending]:
-            self._pending.remove(key)
-            self._let_go(key)
-        for key in [*self._entries]:
-            self._pool.revive(key)
-            self._give_up(key)
+    def reset(self) -> None:
+        """Forget all parts, whose pages the pool has taken back."""
+        self._entries.clear()
+        self._pending.clear()
+        self._dropped.clear()
 
     def pages(self, key: Key) -> list[int]:
         """Return the pages of a part that is there."""

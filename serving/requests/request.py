@@ -17,6 +17,9 @@ class TokenMatcher(Protocol):
     def accept_token(self, token_id: int) -> bool:
         """Take note of a token; False if it may not follow."""
 
+    def is_terminated(self) -> bool:
+        """Return whether the answer is whole, so that nothing may follow; then it ends."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

@@ -22,6 +22,8 @@ def check_request(request: Request, *, vocab_size: int, context_len: int, has_te
         if ids and not 0 <= min(ids) <= max(ids) < vocab_size:
             odd = next(token for token in ids if not 0 <= token < vocab_size)
             raise ValueError(f"{name}, got token {odd}, expected 0 to {vocab_size - 1}")
+    if params.logprobs is not None and params.logprobs > vocab_size:
+        raise ValueError(f"logprobs, got {params.logprobs}, expected at most the vocabulary's {vocab_size}")
     if params.stop and not has_text:
         raise ValueError("stop, got strings, expected none: this engine was made without a tokenizer")
     if request.deadline is not None and not request.deadline > 0:

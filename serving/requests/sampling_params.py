@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 
 MAX_LOGPROBS = 20
+# What is added to logits or multiplied with them stays a number in fp32.
+LARGEST = 1e30
+MAX_TOP_K = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +19,7 @@ class SamplingParams:
     logit_bias    added to the logits of some tokens
     banned_ids    tokens that never come
     min_tokens    no end before so many tokens
-    ignore_eos    the model's own end does not end the sequence
+    ignore_eos    the model's own end does not end the sequence; that of a grammar does
     stop          strings that end it; `stop_token_ids` are tokens that do
     logprobs      how many alternatives each token's log-probabilities come with; None for no log-probabilities
     forced_ids    tokens that are taken whatever the draw is, for echo, perplexity and replay
@@ -44,14 +46,16 @@ class SamplingParams:
     forced_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        self._require("temperature", 0 <= self.temperature < float("inf"), "a number from 0 up")
-        self._require("top_k", self.top_k >= 0, "0 for all, or more")
+        self._require("temperature", 0 <= self.temperature <= LARGEST, f"a number from 0 up to {LARGEST}")
+        self._require("top_k", 0 <= self.top_k <= MAX_TOP_K, f"0 for all, or up to {MAX_TOP_K}")
         self._require("top_p", 0 < self.top_p <= 1, "a number over 0 up to 1")
         self._require("min_p", 0 <= self.min_p <= 1, "a number from 0 to 1")
-        self._require("repetition_penalty", 0 < self.repetition_penalty < float("inf"), "a number over 0")
+        is_factor = 1 / LARGEST <= self.repetition_penalty <= LARGEST
+        self._require("repetition_penalty", is_factor, f"a number over 0, from {1 / LARGEST} to {LARGEST}")
         for name in ("presence_penalty", "frequency_penalty"):
-            self._require(name, isfinite(getattr(self, name)), "a finite number")
-        self._require("logit_bias", all(map(isfinite, self.logit_bias.values())), "finite numbers")
+            self._require(name, abs(getattr(self, name)) <= LARGEST, f"a number from {-LARGEST} to {LARGEST}")
+        is_bias = all(abs(bias) <= LARGEST for bias in self.logit_bias.values())
+        self._require("logit_bias", is_bias, f"numbers from {-LARGEST} to {LARGEST}")
         self._require("max_tokens", self.max_tokens >= 1, "at least 1")
         self._require("min_tokens", 0 <= self.min_tokens <= self.max_tokens, f"0 to max_tokens {self.max_tokens}")
         self._require("stop", all(self.stop), "strings that are not empty")

@@ -2,16 +2,18 @@
 
 A tenant's counter is the service it had: INPUT_COST for a token of a prompt, OUTPUT_COST for one drawn, divided by its
 weight. Of those who wait the least served is next. One that comes back from a pause is lifted to the least of those who
-wait or run, or, if there are none, to the last that was served, so that nobody saves up service.
+wait, or where nobody waits to the last who did, so that nobody saves up service, however long its requests run.
 """
 
-from collections.abc import Iterable, Mapping
+import heapq
+from collections.abc import Generator, Mapping
+from contextlib import closing
 
 INPUT_COST, OUTPUT_COST = 1.0, 2.0
 
 
 class FairShare:
-    """The counters of all tenants; those without a weight have 1."""
+    """The counters of all tenants, and who of them waits; those without a weight have 1."""
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         self._weights = dict(weights or {})
@@ -19,23 +21,58 @@ class FairShare:
             if not 0 < weight < float("inf"):
                 raise ValueError(f"weight of {tenant!r}, got {weight}, expected a number over 0")
         self._served: dict[str, float] = {}
-        self._last_served = ""
+        self._waiting: set[str] = set()
+        self._last_to_leave = ""
+        # One entry a tenant, perhaps of one that has left: a counter, when it was put in, whose it is. Counters only
+        # grow, so an entry is never too high, and is put right when it comes to the top.
+        self._heap: list[tuple[float, int, str]] = []
+        self._entered: set[str] = set()
+        self._num_entries = 0
 
-    def arrive(self, tenant: str, active: Iterable[str]) -> None:
-        """Take note that a tenant asks who had nothing waiting; `active` are those who wait or run, perhaps itself."""
-        others = [self._served[one] for one in active if one != tenant and one in self._served]
-        least = min(others, default=self.served(self._last_served))
-        self._served[tenant] = max(self._served.get(tenant, 0.0), least)
+    def arrive(self, tenant: str) -> None:
+        """Take note that a tenant waits who had nothing waiting."""
+        with closing(self.first()) as waiting:
+            least = next(waiting, self._last_to_leave)
+        self._served[tenant] = max(self.served(tenant), self.served(least))
+        self._waiting.add(tenant)
+        if tenant not in self._entered:
+            self._entered.add(tenant)
+            self._num_entries += 1
+            heapq.heappush(self._heap, (self._served[tenant], self._num_entries, tenant))
 
-    def first(self, tenants: Iterable[str]) -> list[str]:
-        """Return tenants, the least served first."""
-        return sorted(tenants, key=lambda tenant: self._served.get(tenant, 0.0))
+    def leave(self, tenant: str) -> None:
+        """Take note that a tenant has nothing waiting any more."""
+        self._waiting.remove(tenant)
+        self._last_to_leave = tenant
+
+    def reset(self) -> None:
+        """Let nobody wait; what tenants were served stays."""
+        self._waiting.clear()
+        self._heap.clear()
+        self._entered.clear()
+
+    def first(self) -> Generator[str, None, None]:
+        """Yield those who wait, the least served first."""
+        passed = []
+        try:
+            while self._heap:
+                served, number, tenant = self._heap[0]
+                if tenant not in self._waiting:
+                    heapq.heappop(self._heap)
+                    self._entered.remove(tenant)
+                elif served < self._served[tenant]:
+                    heapq.heapreplace(self._heap, (self._served[tenant], number, tenant))
+                else:
+                    passed.append(heapq.heappop(self._heap))
+                    yield tenant
+        finally:
+            for entry in passed:
+                heapq.heappush(self._heap, entry)
 
     def charge(self, tenant: str, *, num_input: int = 0, num_output: int = 0) -> None:
         """Count what a tenant was served."""
         cost = INPUT_COST * num_input + OUTPUT_COST * num_output
-        self._last_served = tenant
-        self._served[tenant] = self._served.get(tenant, 0.0) + cost / self._weights.get(tenant, 1.0)
+        self._served[tenant] = self.served(tenant) + cost / self._weights.get(tenant, 1.0)
 
     def served(self, tenant: str) -> float:
         """Return a tenant's counter."""

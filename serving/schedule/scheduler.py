@@ -6,7 +6,7 @@ holds up those behind it, so nothing waits for ever: what runs ends, what is idl
 not fit into the empty pool is refused at the door.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ...kernels.cache.kv_pages import PAGE_SIZE
@@ -74,16 +74,17 @@ class Scheduler:
         self._draft = _Draft()
         self.num_preemptions = 0
 
+    @property
+    def has_to_let_go(self) -> bool:
+        """Whether something ended since the last plan, and the next one lets go of what it held."""
+        return bool(self._draft.closed or self._draft.dropped_swaps)
+
     def pages_for(self, num_tokens: int) -> int:
         """Return how many pages a sequence of so many tokens takes."""
         return self._blocks_for(num_tokens) * self._block_pages
 
     def add(self, sequence: Sequence) -> None:
         """Let a sequence wait for its turn."""
-        tenant = sequence.request.tenant
-        active = {*self.waiting.tenants, *(one.request.tenant for one in self.running.values())}
-        if tenant not in active:
-            self._fair_share.arrive(tenant, active)
         if sequence.version is not None:
             self._adapters.expect(sequence.version)
         self.waiting.append(sequence)
@@ -142,37 +143,37 @@ class Scheduler:
             sequence.num_done = work.start + len(work.token_ids)
             if work.samples:
                 sequence.phase = Phase.DECODE
-                self._reading.pop(sequence.parts[-1].key, None)
+                self._reads_no_more(sequence)
         for opened in plan.opened:
             if opened.has_state:
                 sequence = self.running[opened.sequence]
                 sequence.num_done, sequence.phase = opened.num_tokens, Phase.DECODE
 
-    def give_up(self, error: str) -> list[Sequence]:
-        """End what runs, after a step that failed, and forget all that is on the device; return what ended."""
-        failed = [*self.running.values()]
-        for sequence in failed:
-            self.end(sequence, Finish.ERROR, error)
-        for sequence in self.waiting:
-            if sequence.phase is Phase.SWAPPED:
-                sequence.phase, sequence.num_done = Phase.WAITING, 0
+    def give_up(self, error: str, sequences: Iterable[Sequence]) -> None:
+        """End those that run, after a step that was cut off, and forget all that is on the device.
+
+        The books may be half written. They are made anew, of the sequences that have not ended, in their order.
+        """
+        self._pool.reset()
+        self._prefixes.reset()
+        self._fair_share.reset()
+        self.waiting = Waiting(self._fair_share, self._settings.max_adapters)
+        self.running.clear()
+        self._reading.clear()
         self._swapped_blocks.clear()
-        self._prefixes.clear()
-        self._adapters.unload_all()
         self._draft = _Draft()
-        self._prefixes.take_dropped()
-        self._adapters.take_unloaded()
-        return failed
+        for sequence in sequences:
+            sequence.blocks, sequence.used = [], []
+            if sequence.is_running:
+                sequence.phase, sequence.finish, sequence.error = Phase.DONE, Finish.ERROR, error
+            elif sequence.finish is None:
+                sequence.phase, sequence.num_done = Phase.WAITING, 0
+                self.waiting.append(sequence)
+        self._adapters.reset(one.version for one in self.waiting if one.version is not None)
 
     def _overdue(self, now: float, step_time: float) -> list[Sequence]:
         """End what waits and can no longer begin in time (early abort; S-LoRA, section 6.3)."""
-        late = [
-            sequence
-            for sequence in self.waiting
-            if sequence.request.deadline is not None
-            and not sequence.num_produced
-            and now + step_time > sequence.arrival + sequence.request.deadline
-        ]
+        late = self.waiting.overdue(now + step_time)
         for sequence in late:
             self.end(sequence, Finish.DEADLINE, f"its first token was not to be had in {sequence.request.deadline} s")
         return late
@@ -217,13 +218,15 @@ class Scheduler:
         else:
             sequence.phase, sequence.num_done = Phase.WAITING, 0
             self._draft.closed.append(sequence.id)
+            if not sequence.num_produced:
+                # Its prompt is read, and scored, from the beginning.
+                sequence.prompt_logprobs.clear()
         self.waiting.put_back(sequence)
 
     def _stop(self, sequence: Sequence) -> None:
         """Free what a running sequence holds."""
         del self.running[sequence.id]
-        if self._reading.get(sequence.parts[-1].key) is sequence:
-            del self._reading[sequence.parts[-1].key]
+        self._reads_no_more(sequence)
         self._pool.free(page for block in sequence.blocks[self._num_shared(sequence.used) :] for page in block)
         sequence.blocks = []
         self._prefixes.release(sequence.used)
@@ -234,19 +237,24 @@ class Scheduler:
     def _begin_some(self, budget: int) -> list[Sequence]:
         """Begin waiting sequences while there is room, and return those that ended instead."""
         ended = []
+        in_use = {one.version for one in self.running.values() if one.version is not None}
         while len(self.running) < self._settings.max_rows and budget > 0:
-            in_use = {one.version for one in self.running.values() if one.version is not None}
             sequence = self.waiting.next(in_use, self._is_read_by_another)
             if sequence is None:
                 break
             try:
                 has_begun = self._begin(sequence)
             except InputError as error:
-                self.end(sequence, Finish.ERROR, str(error))
-                ended.append(sequence)
+                # All that wait for this adapter: it is not read again for each.
+                broken = [one for one in self.waiting if one.version is sequence.version]
+                for one in broken:
+                    self.end(one, Finish.ERROR, str(error))
+                ended += broken
                 continue
             if not has_begun:
                 break
+            if sequence.version is not None:
+                in_use.add(sequence.version)
             if sequence.phase is Phase.PREFILL:
                 budget -= self._read(sequence, budget)
             else:
@@ -255,7 +263,17 @@ class Scheduler:
 
     def _is_read_by_another(self, sequence: Sequence) -> bool:
         """Whether the whole prompt is being read by another sequence, and can be taken over in a moment."""
-        return sequence.phase is Phase.WAITING and not sequence.num_produced and sequence.parts[-1].key in self._reading
+        return (
+            sequence.parts[-1].key in self._reading
+            and sequence.phase is Phase.WAITING
+            and not sequence.num_produced
+            and not sequence.request.params.prompt_logprobs
+        )
+
+    def _reads_no_more(self, sequence: Sequence) -> None:
+        key = sequence.parts[-1].key
+        if self._reading.get(key) is sequence:
+            del self._reading[key]
 
     def _begin(self, sequence: Sequence) -> bool:
         """Let a waiting sequence run if it and its adapter have room; raises InputError for files that changed."""
@@ -278,6 +296,9 @@ class Scheduler:
             return False
         self.waiting.remove(sequence)
         sequence.blocks, sequence.used = [*shared, *self._in_blocks(pages)], known
+        if sequence.began < 0:
+            # Once, however often it is taken back.
+            self._fair_share.charge(sequence.request.tenant, num_input=sequence.num_prompt)
         sequence.began = self._num_begun
         self._num_begun += 1
         self.running[sequence.id] = sequence
@@ -294,13 +315,12 @@ class Scheduler:
         sequence.num_done = known[-1].end if known else 0
         if not sequence.num_produced:
             sequence.num_cached = sequence.num_done
-            self._fair_share.charge(sequence.request.tenant, num_input=sequence.num_prompt)
         has_state = bool(known) and known[-1] == sequence.parts[-1]
         parts = tuple(self._stored(part, self._prefixes.pages(part.key)) for part in known)
         self._draft.opened.append(Opened(sequence.id, len(sequence.tokens), tuple(sequence.blocks), parts, has_state))
         if has_state:
             sequence.phase = Phase.DECODE
-        elif not sequence.num_produced:
+        elif not sequence.num_produced and self._settings.caches_prefixes:
             self._reading.setdefault(sequence.parts[-1].key, sequence)
 
     def _known(self, sequence: Sequence) -> list[Part]:

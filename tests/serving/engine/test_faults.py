@@ -1,0 +1,174 @@
+"""Adapters that are broken, change or vanish: who asked for them is told, and others go on."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from verilora.serving.engine.engine import Engine
+from verilora.serving.requests.request import Finish, Output, Request
+from verilora.serving.requests.sampling_params import SamplingParams
+from verilora.specs.files.errors import InputError
+
+from engines import Reference, engine_of, random_model, random_prompts, save_adapter
+from listening import check_empty, drain
+
+GREEDY = SamplingParams(temperature=0, max_tokens=8)
+PROMPTS = random_prompts(12)
+WEIGHTS = "adapter_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return random_model()
+
+
+@pytest.fixture
+def adapters(model: Any, tmp_path: Path) -> list[Path]:
+    return [save_adapter(tmp_path / f"adapter{seed}", model, seed) for seed in range(4)]
+
+
+@pytest.fixture(params=[False, True], ids=["contiguous", "paged"])
+def is_paged(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def asked(number: int, adapter: str | None = None, **changes: Any) -> Request:
+    return Request(prompt=PROMPTS[number], adapter=adapter, params=replace(GREEDY, **changes))
+
+
+def check(folders: list[Path], requests: list[Request], outputs: list[list[Output]]) -> None:
+    reference = Reference(random_model(), folders)
+    for request, (output,) in zip(requests, outputs, strict=True):
+        assert output.finish is Finish.LENGTH, output
+        assert reference.follows(request.prompt, output.token_ids, request.adapter)
+
+
+def edit(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    change(tensors)
+    save_file(tensors, folder / WEIGHTS)
+
+
+def truncate(folder: Path) -> None:
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(content[: len(content) // 2])
+
+
+def oversize_header(folder: Path) -> None:
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes((2**60).to_bytes(8, "little") + content[8:])
+
+
+def put_nan(folder: Path) -> None:
+    edit(folder, lambda tensors: next(iter(tensors.values())).view(-1)[:1].fill_(torch.nan))
+
+
+def reshape(folder: Path) -> None:
+    def narrow(tensors: dict[str, torch.Tensor]) -> None:
+        name = next(name for name in tensors if "lora_A" in name)
+        tensors[name] = tensors[name][:, :-1].contiguous()
+
+    edit(folder, narrow)
+
+
+def link_out(folder: Path) -> None:
+    outside = folder.parent / "outside.safetensors"
+    shutil.move(folder / WEIGHTS, outside)
+    (folder / WEIGHTS).symlink_to(outside)
+
+
+def raise_rank(folder: Path) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "r": 5}))
+
+
+def be_for_another(folder: Path) -> None:
+    save_adapter(folder, random_model(num_hidden_layers=3))
+
+
+BREAKS = [truncate, oversize_header, put_nan, reshape, link_out, raise_rank, be_for_another, shutil.rmtree]
+
+
+@pytest.mark.parametrize("spoil", BREAKS, ids=lambda spoil: spoil.__name__)
+def test_one_that_is_broken_is_refused_and_the_name_stays(
+    model: Any, adapters: list[Path], spoil: Callable[[Path], None]
+) -> None:
+    engine = engine_of(model)
+    engine.add_adapter("adapter0", adapters[0])
+    names = engine.list_adapters()
+    spoil(adapters[1])
+    for name in ("adapter0", "new"):
+        with pytest.raises(InputError, match="adapter1"):
+            engine.add_adapter(name, adapters[1])
+    assert engine.list_adapters() == names
+    requests = [asked(0, "adapter0")]
+    check(adapters[:1], requests, engine.generate(requests))
+
+
+def test_one_of_too_high_a_rank_or_too_large_for_memory_is_refused_by_its_folder(model: Any, tmp_path: Path) -> None:
+    folder = save_adapter(tmp_path / "wide", model, r=32)
+    for settings in ({"max_rank": 16}, {"memory_bytes": 2**15}):
+        engine = engine_of(model, **settings)
+        with pytest.raises(InputError, match="wide"):
+            engine.add_adapter("wide", folder)
+        assert engine.list_adapters() == {}
+
+
+def change(folder: Path) -> None:
+    edit(folder, lambda tensors: next(iter(tensors.values())).mul_(2))
+
+
+@pytest.mark.parametrize("spoil", [change, *BREAKS], ids=lambda spoil: spoil.__name__)
+def test_one_that_changes_before_it_is_loaded_ends_its_requests_alone(
+    model: Any, adapters: list[Path], is_paged: bool, spoil: Callable[[Path], None]
+) -> None:
+    # There is room for one in host memory, so that the others are read again.
+    engine = engine_of(model, host_bytes=1, is_paged=is_paged)
+    for folder in adapters:
+        engine.add_adapter(folder.name, folder)
+    names = engine.list_adapters()
+    spoil(adapters[1])
+    good = [asked(number, name) for number, name in enumerate((None, "adapter0", "adapter2", "adapter3", None))]
+    bad = [asked(number, "adapter1") for number in range(3)]
+    outputs = engine.generate([*good[:3], *bad, *good[3:]])
+    for (output,) in outputs[3:6]:
+        assert output.finish is Finish.ERROR
+        assert str(adapters[1]) in output.error
+    check([adapters[0], *adapters[2:]], good, [*outputs[:3], *outputs[6:]])
+    assert engine.list_adapters() == names
+    drain(engine)
+    check_empty(engine)
+
+
+def test_one_that_changed_is_read_once_for_all_that_wait(model: Any, adapters: list[Path]) -> None:
+    engine = engine_of(model, host_bytes=1)
+    for folder in adapters[:2]:
+        engine.add_adapter(folder.name, folder)
+    change(adapters[0])
+    requests = [asked(number % 12, "adapter0", seed=number) for number in range(50)]
+    outputs = engine.generate(requests)
+    assert {output.finish for (output,) in outputs} == {Finish.ERROR}
+    assert engine.counters().adapter_reads == 3
+    # What was registered is found again once it is there again.
+    edit(adapters[0], lambda tensors: next(iter(tensors.values())).div_(2))
+    check(adapters[:1], requests[:1], engine.generate(requests[:1]))
+    drain(engine)
+    check_empty(engine)
+
+
+def test_the_folder_that_was_named_last_is_read_again(model: Any, adapters: list[Path], tmp_path: Path) -> None:
+    engine: Engine = engine_of(model, host_bytes=1)
+    engine.add_adapter("adapter0", adapters[0])
+    moved = shutil.copytree(adapters[0], tmp_path / "moved")
+    engine.add_adapter("adapter0", moved)
+    engine.add_adapter("adapter1", adapters[1])
+    stood = shutil.move(adapters[0], tmp_path / "gone" / "adapter0")
+    requests = [asked(0, "adapter0")]
+    check([Path(stood)], requests, engine.generate(requests))
