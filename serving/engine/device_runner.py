@@ -11,6 +11,7 @@ from ..memory.adapter_weights import AdapterWeights
 from ..memory.device_adapters import DeviceAdapters
 from ..models.decoder import Decoder
 from ..schedule.plan import Opened, Plan, Stored, Work
+from .decode_graphs import DecodeGraphs
 from .states import States, states_of
 
 
@@ -25,11 +26,13 @@ class DeviceRunner:
         cache: PagedCache,
         adapters: DeviceAdapters,
         weights_of: Callable[[str], AdapterWeights],
+        graphs: DecodeGraphs | None = None,
     ) -> None:
         self._decoder = decoder
         self._cache = cache
         self._adapters = adapters
         self._weights_of = weights_of
+        self._graphs = graphs
         # The states behind whole prompts.
         self._ends: dict[bytes, torch.Tensor] = {}
         self._swapped: dict[int, torch.Tensor] = {}
@@ -86,10 +89,12 @@ class DeviceRunner:
         ordered = [*decoding, *chunks]
         if not ordered:
             return states_of(ordered, torch.empty(0), known)
+        if self._graphs is not None and not chunks:
+            return states_of(ordered, self._graphs.run(ordered), known)
         device = self._decoder.weights.device
         token_ids = torch.tensor([token for one in ordered for token in one.token_ids]).to(device)
         positions = torch.tensor([one.start + k for one in ordered for k in range(len(one.token_ids))]).to(device)
-        attention = PagedAttention(self._cache, *([_row(one) for one in some] for some in (decoding, chunks)))
+        attention = PagedAttention.of(self._cache, *([_row(one) for one in some] for some in (decoding, chunks)))
         adapters = self._adapters.step(
             [one.adapter for one in decoding], [(one.adapter, len(one.token_ids)) for one in chunks]
         )

@@ -16,6 +16,7 @@ from ..memory.pool import Pool
 from ..memory.prefix_cache import PrefixCache
 from ..models.decoder import Decoder
 from ..schedule.settings import EngineSettings
+from .decode_graphs import DecodeGraphs
 from .device_runner import DeviceRunner
 from .host_runner import HostRunner
 
@@ -63,7 +64,12 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
     if is_paged:
         contents = torch.zeros(pool.num_pages, size.num_bytes, dtype=torch.uint8, device=decoder.weights.device)
         loaded = DeviceAdapters(contents, pages, measures, num_slots=settings.max_loaded, max_rank=settings.max_rank)
-        runner = DeviceRunner(decoder, PagedCache(measures, contents, size, dtype), loaded, adapters.weights)
+        cache = PagedCache(measures, contents, size, dtype)
+        graphs = None
+        if decoder.weights.device.type == "cuda" and settings.uses_graphs:
+            graphs = DecodeGraphs(decoder, cache, loaded, settings.max_rows)
+            graphs.capture()
+        runner = DeviceRunner(decoder, cache, loaded, adapters.weights, graphs)
     else:
         runner = HostRunner(decoder, adapters.weights)
     return EngineMemory(

@@ -18,11 +18,16 @@ class States(NamedTuple):
 
 def states_of(ordered: Sequence[Work], states: torch.Tensor, known: dict[int, torch.Tensor]) -> States:
     """Return what is wanted of the states of a step's tokens, and of those that were known, sequence by sequence."""
-    drawn, scored, row = dict(known), {}, 0
+    lasts, sequences, scored, row = [], [], {}, 0
     for one in ordered:
         row += len(one.token_ids)
         if one.samples:
-            drawn[one.sequence] = states[row - 1]
+            lasts.append(row - 1)
+            sequences.append(one.sequence)
         if one.scores:
             scored[one.sequence] = states[row - len(one.token_ids) : row]
-    return States(torch.stack([*drawn.values()]) if drawn else torch.empty(0), [*drawn], scored)
+    # In a step that decodes every row is one.
+    drawn = states if len(lasts) == len(states) else states[lasts]
+    if known:
+        drawn = torch.cat([drawn, torch.stack([*known.values()])]) if sequences else torch.stack([*known.values()])
+    return States(drawn, [*sequences, *known], scored)

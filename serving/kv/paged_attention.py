@@ -1,8 +1,9 @@
 """Attention of one step over the paged cache: rows that decode, then the chunks of prompts, in two calls a layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Self
 
 import torch
 from torch.nn.functional import pad
@@ -26,18 +27,38 @@ class PagedRow:
 
 
 class PagedAttention:
-    """Attention of a step whose rows are one token of each of `decoding`, and then the tokens of each of `chunks`."""
+    """Attention of a step whose rows are one token of each sequence that decodes, and then the tokens of chunks.
 
-    def __init__(self, cache: PagedCache, decoding: Sequence[PagedRow], chunks: Sequence[PagedRow]) -> None:
+    writes   where the tokens go, for each group of layers
+    decode   the step of the rows that decode, by group and window; empty without such rows
+    prefill  the same of the chunks
+    """
+
+    def __init__(
+        self,
+        cache: PagedCache,
+        num_decoding: int,
+        writes: Sequence[WriteStep],
+        decode: Mapping[tuple[int, int], DecodeStep],
+        prefill: Mapping[tuple[int, int], PrefillStep],
+    ) -> None:
         self._cache = cache
-        self._num_decoding = len(decoding)
-        device = cache.pool.device
+        self._num_decoding = num_decoding
+        self._writes = writes
+        self._decode = decode
+        self._prefill = prefill
+
+    @classmethod
+    def of(cls, cache: PagedCache, decoding: Sequence[PagedRow], chunks: Sequence[PagedRow]) -> Self:
+        """Return the attention of a step that is computed once."""
         rows = [*decoding, *chunks]
-        slots = torch.cat([cache.slots(row.blocks, row.start, row.end) for row in rows], 1).to(device)
-        self._writes = [WriteStep(slots=slots[group]) for group in range(cache.num_groups)]
-        windows = sorted(set(cache.architecture.windows))
-        self._decode = self._decode_steps(decoding, windows) if decoding else {}
-        self._prefill = self._prefill_steps(chunks, windows) if chunks else {}
+        slots = torch.cat([cache.slots(row.blocks, row.start, row.end) for row in rows], 1).to(cache.pool.device)
+        decode: Mapping[tuple[int, int], DecodeStep] = {}
+        if decoding:
+            table = cache.table([row.blocks for row in decoding])
+            lens = torch.tensor([row.end for row in decoding], dtype=torch.int32).to(table.device)
+            decode = decode_steps(cache, table, lens)
+        return cls(cache, len(decoding), write_steps(slots), decode, prefill_steps(cache, chunks) if chunks else {})
 
     def attend(self, layer: int, query: torch.Tensor, keys_values: torch.Tensor) -> torch.Tensor:
         """Return what the rows attend to, [num_rows, num_heads, head_dim]; see `Attention`."""
@@ -63,34 +84,41 @@ class PagedAttention:
             )
         return out[..., : measures.head_dim]
 
-    def _decode_steps(self, rows: Sequence[PagedRow], windows: Sequence[int]) -> dict[tuple[int, int], DecodeStep]:
-        table = self._cache.table([row.blocks for row in rows])
-        lens = torch.tensor([row.end for row in rows], dtype=torch.int32).to(table.device)
-        return {
-            (group, window): DecodeStep(table=table[group], lens=lens, scale=self._scale, window=window)
-            for group in range(self._cache.num_groups)
-            for window in windows
-        }
 
-    def _prefill_steps(self, rows: Sequence[PagedRow], windows: Sequence[int]) -> dict[tuple[int, int], PrefillStep]:
-        lens = [row.end - row.start for row in rows]
-        table = self._cache.table([row.blocks for row in rows])
-        starts = torch.tensor([0, *accumulate(lens)], dtype=torch.int32).to(table.device)
-        prefix_lens = torch.tensor([row.start for row in rows], dtype=torch.int32).to(table.device)
-        has_prefix = any(row.start for row in rows)
-        return {
-            (group, window): PrefillStep(
-                starts=starts,
-                max_len=max(lens),
-                scale=self._scale,
-                window=window,
-                table=table[group] if has_prefix else None,
-                prefix_lens=prefix_lens if has_prefix else None,
-            )
-            for group in range(self._cache.num_groups)
-            for window in windows
-        }
+def write_steps(slots: torch.Tensor) -> list[WriteStep]:
+    """Return where tokens go in each group of layers, for slots int64 [num_groups, num_tokens]."""
+    return [WriteStep(slots=own) for own in slots]
 
-    @property
-    def _scale(self) -> float:
-        return float(self._cache.architecture.head_dim**-0.5)
+
+def decode_steps(cache: PagedCache, table: torch.Tensor, lens: torch.Tensor) -> dict[tuple[int, int], DecodeStep]:
+    """Return the steps of rows that decode by group and window; int32 [num_groups, num_rows, width], [num_rows]."""
+    return {
+        (group, window): DecodeStep(table=table[group], lens=lens, scale=_scale(cache), window=window)
+        for group in range(cache.num_groups)
+        for window in set(cache.architecture.windows)
+    }
+
+
+def prefill_steps(cache: PagedCache, rows: Sequence[PagedRow]) -> dict[tuple[int, int], PrefillStep]:
+    """Return the steps of chunks, by group and window."""
+    lens = [row.end - row.start for row in rows]
+    table = cache.table([row.blocks for row in rows])
+    starts = torch.tensor([0, *accumulate(lens)], dtype=torch.int32).to(table.device)
+    prefix_lens = torch.tensor([row.start for row in rows], dtype=torch.int32).to(table.device)
+    has_prefix = any(row.start for row in rows)
+    return {
+        (group, window): PrefillStep(
+            starts=starts,
+            max_len=max(lens),
+            scale=_scale(cache),
+            window=window,
+            table=table[group] if has_prefix else None,
+            prefix_lens=prefix_lens if has_prefix else None,
+        )
+        for group in range(cache.num_groups)
+        for window in set(cache.architecture.windows)
+    }
+
+
+def _scale(cache: PagedCache) -> float:
+    return float(cache.architecture.head_dim**-0.5)

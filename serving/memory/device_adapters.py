@@ -69,6 +69,11 @@ class DeviceAdapters:
             # The pinned pages are read by the copy, and let go behind it.
             torch.cuda.current_stream().synchronize()
 
+    def decoding(self, adapter_ids: torch.Tensor) -> "DeviceAdapterStep":
+        """Return the adapters of rows that decode, for their slots on the device; a graph sees what changes there."""
+        items = decode_items(self._records, adapter_ids)
+        return DeviceAdapterStep([LoraStep(items=items, memory=self._memory, phase="decode")], self._fused)
+
     def step(self, decoding: Sequence[int], chunks: Sequence[tuple[int, int]]) -> "DeviceAdapterStep | None":
         """Return the adapters of a step: the slot of each row that decodes, slot and length of each chunk behind them.
 

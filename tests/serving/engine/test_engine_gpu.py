@@ -101,6 +101,49 @@ def test_rows_of_the_base_model_keep_their_bits(prompts: list[tuple[int, ...]], 
             assert (one.token_ids, one.logprobs) == (other.token_ids, other.logprobs)
 
 
+def test_graphs_have_the_bits_of_steps_without(prompts: list[tuple[int, ...]], adapters: list[Path]) -> None:
+    """In the same bucket, on both sides of a block's end, with adapters and without."""
+    for names in ([None], [None, *(folder.name for folder in adapters)]):
+        requests = greedy(prompts[:32], names, ignore_eos=True, logprobs=3)
+        graphs, eager = (
+            answered(on_gpu(adapters, max_rows=32, uses_graphs=uses_graphs), requests) for uses_graphs in (True, False)
+        )
+        assert graphs == eager
+
+
+def test_replays_between_loads_updates_and_cancels(prompts: list[tuple[int, ...]], adapters: list[Path]) -> None:
+    """Tokens stay those of each request's own adapter while names change their content under running ones."""
+    generator = on_gpu(adapters[:4], max_loaded=3, max_rows=24)
+    engine, heard = generator.engine, {}
+    requests = greedy(prompts[:96], [None, *(folder.name for folder in adapters[:4])])
+    stands_for = {folder.name: folder.name for folder in adapters[:4]}
+    asked = []
+    for number, request in enumerate(requests):
+
+        def hear(sequence: Any, number: int = number) -> None:
+            if sequence.finish is not None:
+                heard[number] = sequence.output()
+
+        asked.append((engine.submit(request, hear)[0], stands_for.get(request.adapter or "")))
+        if number % 12 == 7:
+            changed, content = adapters[number % 4], adapters[4 + number % 4]
+            engine.add_adapter(changed.name, content)
+            stands_for[changed.name] = content.name
+        if number % 9 == 5:
+            engine.cancel(asked[number - 3][0])
+        engine.step()
+    while engine.step():
+        pass
+    engine.pool.check()
+    reference = Reference(base_model().to("cuda"), adapters, device="cuda")
+    agreed = [
+        same
+        for number, (_, adapter) in enumerate(asked)
+        for same in reference.agreement(requests[number].prompt, heard[number].token_ids, adapter)
+    ]
+    assert sum(agreed) >= 0.99 * len(agreed) > 1000
+
+
 def test_sampled_tokens_are_the_same_again(prompts: list[tuple[int, ...]], adapters: list[Path]) -> None:
     params = SamplingParams(temperature=0.9, top_p=0.95, max_tokens=NUM_TOKENS, seed=3)
     requests = [Request(prompt=prompt, adapter=adapters[0].name, params=params) for prompt in prompts]
