@@ -123,7 +123,7 @@ class DecodeGraphs:
         buffers, device = self._buffers, self._cache.pool.device
         # Rows that do nothing; what compiles does so now.
         buffers.fill([], num_rows, width)
-        stream = torch.cuda.Stream(device)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             self._forward(num_rows, width, has_adapters)
