@@ -66,14 +66,14 @@ class DecodeBuffers:
         self._numbers[1:, num_real:num_rows] = -1
         self._lens[:num_real] = torch.tensor(positions, dtype=torch.int32) + 1
         self._lens[num_real:num_rows] = 0
-        if work:
-            pages = torch.tensor([one.blocks[one.start // PAGE_SIZE] for one in work]).T
-            self._slots[:, :num_real] = pages * PAGE_SIZE + torch.tensor(positions) % PAGE_SIZE
-        self._slots[:, num_real:num_rows] = -1
         for row, one in enumerate(work):
             if one.blocks != self._blocks[row]:
                 self._blocks[row] = one.blocks
                 self._table[:, row, : len(one.blocks)] = torch.tensor(one.blocks, dtype=torch.int32).T
+        own = self._numbers[1, :num_real]
+        pages = self._table[:, torch.arange(num_real), own // PAGE_SIZE]
+        self._slots[:, :num_real] = pages * PAGE_SIZE + own % PAGE_SIZE
+        self._slots[:, num_real:num_rows] = -1
         for device, host in (
             (self.numbers[:, :num_rows], self._numbers[:, :num_rows]),
             (self.lens[:num_rows], self._lens[:num_rows]),

@@ -95,12 +95,14 @@ class Sampler:
     def draw(self, logits: torch.Tensor, sequences: Sequence[int], positions: Sequence[int]) -> list[Drawn]:
         """Return a token for each row; positions are those the tokens will have. Changes the logits."""
         rows = [self._rows[sequence] for sequence in sequences]
-        is_finite = self._finite(logits)
+        # In fp64 a sum is finite if and only if all of it is. Who waits for a GPU waits once, for the tokens.
+        finite = logits.sum(-1, dtype=torch.float64).isfinite()
         told = [number for number, row in enumerate(rows) if row.params.logprobs is not None]
         # Of the model: before bans and penalties.
         raw = logits[told].clone() if told else None
         failed = self._edit(logits, rows, positions)
         tokens = self._choose(logits, rows, positions)
+        is_finite = finite.tolist()
         drawn = []
         for number, (row, token, position) in enumerate(zip(rows, tokens, positions, strict=True)):
             forced = row.params.forced_ids
@@ -128,15 +130,6 @@ class Sampler:
             if drawn >= 0:
                 counts[drawn] -= 1
             counts[taken] += 1
-
-    def _finite(self, logits: torch.Tensor) -> list[bool]:
-        # A sum is finite only if all is; one that overflows is looked at again.
-        is_finite = logits.sum(-1).isfinite()
-        if not bool(is_finite.all()):
-            is_finite = logits.isfinite().all(-1)
-            logits[~is_finite] = 0
-        found: list[bool] = is_finite.tolist()
-        return found
 
     def _edit(self, logits: torch.Tensor, rows: Sequence[_Row], positions: Sequence[int]) -> dict[int, str]:
         """Apply what a request says of single tokens; return what went wrong, by the number of the row."""
