@@ -217,10 +217,37 @@ def test_a_folder_that_has_changed(shop: Shop) -> None:
 
 
 def test_all_is_unloaded_after_a_step_that_failed(shop: Shop) -> None:
-    for value, name in enumerate("ab"):
-        shop.add(name, value)
-        shop.run(name)
-    shop.store.unload_all()
+    digests = {name: shop.add(name, value) for value, name in enumerate("abc")}
+    running, idle, waiting = map(shop.store.newest, "abc")
+    shop.store.expect(running)
+    assert shop.store.acquire(running)
+    shop.run("b")
+    shop.store.expect(waiting)
+    shop.store.remove("a")
+    shop.pool.reset()
+    shop.store.reset([waiting])
     assert shop.pool.num_free == 6
-    assert {*shop.store.take_unloaded()} == {*shop.store.names().values()}
-    shop.run("a")
+    assert shop.store.take_loaded() == shop.store.take_unloaded() == (), "the runner, too, has let go of all"
+    assert {version.slot for version in (running, idle, waiting)} == {-1}
+    with pytest.raises(KeyError):
+        shop.store.weights(digests["a"])
+    for name in "bc":
+        shop.run(name)
+    assert [load.digest for load in shop.store.take_loaded()] == [digests["b"], digests["c"]]
+    shop.store.remove("c")
+    assert shop.store.weights(digests["c"]), "a request waits for it"
+    shop.store.dismiss(waiting)
+    with pytest.raises(KeyError):
+        shop.store.weights(digests["c"])
+
+
+def test_every_slot_is_free_after_a_step_that_failed() -> None:
+    shop = Shop(num_slots=2)
+    for value, name in enumerate("abc"):
+        shop.add(name, value)
+    for first, second in ("ab", "bc", "ca"):
+        for name in (first, second):
+            assert shop.store.acquire(shop.store.newest(name))
+        assert sorted(shop.store.newest(name).slot for name in (first, second)) == [0, 1]
+        shop.pool.reset()
+        shop.store.reset([])
