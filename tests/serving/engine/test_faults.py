@@ -112,13 +112,25 @@ def test_one_that_is_broken_is_refused_and_the_name_stays(
     check(adapters[:1], requests, engine.generate(requests))
 
 
-def test_one_of_too_high_a_rank_or_too_large_for_memory_is_refused_by_its_folder(model: Any, tmp_path: Path) -> None:
+def test_one_that_is_too_large_for_memory_is_refused_by_its_folder(model: Any, tmp_path: Path, is_paged: bool) -> None:
     folder = save_adapter(tmp_path / "wide", model, r=32)
-    for settings in ({"max_rank": 16}, {"memory_bytes": 2**15}):
-        engine = engine_of(model, **settings)
-        with pytest.raises(InputError, match="wide"):
-            engine.add_adapter("wide", folder)
-        assert engine.list_adapters() == {}
+    engine = engine_of(model, memory_bytes=2**15, is_paged=is_paged)
+    with pytest.raises(InputError, match=r"wide: takes \d+ pages of memory, expected at most the pool's"):
+        engine.add_adapter("wide", folder)
+    assert engine.list_adapters() == {}
+
+
+def test_one_of_too_high_a_rank_is_refused_by_its_folder_where_memory_is_paged(model: Any, tmp_path: Path) -> None:
+    """The kernels' tables are made for `max_rank`; products over contiguous rows take any."""
+    folder = save_adapter(tmp_path / "wide", model, r=32)
+    engine = engine_of(model, max_rank=16, is_paged=True)
+    with pytest.raises(InputError, match="wide: rank, got 32, expected at most the engine's max_rank 16"):
+        engine.add_adapter("wide", folder)
+    assert engine.list_adapters() == {}
+    unbounded = engine_of(model, max_rank=16, is_paged=False)
+    unbounded.add_adapter("wide", folder)
+    requests = [asked(0, "wide")]
+    check([folder], requests, unbounded.generate(requests))
 
 
 def change(folder: Path) -> None:
