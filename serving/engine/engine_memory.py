@@ -51,21 +51,22 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
             )
         return adapter_layout(adapter, pages, measures.num_layers).num_pages
 
+    runner: HostRunner | DeviceRunner
+    if is_paged:
+        contents = torch.zeros(pool.num_pages, size.num_bytes, dtype=torch.uint8, device=decoder.weights.device)
+        loaded = DeviceAdapters(contents, pages, measures, num_slots=settings.max_loaded, max_rank=settings.max_rank)
+        runner = DeviceRunner(decoder, PagedCache(measures, contents, size, dtype), loaded)
+    else:
+        runner = HostRunner(decoder)
     embeddings = {"embed_tokens": decoder.weights.embedding, "lm_head": decoder.weights.head.in_files}
     adapters = AdapterStore(
         pool,
         lambda folder: read_adapter(folder, measures, embeddings),
         num_pages,
+        runner.prepare,
         num_slots=settings.max_loaded,
         host_bytes=settings.host_bytes,
     )
-    runner: HostRunner | DeviceRunner
-    if is_paged:
-        contents = torch.zeros(pool.num_pages, size.num_bytes, dtype=torch.uint8, device=decoder.weights.device)
-        loaded = DeviceAdapters(contents, pages, measures, num_slots=settings.max_loaded, max_rank=settings.max_rank)
-        runner = DeviceRunner(decoder, PagedCache(measures, contents, size, dtype), loaded, adapters.weights)
-    else:
-        runner = HostRunner(decoder, adapters.weights)
     return EngineMemory(
         pool=pool,
         adapters=adapters,

@@ -11,7 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from verilora.serving.engine import host_runner
 from verilora.serving.engine.engine import Engine
+from verilora.serving.memory import device_adapters
+from verilora.serving.memory.adapter_weights import AdapterWeights
 from verilora.serving.requests.request import Finish, Output, Request
 from verilora.serving.requests.sampling_params import SamplingParams
 from verilora.specs.files.errors import InputError
@@ -155,6 +158,37 @@ def test_one_that_changes_before_it_is_loaded_ends_its_requests_alone(
         assert str(adapters[1]) in output.error
     check([adapters[0], *adapters[2:]], good, [*outputs[:3], *outputs[6:]])
     assert engine.list_adapters() == names
+    drain(engine)
+    check_empty(engine)
+
+
+def test_one_that_cannot_be_made_ready_ends_its_requests_alone(
+    model: Any, adapters: list[Path], is_paged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(model, is_paged=is_paged)
+    for folder in adapters[:2]:
+        engine.add_adapter(folder.name, folder)
+    bad_digest = engine.list_adapters()["adapter1"]
+
+    def failing(weights: AdapterWeights, *args: Any, **kwargs: Any) -> Any:
+        if weights.digest == bad_digest:
+            raise MemoryError("no more")
+        return plain(weights, *args, **kwargs)
+
+    # What packs an adapter for a GPU, and what makes its products on a CPU.
+    module, name = (device_adapters, "adapter_layout") if is_paged else (host_runner, "host_adapter")
+    plain = getattr(module, name)
+    good = [asked(number, name) for number, name in enumerate((None, "adapter0", None))]
+    bad = [asked(number, "adapter1", n=2) for number in range(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, failing)
+        outputs = engine.generate([*good[:2], *bad, *good[2:]])
+    for output in (one for answers in outputs[2:5] for one in answers):
+        assert output.finish is Finish.ERROR
+        assert output.error == f"{adapters[1]}: could not be loaded: MemoryError: no more"
+    check(adapters[:1], good, [*outputs[:2], *outputs[5:]])
+    requests = [asked(0, "adapter1")]
+    check(adapters[:2], requests, engine.generate(requests))
     drain(engine)
     check_empty(engine)
 
