@@ -9,7 +9,7 @@ from ...kernels.lora.page_layout import BLOCK_ROWS, PageLayout, tile_width_for
 from ..kv.paged import PagedCache, paged_layer_bytes
 from ..memory.adapter_files import read_adapter
 from ..memory.adapter_store import AdapterStore
-from ..memory.adapter_weights import AdapterWeights
+from ..memory.adapter_weights import AdapterWeights, check_fits
 from ..memory.device_adapters import DeviceAdapters, adapter_layout
 from ..memory.page_size import page_size
 from ..memory.pool import Pool
@@ -45,6 +45,7 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
     pool = Pool(max(1, settings.memory_bytes // size.num_bytes))
 
     def num_pages(adapter: AdapterWeights) -> int:
+        check_fits(adapter, measures)
         if is_paged and adapter.max_rank > settings.max_rank:
             raise ValueError(
                 f"rank, got {adapter.max_rank}, expected at most the engine's max_rank {settings.max_rank}"

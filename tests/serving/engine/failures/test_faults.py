@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from verilora.serving.engine import host_runner
 from verilora.serving.engine.engine import Engine
 from verilora.serving.memory import device_adapters
-from verilora.serving.memory.adapter_weights import AdapterWeights
+from verilora.serving.memory.adapter_weights import AdapterWeights, LowRank, Place
 from verilora.serving.requests.request import Finish, Output, Request
 from verilora.serving.requests.sampling_params import SamplingParams
 from verilora.specs.files.errors import InputError
@@ -134,6 +134,26 @@ def test_one_of_too_high_a_rank_is_refused_by_its_folder_where_memory_is_paged(m
     unbounded.add_adapter("wide", folder)
     requests = [asked(0, "wide")]
     check([folder], requests, unbounded.generate(requests))
+
+
+@pytest.mark.parametrize(
+    ("place", "shapes"),
+    [
+        ((0, "q"), ((2, 31), (64, 2))),
+        ((0, "q"), ((2, 32), (64, 3))),
+        ((2, "q"), ((2, 32), (64, 2))),
+        ((0, "x"), ((2, 32), (64, 2))),
+    ],
+    ids=["width", "rank", "layer", "projection"],
+)
+def test_weights_in_memory_that_do_not_fit_are_refused_by_their_place(
+    model: Any, is_paged: bool, place: Place, shapes: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    engine = engine_of(model, is_paged=is_paged)
+    down, up = map(torch.ones, shapes)
+    with pytest.raises(InputError, match=rf"^odd: layer {place[0]} {place[1]}, got .*, expected "):
+        engine.add_adapter("odd", AdapterWeights({place: LowRank(down, up, 1.0)}))
+    assert engine.list_adapters() == {}
 
 
 def change(folder: Path) -> None:
