@@ -1,6 +1,6 @@
 """Carries out plans on a GPU: kernels over the pages of the pool."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -25,13 +25,11 @@ class DeviceRunner:
         decoder: Decoder,
         cache: PagedCache,
         adapters: DeviceAdapters,
-        weights_of: Callable[[str], AdapterWeights],
         graphs: DecodeGraphs | None = None,
     ) -> None:
         self._decoder = decoder
         self._cache = cache
         self._adapters = adapters
-        self._weights_of = weights_of
         self._graphs = graphs
         # The states behind whole prompts.
         self._ends: dict[bytes, torch.Tensor] = {}
@@ -46,6 +44,11 @@ class DeviceRunner:
         """Let go of all that is here, after a step that was cut off."""
         self._ends.clear()
         self._swapped.clear()
+        self._adapters.reset()
+
+    def prepare(self, adapter: AdapterWeights) -> None:
+        """Make an adapter ready, which the next plan may load."""
+        self._adapters.prepare(adapter)
 
     def run(self, plan: Plan) -> States:
         """Carry out a plan and return the states behind which tokens are drawn."""
@@ -55,8 +58,7 @@ class DeviceRunner:
             self._swapped.pop(sequence)
         for key in plan.dropped:
             self._ends.pop(key, None)
-        for load in plan.loaded:
-            self._adapters.load(load, self._weights_of(load.digest))
+        self._adapters.load_all(plan.loaded)
         for swap in plan.swapped_in:
             content = self._swapped.pop(swap.sequence)
             pages = _pages(swap.blocks)[: len(content)]

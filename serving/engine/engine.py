@@ -25,7 +25,7 @@ from ..schedule.scheduler import Scheduler
 from ..schedule.settings import EngineSettings
 from .engine_memory import engine_memory
 from .sampler import Drawn, Sampler, top_logprobs
-from .stopping import Detokenize, Stopping
+from .stopping import Detokenize, Stopping, TextError
 from .streams import Delta, Stepper, stream
 from .turns import Turns
 
@@ -60,7 +60,7 @@ class Engine:
 
     decoder     the base model
     end_ids     the tokens that end an answer of the model
-    detokenize  turns tokens into text; needed for stop strings only
+    detokenize  turns tokens into text; needed for stop strings only, and asked about a few of the newest tokens
     is_paged    whether memory is one pool of pages, which is so on a GPU; on a CPU kernels' references then compute
     """
 
@@ -331,7 +331,11 @@ class Engine:
         sequence.tokens.append(drawn.token_id)
         if drawn.logprobs is not None:
             sequence.logprobs.append(drawn.logprobs)
-        finish = self._stopping.finish_of(sequence)
+        try:
+            finish = self._stopping.finish_of(sequence)
+        except TextError as error:
+            self._scheduler.end(sequence, Finish.ERROR, str(error))
+            return
         if drawn.is_last:
             finish = Finish.STOP
         if finish is not None:

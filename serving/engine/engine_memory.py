@@ -9,7 +9,7 @@ from ...kernels.lora.page_layout import BLOCK_ROWS, PageLayout, tile_width_for
 from ..kv.paged import PagedCache, paged_layer_bytes
 from ..memory.adapter_files import read_adapter
 from ..memory.adapter_store import AdapterStore
-from ..memory.adapter_weights import AdapterWeights
+from ..memory.adapter_weights import AdapterWeights, check_fits
 from ..memory.device_adapters import DeviceAdapters, adapter_layout
 from ..memory.page_size import page_size
 from ..memory.pool import Pool
@@ -46,20 +46,13 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
     pool = Pool(max(1, settings.memory_bytes // size.num_bytes))
 
     def num_pages(adapter: AdapterWeights) -> int:
+        check_fits(adapter, measures)
         if is_paged and adapter.max_rank > settings.max_rank:
             raise ValueError(
                 f"rank, got {adapter.max_rank}, expected at most the engine's max_rank {settings.max_rank}"
             )
         return adapter_layout(adapter, pages, measures.num_layers).num_pages
 
-    embeddings = {"embed_tokens": decoder.weights.embedding, "lm_head": decoder.weights.head.in_files}
-    adapters = AdapterStore(
-        pool,
-        lambda folder: read_adapter(folder, measures, embeddings),
-        num_pages,
-        num_slots=settings.max_loaded,
-        host_bytes=settings.host_bytes,
-    )
     runner: HostRunner | DeviceRunner
     if is_paged:
         contents = torch.zeros(pool.num_pages, size.num_bytes, dtype=torch.uint8, device=decoder.weights.device)
@@ -69,9 +62,18 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
         if decoder.weights.device.type == "cuda" and settings.uses_graphs:
             graphs = DecodeGraphs(decoder, cache, loaded, settings.max_rows)
             graphs.capture()
-        runner = DeviceRunner(decoder, cache, loaded, adapters.weights, graphs)
+        runner = DeviceRunner(decoder, cache, loaded, graphs)
     else:
-        runner = HostRunner(decoder, adapters.weights)
+        runner = HostRunner(decoder)
+    embeddings = {"embed_tokens": decoder.weights.embedding, "lm_head": decoder.weights.head.in_files}
+    adapters = AdapterStore(
+        pool,
+        lambda folder: read_adapter(folder, measures, embeddings),
+        num_pages,
+        runner.prepare,
+        num_slots=settings.max_loaded,
+        host_bytes=settings.host_bytes,
+    )
     return EngineMemory(
         pool=pool,
         adapters=adapters,

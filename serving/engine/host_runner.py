@@ -1,6 +1,6 @@
 """Carries out plans on a CPU: torch's own products over the contiguous cache."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -20,9 +20,9 @@ class HostRunner:
     shares_pages = False
     blocks_for = staticmethod(capacity_blocks)
 
-    def __init__(self, decoder: Decoder, weights_of: Callable[[str], AdapterWeights]) -> None:
+    def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._weights_of = weights_of
+        self._prepared: dict[str, HostAdapter] = {}
         self._adapters: dict[str, HostAdapter] = {}
         self._slots: dict[int, str] = {}
         self._parts: dict[bytes, torch.Tensor] = {}
@@ -35,8 +35,13 @@ class HostRunner:
         """Let go of all that is here, after a step that was cut off."""
         self._cache = ContiguousCache(self._decoder.architecture, self._decoder.weights.dtype)
         self._lens: dict[int, int] = {}
-        for kept in (self._swapped, self._adapters, self._slots, self._parts, self._ends):
+        for kept in (self._swapped, self._prepared, self._adapters, self._slots, self._parts, self._ends):
             kept.clear()
+
+    def prepare(self, adapter: AdapterWeights) -> None:
+        """Make an adapter ready, which the next plan may load."""
+        made = host_adapter(adapter, self._decoder.architecture, self._decoder.weights.dtype)
+        self._prepared[adapter.digest] = made
 
     def run(self, plan: Plan) -> States:
         """Carry out a plan and return the states behind which tokens are drawn."""
@@ -76,10 +81,11 @@ class HostRunner:
             self._ends.pop(key, None)
 
     def _take_in(self, plan: Plan) -> None:
-        architecture, dtype = self._decoder.architecture, self._decoder.weights.dtype
         for load in plan.loaded:
-            self._adapters[load.digest] = host_adapter(self._weights_of(load.digest), architecture, dtype)
+            self._adapters[load.digest] = self._prepared[load.digest]
             self._slots[load.slot] = load.digest
+        # Others were given up before they were loaded.
+        self._prepared.clear()
         for swap in plan.swapped_in:
             self._cache.open(swap.sequence, swap.num_tokens, [self._swapped.pop(swap.sequence)])
             self._lens[swap.sequence] = swap.num_tokens

@@ -95,13 +95,13 @@ class Sampler:
     def draw(self, logits: torch.Tensor, sequences: Sequence[int], positions: Sequence[int]) -> list[Drawn]:
         """Return a token for each row; positions are those the tokens will have. Changes the logits."""
         rows = [self._rows[sequence] for sequence in sequences]
-        # In fp64 a sum is finite if and only if all of it is. Who waits for a GPU waits once, for the tokens.
-        finite = logits.sum(-1, dtype=torch.float64).isfinite()
+        finite = _are_finite(logits)
         told = [number for number, row in enumerate(rows) if row.params.logprobs is not None]
         # Of the model: before bans and penalties.
         raw = logits[told].clone() if told else None
         failed = self._edit(logits, rows, positions)
         tokens = self._choose(logits, rows, positions)
+        # Behind the tokens, so that a GPU is waited for once.
         is_finite = finite.tolist()
         drawn = []
         for number, (row, token, position) in enumerate(zip(rows, tokens, positions, strict=True)):
@@ -248,6 +248,11 @@ def _accepted(row: _Row, token: int) -> Drawn:
 
 def _grammar_error(error: Exception) -> str:
     return f"grammar, failed: {type(error).__name__}: {error}"
+
+
+def _are_finite(logits: torch.Tensor) -> torch.Tensor:
+    """Return bool [num_rows], whether all of a row is finite: in fp64 its sum is then, and only then."""
+    return logits.sum(-1, dtype=torch.float64).isfinite()
 
 
 def top_logprobs(logits: torch.Tensor, tokens: Sequence[int], counts: Sequence[int]) -> list[TokenLogprobs]:

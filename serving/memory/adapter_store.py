@@ -9,7 +9,8 @@ a version that no running request takes are idle memory.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from .pool import Owner, Pool
 
 Reads = Callable[[Path], AdapterWeights]
 """Reads an adapter's folder; raises InputError."""
+Prepares = Callable[[AdapterWeights], None]
+"""Makes an adapter ready for the next step's loads."""
 
 
 class UnknownAdapter(KeyError):
@@ -48,6 +51,18 @@ class Version:
     slot: int = -1
 
 
+@contextmanager
+def _errors_of(version: Version) -> Iterator[None]:
+    """Turn what goes wrong with a version into an InputError that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        where = version.folder or Path(min(version.names, default=version.digest))
+        raise InputError(where, f"could not be loaded: {type(error).__name__}: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterLoad:
     """An adapter that a step needs on the device: its content, the pages it gets, and its row in the table."""
@@ -61,6 +76,7 @@ class AdapterStore:
     """The versions of all adapters.
 
     num_pages  how many pages a version takes; raises ValueError for one that is not served
+    prepare  is told of a version that gets pages; what it raises concerns those alone who want this version
     host_bytes  how much host memory versions may take; beyond it those from disk are let go and read again when wanted
     num_slots  how many versions may have pages at a time
     """
@@ -70,6 +86,7 @@ class AdapterStore:
         pool: Pool,
         read: Reads,
         num_pages: Callable[[AdapterWeights], int],
+        prepare: Prepares,
         *,
         num_slots: int,
         host_bytes: int,
@@ -77,6 +94,7 @@ class AdapterStore:
         self._pool = pool
         self._read = read
         self._num_pages = num_pages
+        self._prepare = prepare
         self._host_bytes = host_bytes
         self._versions: dict[str, Version] = {}
         self._newest: dict[str, Version] = {}
@@ -149,7 +167,7 @@ class AdapterStore:
     def acquire(self, version: Version) -> bool:
         """Keep a version on the device for a request that begins to run; False if there is no room for it now.
 
-        Raises InputError if it must be read again and is no longer what it was.
+        Raises InputError if it must be read again and is no longer what it was, or cannot be read or made ready.
         """
         if not version.pages:
             if not self._place(version):
@@ -167,12 +185,6 @@ class AdapterStore:
             self._versions[version.digest] = self._versions.pop(version.digest)
             self._pool.retire(version.digest, len(version.pages), lambda: self._unload(version))
             self._forget_unused(version)
-
-    def weights(self, digest: str) -> AdapterWeights:
-        """Return the weights of a version that is in host memory."""
-        weights = self._versions[digest].weights
-        assert weights is not None, "a version is in host memory when it is loaded"
-        return weights
 
     def take_loaded(self) -> tuple[AdapterLoad, ...]:
         """Return what was placed since the last call."""
@@ -204,7 +216,8 @@ class AdapterStore:
     def _place(self, version: Version) -> bool:
         if self._pool.num_available < version.num_pages:
             return False
-        self._load_to_host(version)
+        with _errors_of(version):
+            weights = self._in_host_memory(version)
         pages = self._pool.allocate(version.num_pages, Owner.ADAPTER)
         if pages is None:
             return False
@@ -212,6 +225,12 @@ class AdapterStore:
             if not self._give_up_a_slot():
                 self._pool.free(pages)
                 return False
+        try:
+            with _errors_of(version):
+                self._prepare(weights)
+        except InputError:
+            self._pool.free(pages)
+            raise
         version.pages, version.slot = tuple(pages), self._free_slots.pop()
         self._loaded.append(AdapterLoad(version.digest, version.pages, version.slot))
         self.num_loads += 1
@@ -244,17 +263,19 @@ class AdapterStore:
         self._in_host.pop(version.digest, None)
         self._versions.pop(version.digest, None)
 
-    def _load_to_host(self, version: Version) -> None:
+    def _in_host_memory(self, version: Version) -> AdapterWeights:
+        """Return the weights of a version, read again if they were let go; raises InputError if they have changed."""
         if version.weights is not None:
             if version.digest in self._in_host:
                 self._in_host.move_to_end(version.digest)
-            return
+            return version.weights
         assert version.folder is not None, "what came from memory stays there"
         weights = self.read(version.folder)
         if weights.digest != version.digest:
             message = "has changed since it was registered; update the adapter to serve what it holds now"
             raise InputError(version.folder, message)
         self._keep_in_host(version, weights)
+        return weights
 
     def _keep_in_host(self, version: Version, weights: AdapterWeights) -> None:
         version.weights = weights
@@ -262,9 +283,7 @@ class AdapterStore:
             return
         self._in_host[version.digest] = weights.num_bytes
         self._in_host.move_to_end(version.digest)
-        # What the next step loads is still needed here.
-        needed = {version.digest, *(load.digest for load in self._loaded)}
-        for digest in [one for one in self._in_host if one not in needed]:
+        for digest in [one for one in self._in_host if one != version.digest]:
             if sum(self._in_host.values()) <= self._host_bytes:
                 break
             del self._in_host[digest]

@@ -7,6 +7,8 @@ from functools import cached_property
 
 import torch
 
+from ..models.architecture import Architecture
+
 Place = tuple[int, str]
 """A projection of a layer, such as (3, "q")."""
 
@@ -48,3 +50,15 @@ class AdapterWeights:
     def num_bytes(self) -> int:
         """Bytes of the numbers alone."""
         return sum(half.numel() * half.itemsize for pair in self.places.values() for half in (pair.down, pair.up))
+
+
+def check_fits(adapter: AdapterWeights, architecture: Architecture) -> None:
+    """Raise ValueError unless each place is one of the base model's and its halves have that projection's widths."""
+    for (layer, name), pair in adapter.places.items():
+        if not (0 <= layer < architecture.num_layers and name in architecture.widths):
+            expected = f"layers 0 to {architecture.num_layers - 1} and {', '.join(architecture.widths)}"
+            raise ValueError(f"layer {layer} {name}, got weights, expected {expected}")
+        width, out = architecture.widths[name]
+        shapes, expected_shapes = (tuple(pair.down.shape), tuple(pair.up.shape)), ((pair.rank, width), (out, pair.rank))
+        if shapes != expected_shapes:
+            raise ValueError(f"layer {layer} {name}, got shapes {shapes}, expected {expected_shapes}")

@@ -1,6 +1,7 @@
 """Adapters on a GPU: their pages in the pool, and the items of a step that take them."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -22,6 +23,14 @@ def adapter_layout(adapter: AdapterWeights, pages: PageLayout, num_layers: int) 
     """Return where an adapter's tiles stand: at its largest rank, in all layers, for any projection that it changes."""
     widths = {name: (pair.down.shape[1], pair.up.shape[0]) for (_, name), pair in adapter.places.items()}
     return AdapterLayout(pages=pages, rank=adapter.max_rank, num_layers=num_layers, widths=widths)
+
+
+class _Packed(NamedTuple):
+    """An adapter as its pages hold it, in host memory."""
+
+    layout: AdapterLayout
+    scale: float
+    pages: torch.Tensor
 
 
 class DeviceAdapters:
@@ -49,21 +58,36 @@ class DeviceAdapters:
             widths=architecture.widths,
         )
         self._records = empty_records(num_slots, pool.device)
+        # What the next step loads.
+        self._packed: dict[str, _Packed] = {}
         self._fused = {
             names: FusedProjections(names, tuple(architecture.widths[name][1] for name in names)) for names in FUSED
         }
 
-    def load(self, load: AdapterLoad, adapter: AdapterWeights) -> None:
-        """Copy an adapter from host memory into its pages."""
+    def prepare(self, adapter: AdapterWeights) -> None:
+        """Pack an adapter that the next step may load."""
         layout = adapter_layout(adapter, self._pages, self._num_layers)
         scales = {pair.scale for pair in adapter.places.values()}
         scale = scales.pop() if len(scales) == 1 else 1.0
-        packed = pack(layout, _filled(adapter, layout, self._pages.dtype, folds_scale=bool(scales)))
+        pages = pack(layout, _filled(adapter, layout, self._pages.dtype, folds_scale=bool(scales)))
+        self._packed[adapter.digest] = _Packed(layout, scale, pages)
+
+    def load_all(self, loads: Sequence[AdapterLoad]) -> None:
+        """Copy adapters that were prepared into their pages. Others that were are let go."""
+        for load in loads:
+            self._load(load, self._packed[load.digest])
+        self._packed.clear()
+
+    def reset(self) -> None:
+        """Let go of what was prepared."""
+        self._packed.clear()
+
+    def _load(self, load: AdapterLoad, packed: _Packed) -> None:
         pool, table = self._memory.pool, self._memory.page_table
         ids = torch.tensor(load.pages, dtype=torch.int32).to(pool.device)
-        copy_pages(pool, ids, packed, torch.arange(len(ids), dtype=torch.int32, device=pool.device))
+        copy_pages(pool, ids, packed.pages, torch.arange(len(ids), dtype=torch.int32, device=pool.device))
         table[load.slot, : len(ids)] = ids
-        record = self._memory.record(layout, load.slot, scale, load.pages)
+        record = self._memory.record(packed.layout, load.slot, packed.scale, load.pages)
         self._records[load.slot] = torch.tensor(record, dtype=torch.int32, device=pool.device)
         if pool.is_cuda:
             # The pinned pages are read by the copy, and let go behind it.

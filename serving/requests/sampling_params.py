@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 MAX_LOGPROBS = 20
 # What is added to logits or multiplied with them stays a number in fp32.
-LARGEST = 1e30
+LARGEST, SMALLEST_FACTOR = 1e30, 1e-30
 MAX_TOP_K = 2**31 - 1
 
 
@@ -50,8 +50,8 @@ class SamplingParams:
         self._require("top_k", 0 <= self.top_k <= MAX_TOP_K, f"0 for all, or up to {MAX_TOP_K}")
         self._require("top_p", 0 < self.top_p <= 1, "a number over 0 up to 1")
         self._require("min_p", 0 <= self.min_p <= 1, "a number from 0 to 1")
-        is_factor = 1 / LARGEST <= self.repetition_penalty <= LARGEST
-        self._require("repetition_penalty", is_factor, f"a number over 0, from {1 / LARGEST} to {LARGEST}")
+        is_factor = SMALLEST_FACTOR <= self.repetition_penalty <= LARGEST
+        self._require("repetition_penalty", is_factor, f"a number over 0, from {SMALLEST_FACTOR} to {LARGEST}")
         for name in ("presence_penalty", "frequency_penalty"):
             self._require(name, abs(getattr(self, name)) <= LARGEST, f"a number from {-LARGEST} to {LARGEST}")
         is_bias = all(abs(bias) <= LARGEST for bias in self.logit_bias.values())

@@ -34,6 +34,9 @@ class Only:
     def accept_token(self, token_id: int) -> bool:
         return token_id in self.allowed.pop(0)
 
+    def is_terminated(self) -> bool:
+        return not self.allowed
+
 
 def sampler_with(*many: SamplingParams, num_slots: int = 8, matcher: Any = None) -> Sampler:
     sampler = Sampler(num_slots, VOCAB, torch.device("cpu"))
@@ -199,7 +202,9 @@ def test_a_grammar_says_what_may_follow() -> None:
     sampler = sampler_with(SamplingParams(temperature=0), matcher=matcher)
     logits = logits_of(8)
     expected = [max(allowed, key=lambda token: float(logits[0, token])) for allowed in matcher.allowed]
-    assert [sampler.draw(logits.clone(), [0], [k])[0].token_id for k in range(2, 5)] == expected
+    drawn = [sampler.draw(logits.clone(), [0], [k])[0] for k in range(2, 5)]
+    assert [one.token_id for one in drawn] == expected
+    assert [one.is_last for one in drawn] == [False, False, True], "the answer is whole once nothing may follow"
 
 
 def test_a_grammar_and_no_grammar_in_one_step() -> None:

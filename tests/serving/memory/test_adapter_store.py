@@ -32,9 +32,25 @@ class Shop:
 
     def __init__(self, num_pages: int = 6, num_slots: int = 8, host_bytes: int = 1000) -> None:
         self.pool, self.disk = Pool(num_pages), Disk()
+        self.prepared: list[str] = []
+        self.failing = ""
         self.store = AdapterStore(
-            self.pool, self.disk, lambda weights: NUM_PAGES, num_slots=num_slots, host_bytes=host_bytes
+            self.pool,
+            self.disk,
+            lambda weights: NUM_PAGES,
+            self.prepare,
+            num_slots=num_slots,
+            host_bytes=host_bytes,
         )
+
+    def prepare(self, weights: AdapterWeights) -> None:
+        if weights.digest == self.failing:
+            raise MemoryError("no more")
+        self.prepared.append(weights.digest)
+
+    def has(self, digest: str) -> bool:
+        """Whether the store remembers a version, named or not."""
+        return digest in self.store._versions
 
     def add(self, name: str, value: float, *, from_disk: bool = True) -> str:
         self.disk.values[name] = value
@@ -68,8 +84,7 @@ def test_an_old_version_that_nobody_wants_is_let_go_at_once(shop: Shop) -> None:
     shop.add("a", 2)
     assert shop.pool.num_free == 6
     assert shop.store.take_unloaded() == (old,)
-    with pytest.raises(KeyError):
-        shop.store.weights(old)
+    assert not shop.has(old)
 
 
 def test_requests_that_have_begun_end_on_their_version(shop: Shop) -> None:
@@ -79,15 +94,14 @@ def test_requests_that_have_begun_end_on_their_version(shop: Shop) -> None:
     assert shop.store.acquire(old)
     shop.add("a", 2)
     assert shop.store.newest("a") is not old
-    assert shop.store.weights(old.digest).digest == old.digest
+    assert shop.has(old.digest)
     assert old.pages
     shop.store.release(old)
     assert old.pages, "its request still counts as one that waits"
     shop.store.dismiss(old)
     assert not old.pages
     assert shop.pool.num_free == 6
-    with pytest.raises(KeyError):
-        shop.store.weights(old.digest)
+    assert not shop.has(old.digest)
 
 
 def test_one_content_under_two_names_is_one_version(shop: Shop) -> None:
@@ -181,7 +195,7 @@ def test_host_memory_is_bounded_and_what_is_let_go_is_read_again() -> None:
     shop.run("a")
     assert shop.store.num_disk_reads == 1
     assert [name for name, version in versions.items() if version.weights is None] == ["b"]
-    assert shop.store.weights(versions["a"].digest).digest == versions["a"].digest
+    assert shop.prepared == [versions["a"].digest]
 
 
 def test_what_came_from_memory_stays_there() -> None:
@@ -193,15 +207,54 @@ def test_what_came_from_memory_stays_there() -> None:
     assert shop.store.num_disk_reads == 0
 
 
-def test_what_will_be_loaded_stays_in_host_memory_until_then() -> None:
-    """A step loads what was acquired before it; a later adapter must not push it out of host memory in between."""
+def test_what_will_be_loaded_is_ready_however_little_host_memory_there_is() -> None:
+    """A step loads what was acquired before it; a later adapter may push it out of host memory in between."""
     shop = Shop(host_bytes=NUM_BYTES)
     for value, name in enumerate("ab"):
         shop.add(name, value)
     for name in "ab":
         assert shop.store.acquire(shop.store.newest(name))
-    for load in shop.store.take_loaded():
-        assert shop.store.weights(load.digest).digest == load.digest
+    assert [load.digest for load in shop.store.take_loaded()] == shop.prepared
+    assert shop.store.newest("a").weights is None
+
+
+def test_one_that_cannot_be_read_again_is_named() -> None:
+    shop = Shop(host_bytes=1)
+    shop.add("a", 1)
+    shop.add("b", 2)
+    del shop.disk.values["a"]
+    with pytest.raises(InputError, match=r"^a: could not be loaded: KeyError: 'a'"):
+        shop.store.acquire(shop.store.newest("a"))
+    assert shop.pool.num_free == 6
+    shop.run("b")
+
+
+def test_one_that_waits_for_a_slot_is_not_made_ready_each_time() -> None:
+    shop = Shop(num_slots=1)
+    first, second = (shop.add(name, value) for value, name in enumerate("ab"))
+    assert shop.store.acquire(shop.store.newest("a"))
+    for _ in range(3):
+        assert not shop.store.acquire(shop.store.newest("b"))
+    assert shop.prepared == [first]
+    shop.store.release(shop.store.newest("a"))
+    shop.run("b")
+    shop.run("b")
+    assert shop.prepared == [first, second]
+
+
+@pytest.mark.parametrize("from_disk", [True, False])
+def test_one_that_cannot_be_made_ready_takes_nothing(shop: Shop, from_disk: bool) -> None:
+    shop.failing = shop.add("a", 1, from_disk=from_disk)
+    shop.add("b", 2)
+    version = shop.store.newest("a")
+    for _ in range(10):
+        with pytest.raises(InputError, match=r"^a: could not be loaded: MemoryError: no more"):
+            shop.store.acquire(version)
+    assert (shop.pool.num_free, version.pages, version.slot, version.num_running) == (6, (), -1, 0)
+    assert shop.store.take_loaded() == ()
+    shop.run("b")
+    shop.failing = ""
+    shop.run("a")
 
 
 def test_a_folder_that_has_changed(shop: Shop) -> None:
@@ -217,10 +270,35 @@ def test_a_folder_that_has_changed(shop: Shop) -> None:
 
 
 def test_all_is_unloaded_after_a_step_that_failed(shop: Shop) -> None:
-    for value, name in enumerate("ab"):
-        shop.add(name, value)
-        shop.run(name)
-    shop.store.unload_all()
+    digests = {name: shop.add(name, value) for value, name in enumerate("abc")}
+    running, idle, waiting = map(shop.store.newest, "abc")
+    shop.store.expect(running)
+    assert shop.store.acquire(running)
+    shop.run("b")
+    shop.store.expect(waiting)
+    shop.store.remove("a")
+    shop.pool.reset()
+    shop.store.reset([waiting])
     assert shop.pool.num_free == 6
-    assert {*shop.store.take_unloaded()} == {*shop.store.names().values()}
-    shop.run("a")
+    assert shop.store.take_loaded() == shop.store.take_unloaded() == (), "the runner, too, has let go of all"
+    assert {version.slot for version in (running, idle, waiting)} == {-1}
+    assert not shop.has(digests["a"])
+    for name in "bc":
+        shop.run(name)
+    assert [load.digest for load in shop.store.take_loaded()] == [digests["b"], digests["c"]]
+    shop.store.remove("c")
+    assert shop.has(digests["c"]), "a request waits for it"
+    shop.store.dismiss(waiting)
+    assert not shop.has(digests["c"])
+
+
+def test_every_slot_is_free_after_a_step_that_failed() -> None:
+    shop = Shop(num_slots=2)
+    for value, name in enumerate("abc"):
+        shop.add(name, value)
+    for first, second in ("ab", "bc", "ca"):
+        for name in (first, second):
+            assert shop.store.acquire(shop.store.newest(name))
+        assert sorted(shop.store.newest(name).slot for name in (first, second)) == [0, 1]
+        shop.pool.reset()
+        shop.store.reset([])

@@ -110,12 +110,22 @@ def test_no_room_for_a_part() -> None:
     assert part.key not in cache
 
 
-def test_all_is_given_up_at_once() -> None:
+def test_all_is_forgotten_at_once() -> None:
+    """What is used, what is idle, what is still to come and what was given up, of which nobody is told any more."""
     pool, cache = filled(4, chain("a", "b"))
+    cache.use(chain("a"))
     cache.add(Part(b"c", 2, 3), 1)
-    cache.clear()
-    assert {*cache.take_dropped()} == {b"a", b"b", b"c"}
-    assert pool.num_free == 4
+    pool.allocate(2, Owner.KV)
+    pool.reset()
+    cache.reset()
+    assert cache.take_dropped() == ()
+    assert cache.known(chain("a", "b", "c")) == []
+    assert not any(part.key in cache for part in chain("a", "b", "c"))
+    for part in chain("a", "b", "c"):
+        assert cache.add(part, 1) is not None
+    cache.publish([part.key for part in chain("a", "b", "c")])
+    assert cache.known(chain("a", "b", "c")) == chain("a", "b", "c")
+    assert pool.num_available == 4
     pool.check()
 
 

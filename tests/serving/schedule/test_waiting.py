@@ -40,12 +40,14 @@ def drained(waiting: Waiting, in_use: tuple[Version, ...] = ()) -> list[Sequence
 
 def test_a_tenants_sequences_go_in_order() -> None:
     some = [sequence() for _ in range(4)]
-    waiting = waiting_with(*some)
+    share = FairShare()
+    waiting = waiting_with(*some, share=share)
     assert len(waiting) == 4
+    assert [*share.first()] == ["a"]
     assert [*waiting] == some
     assert waiting.next((), never) is waiting.next((), never) is some[0], "it stays until it is removed"
     assert drained(waiting) == some
-    assert (len(waiting), [*waiting.tenants]) == (0, [])
+    assert (len(waiting), [*waiting], [*share.first()]) == (0, [], [])
 
 
 def test_what_ran_before_is_its_tenants_first() -> None:
@@ -59,10 +61,11 @@ def test_the_least_served_tenant_is_next() -> None:
     share = FairShare()
     many, few = [sequence("many") for _ in range(3)], sequence("few")
     waiting = waiting_with(*many, few, share=share)
+    assert [*share.first()] == ["many", "few"], "they came in this order"
     share.charge("many", num_input=5)
-    assert [*waiting.tenants] == ["many", "few"]
     assert waiting.next((), never) is few
     waiting.remove(few)
+    assert [*share.first()] == ["many"]
     assert waiting.next((), never) is many[0]
 
 
@@ -104,6 +107,7 @@ def test_nobody_is_passed_over_for_ever() -> None:
 
 
 @pytest.mark.parametrize("version", [HOT, None])
-def test_a_sequence_without_an_adapter_is_like_one_with_another(version: Version | None) -> None:
-    first, hot = sequence(version=version), sequence(version=HOT)
-    assert waiting_with(first, hot, max_adapters=1).next((HOT,), never) is (hot if version is None else first)
+def test_a_sequence_of_the_base_model_needs_no_adapter_more(version: Version | None) -> None:
+    cold, first, hot = sequence(version=COLD), sequence(version=version), sequence(version=HOT)
+    assert waiting_with(first, hot, max_adapters=1).next((HOT,), never) is first
+    assert waiting_with(cold, first, hot, max_adapters=1).next((HOT,), never) is first

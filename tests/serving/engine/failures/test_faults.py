@@ -11,7 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from verilora.serving.engine import host_runner
 from verilora.serving.engine.engine import Engine
+from verilora.serving.memory import device_adapters
+from verilora.serving.memory.adapter_weights import AdapterWeights, LowRank, Place
 from verilora.serving.requests.request import Finish, Output, Request
 from verilora.serving.requests.sampling_params import SamplingParams
 from verilora.specs.files.errors import InputError
@@ -112,13 +115,45 @@ def test_one_that_is_broken_is_refused_and_the_name_stays(
     check(adapters[:1], requests, engine.generate(requests))
 
 
-def test_one_of_too_high_a_rank_or_too_large_for_memory_is_refused_by_its_folder(model: Any, tmp_path: Path) -> None:
+def test_one_that_is_too_large_for_memory_is_refused_by_its_folder(model: Any, tmp_path: Path, is_paged: bool) -> None:
     folder = save_adapter(tmp_path / "wide", model, r=32)
-    for settings in ({"max_rank": 16}, {"memory_bytes": 2**15}):
-        engine = engine_of(model, **settings)
-        with pytest.raises(InputError, match="wide"):
-            engine.add_adapter("wide", folder)
-        assert engine.list_adapters() == {}
+    engine = engine_of(model, memory_bytes=2**15, is_paged=is_paged)
+    with pytest.raises(InputError, match=r"wide: takes \d+ pages of memory, expected at most the pool's"):
+        engine.add_adapter("wide", folder)
+    assert engine.list_adapters() == {}
+
+
+def test_one_of_too_high_a_rank_is_refused_by_its_folder_where_memory_is_paged(model: Any, tmp_path: Path) -> None:
+    """The kernels' tables are made for `max_rank`; products over contiguous rows take any."""
+    folder = save_adapter(tmp_path / "wide", model, r=32)
+    engine = engine_of(model, max_rank=16, is_paged=True)
+    with pytest.raises(InputError, match="wide: rank, got 32, expected at most the engine's max_rank 16"):
+        engine.add_adapter("wide", folder)
+    assert engine.list_adapters() == {}
+    unbounded = engine_of(model, max_rank=16, is_paged=False)
+    unbounded.add_adapter("wide", folder)
+    requests = [asked(0, "wide")]
+    check([folder], requests, unbounded.generate(requests))
+
+
+@pytest.mark.parametrize(
+    ("place", "shapes"),
+    [
+        ((0, "q"), ((2, 31), (64, 2))),
+        ((0, "q"), ((2, 32), (64, 3))),
+        ((2, "q"), ((2, 32), (64, 2))),
+        ((0, "x"), ((2, 32), (64, 2))),
+    ],
+    ids=["width", "rank", "layer", "projection"],
+)
+def test_weights_in_memory_that_do_not_fit_are_refused_by_their_place(
+    model: Any, is_paged: bool, place: Place, shapes: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    engine = engine_of(model, is_paged=is_paged)
+    down, up = map(torch.ones, shapes)
+    with pytest.raises(InputError, match=rf"^odd: layer {place[0]} {place[1]}, got .*, expected "):
+        engine.add_adapter("odd", AdapterWeights({place: LowRank(down, up, 1.0)}))
+    assert engine.list_adapters() == {}
 
 
 def change(folder: Path) -> None:
@@ -143,6 +178,37 @@ def test_one_that_changes_before_it_is_loaded_ends_its_requests_alone(
         assert str(adapters[1]) in output.error
     check([adapters[0], *adapters[2:]], good, [*outputs[:3], *outputs[6:]])
     assert engine.list_adapters() == names
+    drain(engine)
+    check_empty(engine)
+
+
+def test_one_that_cannot_be_made_ready_ends_its_requests_alone(
+    model: Any, adapters: list[Path], is_paged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(model, is_paged=is_paged)
+    for folder in adapters[:2]:
+        engine.add_adapter(folder.name, folder)
+    bad_digest = engine.list_adapters()["adapter1"]
+
+    def failing(weights: AdapterWeights, *args: Any, **kwargs: Any) -> Any:
+        if weights.digest == bad_digest:
+            raise MemoryError("no more")
+        return plain(weights, *args, **kwargs)
+
+    # What packs an adapter for a GPU, and what makes its products on a CPU.
+    module, name = (device_adapters, "adapter_layout") if is_paged else (host_runner, "host_adapter")
+    plain = getattr(module, name)
+    good = [asked(number, name) for number, name in enumerate((None, "adapter0", None))]
+    bad = [asked(number, "adapter1", n=2) for number in range(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, failing)
+        outputs = engine.generate([*good[:2], *bad, *good[2:]])
+    for output in (one for answers in outputs[2:5] for one in answers):
+        assert output.finish is Finish.ERROR
+        assert output.error == f"{adapters[1]}: could not be loaded: MemoryError: no more"
+    check(adapters[:1], good, [*outputs[:2], *outputs[5:]])
+    requests = [asked(0, "adapter1")]
+    check(adapters[:2], requests, engine.generate(requests))
     drain(engine)
     check_empty(engine)
 

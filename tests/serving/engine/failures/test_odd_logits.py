@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from verilora.serving.engine.engine import Engine
 from verilora.serving.requests.request import Finish, Request
 from verilora.serving.requests.sampling_params import SamplingParams
 
@@ -25,11 +26,14 @@ def model() -> Any:
 
 @pytest.fixture(scope="module")
 def adapters(model: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """One to be used, and one whose weights are finite and whose products are not."""
+    """One to be used, and one whose weights are finite, as its product is, and that overflows where it is used."""
     folder = tmp_path_factory.mktemp("adapters")
     good, huge = (save_adapter(folder / name, model, seed) for seed, name in enumerate(("good", "huge")))
     path = huge / "adapter_model.safetensors"
-    save_file({name: torch.full_like(tensor, 1e38) for name, tensor in load_file(path).items()}, path)
+    halves = {
+        name: torch.full_like(tensor, 3e37 if "lora_A" in name else 1) for name, tensor in load_file(path).items()
+    }
+    save_file(halves, path)
     return [good, huge]
 
 
@@ -74,8 +78,18 @@ def test_neighbours_have_the_tokens_they_have_alone(
     check_empty(engines[1])
 
 
+def cached(engine: Engine, is_paged: bool) -> torch.Tensor:
+    """Return all numbers that stand in an engine's cache."""
+    cache: Any = engine._runner._cache
+    if is_paged:
+        return cache.pool.view(torch.float32)
+    return torch.cat([shelf.rows.flatten() for shelf in cache._shelves.values()])
+
+
 @pytest.mark.parametrize("is_paged", [False, True], ids=["contiguous", "paged"])
-def test_what_it_leaves_in_memory_harms_nobody(model: Any, adapters: list[Path], is_paged: bool) -> None:
+def test_what_it_leaves_in_memory_harms_nobody(
+    model: Any, adapters: list[Path], is_paged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its keys and values stood where those of later sequences stand, and behind them."""
     engine = engine_of(model, is_paged=is_paged, caches_prefixes=False, max_rows=4)
     for folder in adapters:
@@ -88,15 +102,15 @@ def test_what_it_leaves_in_memory_harms_nobody(model: Any, adapters: list[Path],
     engine.submit(replace(request, params=replace(PARAMS, max_tokens=60)), heard)
     for _ in range(3):
         engine.step()
-    harmless = engine._sampler._finite
     # So that it decodes, and all of its row is spoilt.
-    engine._sampler._finite = lambda logits: [True] * len(harmless(logits))  # type: ignore[method-assign]
-    spoilt = [engine.submit(poison, heard)[0] for _ in range(3)]
-    for _ in range(3):
-        engine.step()
-    for number in spoilt:
-        engine.cancel(number)
-    engine._sampler._finite = harmless  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr("verilora.serving.engine.sampler._are_finite", lambda logits: torch.ones(len(logits)).bool())
+        spoilt = [engine.submit(poison, heard)[0] for _ in range(3)]
+        for _ in range(3):
+            engine.step()
+        assert not cached(engine, is_paged).isfinite().all()
+        for number in spoilt:
+            engine.cancel(number)
     assert engine.generate([request] * 3) == expected[:3]
     drain(engine)
     assert {output.finish for output in heard.outputs.values()} == {Finish.CANCELLED, Finish.LENGTH}

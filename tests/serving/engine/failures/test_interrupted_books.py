@@ -15,7 +15,7 @@ from verilora.serving.requests.sampling_params import SamplingParams
 from engines import engine_of, random_model, save_adapter
 from listening import Heard, check_empty, drain
 
-NUM_INTERRUPTS = 40
+NUM_INTERRUPTS, NUM_PARTS = 40, 4
 BOOKS = ("serving/schedule/", "serving/memory/", "serving/engine/engine.py", "serving/engine/sampler.py")
 
 
@@ -64,7 +64,8 @@ def interrupted(engine: Engine, interrupter: Interrupter) -> bool:
     return False
 
 
-def test_an_interrupt_at_any_line(model: Any, adapters: list[Path]) -> None:
+@pytest.mark.parametrize("part", range(NUM_PARTS))
+def test_an_interrupt_at_any_line(model: Any, adapters: list[Path], part: int) -> None:
     def asked() -> tuple[Engine, Heard, list[int]]:
         settings = {"memory_bytes": 10 * 2**13, "max_rows": 3, "max_loaded": 1, "chunk_len": 16, "token_budget": 40}
         engine = engine_of(model, is_paged=True, preemption="recompute", **settings)
@@ -82,7 +83,7 @@ def test_an_interrupt_at_any_line(model: Any, adapters: list[Path]) -> None:
     engine, expected, _ = asked()
     assert not interrupted(engine, counting)
     draw = random.Random(0)
-    for line in sorted(draw.sample(range(1, counting.num_lines), NUM_INTERRUPTS)):
+    for line in sorted(draw.sample(range(1, counting.num_lines), NUM_INTERRUPTS))[part::NUM_PARTS]:
         engine, heard, numbers = asked()
         assert interrupted(engine, Interrupter(line)), line
         drain(engine)

@@ -10,6 +10,7 @@ from verilora.serving.requests.request import Finish, Output, Request
 from verilora.serving.requests.sampling_params import SamplingParams
 
 from engines import engine_of, random_model
+from listening import check_empty, drain
 
 PROMPT = (5, 9, 2, 7, 7, 31)
 NUM_TOKENS = 30
@@ -95,6 +96,25 @@ def test_a_string_among_the_tokens_that_must_come_ends_nothing(model: Any, free:
     spanning = text[text.index("h") : text.index("i") + 2]
     output = ask(with_ends(model), stop=(spanning,), min_tokens=8)
     assert (output.finish, output.stopped_text) == (Finish.STOP, text[: text.index("h")])
+
+
+@pytest.mark.parametrize("num_before", [0, 5])
+def test_a_tokenizer_that_fails_ends_its_sequence_alone(model: Any, free: tuple[int, ...], num_before: int) -> None:
+    def failing(token_ids: list[int]) -> str:
+        if len(token_ids) > num_before:
+            raise UnicodeError("out of letters")
+        return spelled(token_ids)
+
+    engine = engine_of(model)
+    engine = Engine(engine._decoder, engine.settings, detokenize=failing, is_paged=False)
+    bad = Request(prompt=PROMPT, params=replace(GREEDY, stop=("never",)))
+    (one,), (other,), (good,) = engine.generate([bad, bad, Request(prompt=PROMPT, params=GREEDY)])
+    for output in (one, other):
+        assert (output.finish, output.error) == (Finish.ERROR, "detokenizer, failed: UnicodeError: out of letters")
+        assert output.token_ids == free[: num_before + 1]
+    assert (good.finish, good.token_ids) == (Finish.LENGTH, free)
+    drain(engine)
+    check_empty(engine)
 
 
 def test_strings_need_a_tokenizer(model: Any) -> None:
