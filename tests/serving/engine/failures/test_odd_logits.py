@@ -102,9 +102,14 @@ def test_what_it_leaves_in_memory_harms_nobody(
     engine.submit(replace(request, params=replace(PARAMS, max_tokens=60)), heard)
     for _ in range(3):
         engine.step()
+
+    def unnoticed(logits: torch.Tensor) -> torch.Tensor:
+        logits.nan_to_num_(0, 0, 0)
+        return torch.ones(len(logits), dtype=torch.bool)
+
     # So that it decodes, and all of its row is spoilt.
     with monkeypatch.context() as patch:
-        patch.setattr("verilora.serving.engine.sampler._are_finite", lambda logits: torch.ones(len(logits)).bool())
+        patch.setattr("verilora.serving.engine.sampler._are_finite", unnoticed)
         spoilt = [engine.submit(poison, heard)[0] for _ in range(3)]
         for _ in range(3):
             engine.step()
