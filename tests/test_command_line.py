@@ -330,12 +330,17 @@ def test_an_interrupt_of_the_system_ends_a_long_question_with_what_is_found(tmp_
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests run in the background, interrupts are ignored, and what they start would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
-        assert running.stdout
-        assert running.stderr
-        assert "questions answered: 1 of" in running.stderr.readline()
-        running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=60)
+        try:
+            assert running.stdout
+            assert running.stderr
+            assert "questions answered: 1 of" in running.stderr.readline()
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert (running.returncode, err.splitlines()[-1]) == (130, "interrupted: not all questions are answered")
     assert "rulebook hard of greenhouse, 2 rules" in out
 

@@ -3,6 +3,7 @@
 import pytest
 
 from verilora.specs.domain import Domain
+from verilora.specs.processes.deadline import Deadline
 from verilora.synth.controllers.controller import Controller, Ending, Reading, always
 from verilora.verify.checking.check import Runs
 from verilora.verify.checking.compiled import Compiler
@@ -45,7 +46,7 @@ def raw_counts(domain: Domain, controller: Controller | str, runs: Runs) -> list
 def test_implications_among_the_fifteen_rules(driving: Domain) -> None:
     compiler = Compiler()
     compiled = {rule.id: compiler.compile(rule.formula) for rule in driving.rulebook().rules}
-    implied = implications(compiled, driving.vocabulary.action_ids)
+    implied = implications(compiled, driving.vocabulary.action_ids, Deadline(60))
     everything_else = tuple(name for name in compiled if name != "phi6")
     assert {name: by for name, by in implied.items() if by} == {
         "phi2": ("phi12",),
