@@ -228,7 +228,7 @@ def test_an_adapter_that_was_swapped_gets_no_certificate(finished: Path, tmp_pat
     assert not (out / "adapter" / "certificate.json").exists()
 
 
-@pytest.mark.parametrize("algorithm", ["dpo", "grpo"])
+@pytest.mark.parametrize("algorithm", ["dpo", pytest.param("grpo", marks=pytest.mark.slow)])
 def test_where_warnings_are_errors(algorithm: str, tmp_path: Path) -> None:
     """What libraries warn each other about ended a training there; elsewhere it stood between the lines of progress."""
     out = tmp_path / "run"
