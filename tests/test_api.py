@@ -117,7 +117,9 @@ def test_mypy_agrees_with_the_types(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(TYPED)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "verilora").symlink_to(ROOT)
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", ROOT / "pyproject.toml", "script.py"]
+    # As of an installed package, whose own files are not reported: kernels of Triton have no types.
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports", "silent"]
+    command += ["--config-file", ROOT / "pyproject.toml", "script.py"]
     command += sorted((ROOT / "examples").glob("*.py"))
     environment = {**os.environ, "MYPYPATH": str(tmp_path / "site")}
     done = subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path, env=environment)
