@@ -84,7 +84,7 @@ class DeviceRunner:
             end = stored.parts[-1]
             if end.end > end.start:
                 self._cache.copy(blocks[end.start // PAGE_SIZE], end.pages)
-            self._ends[end.key] = states.drawn[states.sequences.index(stored.sequence)].clone()
+            self._ends[end.key] = states.behind(stored.sequence)
 
     def _compute(self, work: Sequence[Work], known: dict[int, torch.Tensor]) -> States:
         decoding, chunks = [one for one in work if one.decodes], [one for one in work if not one.decodes]

@@ -34,7 +34,6 @@ class HostRunner:
     def reset(self) -> None:
         """Let go of all that is here, after a step that was cut off."""
         self._cache = ContiguousCache(self._decoder.architecture, self._decoder.weights.dtype)
-        self._lens: dict[int, int] = {}
         for kept in (self._swapped, self._prepared, self._adapters, self._slots, self._parts, self._ends):
             kept.clear()
 
@@ -51,27 +50,15 @@ class HostRunner:
         states = self._compute(plan.work, known)
         for stored in plan.stored:
             self._store(stored, states)
-        for work in plan.work:
-            self._lens[work.sequence] = work.start + len(work.token_ids)
-        for sequence in self._done_reading(plan):
-            self._cache.join(sequence, self._lens[sequence])
+        for sequence, num_tokens in _done_reading(plan):
+            self._cache.join(sequence, num_tokens)
         return states
-
-    def _done_reading(self, plan: Plan) -> list[int]:
-        """Return the sequences that decode from the next step on."""
-        known = [opened for opened in plan.opened if opened.has_state]
-        self._lens.update({opened.sequence: opened.num_tokens for opened in known})
-        read = [work.sequence for work in plan.work if work.samples and not work.decodes]
-        swapped_in = [swap.sequence for swap in plan.swapped_in]
-        return [*read, *(opened.sequence for opened in known), *swapped_in]
 
     def _let_go(self, plan: Plan) -> None:
         for sequence in plan.closed:
             self._cache.close(sequence)
-            self._lens.pop(sequence, None)
         for swap in plan.swapped_out:
             self._swapped[swap.sequence] = self._cache.leave(swap.sequence)
-            del self._lens[swap.sequence]
         for sequence in plan.dropped_swaps:
             self._swapped.pop(sequence)
         for digest in plan.unloaded:
@@ -88,7 +75,6 @@ class HostRunner:
         self._prepared.clear()
         for swap in plan.swapped_in:
             self._cache.open(swap.sequence, swap.num_tokens, [self._swapped.pop(swap.sequence)])
-            self._lens[swap.sequence] = swap.num_tokens
         for opened in plan.opened:
             self._cache.open(opened.sequence, opened.num_tokens, [self._parts[part.key] for part in opened.known])
 
@@ -96,7 +82,7 @@ class HostRunner:
         for part in stored.parts:
             self._parts[part.key] = self._cache.part(stored.sequence, part.start, part.end)
         if stored.has_end:
-            self._ends[stored.parts[-1].key] = states.drawn[states.sequences.index(stored.sequence)].clone()
+            self._ends[stored.parts[-1].key] = states.behind(stored.sequence)
 
     def _compute(self, work: Sequence[Work], known: dict[int, torch.Tensor]) -> States:
         if not work:
@@ -125,3 +111,10 @@ class HostRunner:
         if not rows:
             return None
         return HostAdapters([(self._adapters[self._slots[slot]], taken) for slot, taken in sorted(rows.items())])
+
+
+def _done_reading(plan: Plan) -> list[tuple[int, int]]:
+    """Return the sequences that decode from the next step on, and how many tokens of each are cached."""
+    read = [(one.sequence, one.start + len(one.token_ids)) for one in plan.work if one.samples and not one.decodes]
+    known = [(one.sequence, one.num_tokens) for one in plan.opened if one.has_state]
+    return [*read, *known, *((swap.sequence, swap.num_tokens) for swap in plan.swapped_in)]

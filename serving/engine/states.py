@@ -15,6 +15,10 @@ class States(NamedTuple):
     sequences: list[int]
     scored: dict[int, torch.Tensor]
 
+    def behind(self, sequence: int) -> torch.Tensor:
+        """Return a copy of the state behind which a sequence's next token is drawn."""
+        return self.drawn[self.sequences.index(sequence)].clone()
+
 
 def states_of(ordered: Sequence[Work], states: torch.Tensor, known: dict[int, torch.Tensor]) -> States:
     """Return what is wanted of the states of a step's tokens, and of those that were known, sequence by sequence."""

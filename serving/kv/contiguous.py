@@ -81,7 +81,11 @@ class ContiguousCache:
 
     def leave(self, sequence: int) -> torch.Tensor:
         """Let go of a sequence that decodes; return [num_layers, 2, num_kv_heads, its tokens, head_dim]."""
-        return self._take(sequence)
+        capacity, row = self._places[sequence]
+        shelf = self._shelves[capacity]
+        content = shelf.rows[:, row, :, :, : shelf.lens[row]].clone()
+        self._remove(sequence)
+        return content
 
     def close(self, sequence: int) -> None:
         """Let go of a sequence."""
@@ -96,7 +100,7 @@ class ContiguousCache:
             shelf = self._shelves[capacity]
             if shelf.lens[row] == capacity * PAGE_SIZE:
                 num_tokens = shelf.lens[row]
-                self._place(sequence, self._take(sequence), num_tokens, room=num_tokens + 1)
+                self._place(sequence, self.leave(sequence), num_tokens, room=num_tokens + 1)
         order = []
         for capacity in sorted(self._shelves):
             shelf = self._shelves[capacity]
@@ -126,13 +130,6 @@ class ContiguousCache:
         shelf.sequences.append(sequence)
         shelf.lens.append(num_tokens)
         self._places[sequence] = (capacity, number)
-
-    def _take(self, sequence: int) -> torch.Tensor:
-        capacity, row = self._places[sequence]
-        shelf = self._shelves[capacity]
-        content = shelf.rows[:, row, :, :, : shelf.lens[row]].clone()
-        self._remove(sequence)
-        return content
 
     def _remove(self, sequence: int) -> None:
         capacity, row = self._places.pop(sequence)

@@ -1,6 +1,6 @@
 """Attention of one step over the contiguous cache: rows that decode, shelf by shelf, then each prompt's chunk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,9 +24,11 @@ class ContiguousAttention:
 
     def __init__(self, architecture: Architecture, shelves: Sequence[Rows], chunks: Sequence[Chunk]) -> None:
         self._measures = architecture
-        windows = sorted(set(architecture.windows))
-        self._shelves = [_ShelfStep(shelf, windows) for shelf in shelves]
-        self._chunks = [_ChunkStep(chunk, windows) for chunk in chunks]
+        windows, group = set(architecture.windows), architecture.group
+        self._steps: list[_ShelfStep | _ChunkStep] = [
+            *(_ShelfStep(shelf, windows, group) for shelf in shelves),
+            *(_ChunkStep(chunk, windows, group) for chunk in chunks),
+        ]
 
     def attend(self, layer: int, query: torch.Tensor, keys_values: torch.Tensor) -> torch.Tensor:
         """Return what the rows attend to, [num_rows, num_heads, head_dim]; see `Attention`."""
@@ -34,13 +36,9 @@ class ContiguousAttention:
         pairs = torch.unflatten(keys_values, 1, (2, measures.num_kv_heads))
         out = torch.empty_like(query)
         first = 0
-        for shelf in self._shelves:
-            rows = slice(first, first + shelf.num_rows)
-            shelf.attend(layer, window, query[rows], pairs[rows], out[rows], measures.group)
-            first = rows.stop
-        for chunk in self._chunks:
-            rows = slice(first, first + chunk.num_rows)
-            chunk.attend(layer, window, query[rows], pairs[rows], out[rows], measures.group)
+        for step in self._steps:
+            rows = slice(first, first + step.num_rows)
+            out[rows] = step.attend(layer, window, query[rows], pairs[rows])
             first = rows.stop
         return out
 
@@ -48,8 +46,8 @@ class ContiguousAttention:
 class _ShelfStep:
     """One new token a row."""
 
-    def __init__(self, shelf: Rows, windows: Sequence[int]) -> None:
-        self._content = shelf.content
+    def __init__(self, shelf: Rows, windows: Iterable[int], group: int) -> None:
+        self._content, self._group = shelf.content, group
         self.num_rows = len(shelf.lens)
         self._row = torch.arange(self.num_rows)
         self._slot = shelf.lens - 1
@@ -57,48 +55,32 @@ class _ShelfStep:
         behind = slots >= shelf.lens[:, None]
         self._masks = {window: _mask(behind | _forgotten(slots, self._slot[:, None], window)) for window in windows}
 
-    def attend(
-        self,
-        layer: int,
-        window: int,
-        query: torch.Tensor,
-        pairs: torch.Tensor,
-        out: torch.Tensor,
-        group: int,
-    ) -> None:
+    def attend(self, layer: int, window: int, query: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
         rows = self._content[layer]
         rows[self._row, :, :, self._slot] = pairs
         # The heads that share keys are queries of one sequence, which all attend to the same slots.
-        heads = torch.unflatten(query, 1, (-1, group))
+        heads = torch.unflatten(query, 1, (-1, self._group))
         mixed = scaled_dot_product_attention(
             heads, rows[:, 0], rows[:, 1], attn_mask=self._masks[window][:, None, None]
         )
-        out.copy_(mixed.flatten(1, 2))
+        return mixed.flatten(1, 2)
 
 
 class _ChunkStep:
     """Some tokens of one prompt."""
 
-    def __init__(self, chunk: Chunk, windows: Sequence[int]) -> None:
-        self._row, self._start, self._end = chunk.row, chunk.start, chunk.end
+    def __init__(self, chunk: Chunk, windows: Iterable[int], group: int) -> None:
+        self._row, self._start, self._end, self._group = chunk.row, chunk.start, chunk.end, group
         self.num_rows = chunk.end - chunk.start
         slots, positions = torch.arange(chunk.end), torch.arange(chunk.start, chunk.end)[:, None]
         later = slots > positions
         self._masks = {window: _mask(later | _forgotten(slots, positions, window)) for window in windows}
 
-    def attend(
-        self,
-        layer: int,
-        window: int,
-        query: torch.Tensor,
-        pairs: torch.Tensor,
-        out: torch.Tensor,
-        group: int,
-    ) -> None:
+    def attend(self, layer: int, window: int, query: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
         self._row[layer, :, :, self._start : self._end] = pairs.permute(1, 2, 0, 3)
-        keys, values = self._row[layer, :, :, : self._end].repeat_interleave(group, 1)[:, None]
+        keys, values = self._row[layer, :, :, : self._end].repeat_interleave(self._group, 1)[:, None]
         mixed = scaled_dot_product_attention(query.transpose(0, 1)[None], keys, values, attn_mask=self._masks[window])
-        out.copy_(mixed[0].transpose(0, 1))
+        return mixed[0].transpose(0, 1)
 
 
 def _forgotten(slots: torch.Tensor, positions: torch.Tensor, window: int) -> torch.Tensor:

@@ -46,8 +46,8 @@ class Sequence:
     finish: Finish | None = None
     error: str = ""
     stopped_text: str | None = None
-    # When it began to run last: the newest is the first to be preempted.
-    began: int = -1
+    # Whether it ran before.
+    has_begun: bool = False
 
     @property
     def num_prompt(self) -> int:

@@ -66,8 +66,8 @@ class Scheduler:
         self._shares_pages = shares_pages
         self._fair_share = FairShare(settings.weights)
         self.waiting = Waiting(self._fair_share, settings.max_adapters)
+        # In the order in which they began: the newest is the first to be preempted.
         self.running: dict[int, Sequence] = {}
-        self._num_begun = 0
         # Which sequence reads a prompt that others wait for, by the key of its end.
         self._reading: dict[bytes, Sequence] = {}
         self._swapped_blocks: dict[int, int] = {}
@@ -179,7 +179,8 @@ class Scheduler:
         return late
 
     def _oldest(self, phase: Phase) -> list[Sequence]:
-        return sorted((one for one in self.running.values() if one.phase is phase), key=lambda one: one.began)
+        """Return those that run in a phase, the oldest first."""
+        return [one for one in self.running.values() if one.phase is phase]
 
     def _decode(self) -> int:
         """Plan a token of each sequence that decodes, and return how many there are."""
@@ -196,7 +197,7 @@ class Scheduler:
             if pages is not None:
                 sequence.blocks += self._in_blocks(pages)
                 return True
-            newest = max(self.running.values(), key=lambda one: one.began)
+            newest = next(reversed(self.running.values()))
             self._preempt(newest)
             if newest is sequence:
                 return False
@@ -296,11 +297,10 @@ class Scheduler:
             return False
         self.waiting.remove(sequence)
         sequence.blocks, sequence.used = [*shared, *self._in_blocks(pages)], known
-        if sequence.began < 0:
+        if not sequence.has_begun:
             # Once, however often it is taken back.
             self._fair_share.charge(sequence.request.tenant, num_input=sequence.num_prompt)
-        sequence.began = self._num_begun
-        self._num_begun += 1
+        sequence.has_begun = True
         self.running[sequence.id] = sequence
         self._open(sequence, known)
         return True
