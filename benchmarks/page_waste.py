@@ -1,4 +1,4 @@
-"""What pages of the engine's pool waste, by model and KV format: `python benchmarks/page_waste.py`; arithmetic alone."""
+"""What pages of the engine's pool waste, by model and KV format: `python benchmarks/page_waste.py`."""
 
 import torch
 
