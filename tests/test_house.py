@@ -30,7 +30,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "reports",
         "commands",
     ),
-    "serving": ("models", "memory", "kv", "requests", "schedule", "engine"),
+    "serving": ("models", "memory", "kv", "requests", "schedule", "engine", "adapters"),
     "finetune": ("run", "answers", "training", "evaluation", "base", ".", "commands"),
 }
 NO_ROOMS = {"tests", "benchmarks", "docs", "examples", "build", "dist"}
