@@ -15,8 +15,10 @@ from ...kernels.cache.kv_pages import PAGE_SIZE
 from ..kv.paged import PagedCache
 from ..kv.paged_attention import PagedAttention, decode_steps, write_steps
 from ..memory.device_adapters import DeviceAdapters
+from ..memory.upload import on_device
 from ..models.decoder import Decoder
-from ..schedule.plan import Blocks, Work
+from ..schedule.plan import DRAWN, Blocks, Work
+from .states import InFlight
 
 # The narrowest table, in blocks; each further one is four times as wide.
 LEAST_WIDTH, WIDER = 64, 4
@@ -39,48 +41,84 @@ def width_buckets(max_blocks: int) -> list[int]:
 
 
 class DecodeBuffers:
-    """What a graph reads: one row a sequence, on the device, and the same in pinned memory of the host."""
+    """What a graph reads, on the device: a row a sequence, which keeps its row as long as it can.
+
+    The table of pages stays from step to step, and rows are written that have changed. Where a token is still in
+    flight, the row says which of those that were drawn it is.
+    """
 
     def __init__(self, cache: PagedCache, max_rows: int, max_blocks: int) -> None:
-        device = cache.pool.device
-
-        def pair(*shape: int, dtype: torch.dtype = torch.int64) -> tuple[torch.Tensor, torch.Tensor]:
-            pin = device.type == "cuda"
-            return torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, pin_memory=pin)
-
-        # Token, position and adapter of each row.
-        self.numbers, self._numbers = pair(3, max_rows)
-        self.lens, self._lens = pair(max_rows, dtype=torch.int32)
-        self.slots, self._slots = pair(cache.num_groups, max_rows)
-        self.table, self._table = pair(cache.num_groups, max_rows, max_blocks, dtype=torch.int32)
+        self._device, self._num_groups = cache.pool.device, cache.num_groups
+        # Token, place among those in flight, position, adapter, and the slots of all groups.
+        self._numbers = torch.zeros((4 + self._num_groups) * max_rows, dtype=torch.int64, device=self._device)
+        self._drawn = torch.zeros(max_rows, dtype=torch.int64, device=self._device)
+        self._table = torch.zeros(max_rows, self._num_groups, max_blocks, dtype=torch.int32, device=self._device)
+        self._host_table = torch.zeros(max_rows, self._num_groups, max_blocks, dtype=torch.int32)
         self._blocks: list[Blocks] = [()] * max_rows
+        self._sequences: list[int] = []
 
-    def fill(self, work: Sequence[Work], num_rows: int, width: int) -> None:
+    def in_order(self, work: Sequence[Work]) -> list[Work]:
+        """Return a step's rows, each where it was in the step before if that is one of them."""
+        by_sequence = {one.sequence: one for one in work}
+        rows = [by_sequence.pop(sequence, None) for sequence in self._sequences[: len(work)]]
+        others = iter(by_sequence.values())
+        ordered = [next(others) if one is None else one for one in rows]
+        ordered.extend(others)
+        self._sequences = [one.sequence for one in ordered]
+        return ordered
+
+    def fill(self, work: Sequence[Work], num_rows: int, width: int, in_flight: InFlight | None = None) -> None:
         """Write a step's rows, and rows that do nothing behind them up to `num_rows`."""
-        num_real = len(work)
-        positions = [one.start for one in work]
-        self._numbers[0, :num_real] = torch.tensor([one.token_ids[0] for one in work], dtype=torch.int64)
-        self._numbers[1, :num_real] = torch.tensor(positions, dtype=torch.int64)
-        self._numbers[2, :num_real] = torch.tensor([one.adapter for one in work], dtype=torch.int64)
-        self._numbers[0, num_real:num_rows] = 0
-        self._numbers[1:, num_real:num_rows] = -1
-        self._lens[:num_real] = torch.tensor(positions, dtype=torch.int32) + 1
-        self._lens[num_real:num_rows] = 0
-        for row, one in enumerate(work):
-            if one.blocks != self._blocks[row]:
-                self._blocks[row] = one.blocks
-                self._table[:, row, : len(one.blocks)] = torch.tensor(one.blocks, dtype=torch.int32).T
-        own = self._numbers[1, :num_real]
-        pages = self._table[:, torch.arange(num_real), own // PAGE_SIZE]
-        self._slots[:, :num_real] = pages * PAGE_SIZE + own % PAGE_SIZE
-        self._slots[:, num_real:num_rows] = -1
-        for device, host in (
-            (self.numbers[:, :num_rows], self._numbers[:, :num_rows]),
-            (self.lens[:num_rows], self._lens[:num_rows]),
-            (self.slots[:, :num_rows], self._slots[:, :num_rows]),
-            (self.table[:, :num_rows, :width], self._table[:, :num_rows, :width]),
-        ):
-            device.copy_(host, non_blocking=True)
+        numbers = torch.full((4 + self._num_groups, num_rows), -1, dtype=torch.int64)
+        if work:
+            self._write_table(work, width)
+            num_real, positions = len(work), torch.tensor([one.start for one in work])
+            pages = self._host_table[torch.arange(num_real), :, positions // PAGE_SIZE].T
+            numbers[:4, :num_real] = torch.tensor(
+                [
+                    [one.token_ids[0] for one in work],
+                    self._places(work, in_flight),
+                    positions.tolist(),
+                    [one.adapter for one in work],
+                ]
+            )
+            numbers[4:, :num_real] = pages * PAGE_SIZE + positions % PAGE_SIZE
+        self.numbers(num_rows).copy_(on_device(numbers, self._device))
+
+    def numbers(self, num_rows: int) -> torch.Tensor:
+        """Return int64 [4 + num_groups, num_rows]: token, place in flight, position, adapter, and slots."""
+        return self._numbers[: (4 + self._num_groups) * num_rows].view(-1, num_rows)
+
+    def token_ids(self, num_rows: int) -> torch.Tensor:
+        """Return int64 [num_rows], those in flight included; a row that does nothing has token 0."""
+        tokens, places = self.numbers(num_rows)[:2]
+        return torch.where(places >= 0, self._drawn[places.clamp(min=0)], tokens.clamp(min=0))
+
+    def table(self, num_rows: int, width: int) -> torch.Tensor:
+        """Return int32 [num_groups, num_rows, width]."""
+        return self._table[:num_rows, :, :width].transpose(0, 1)
+
+    def _places(self, work: Sequence[Work], in_flight: InFlight | None) -> list[int]:
+        """Return where each row's token is among those in flight, -1 for one that is known."""
+        if in_flight is None:
+            return [-1] * len(work)
+        self._drawn[: len(in_flight.tokens)] = in_flight.tokens
+        places = {sequence: place for place, sequence in enumerate(in_flight.sequences)}
+        return [places[one.sequence] if one.token_ids[0] == DRAWN else -1 for one in work]
+
+    def _write_table(self, work: Sequence[Work], width: int) -> None:
+        changed = [row for row, one in enumerate(work) if one.blocks != self._blocks[row]]
+        for row in changed:
+            old, self._blocks[row] = self._blocks[row], work[row].blocks
+            new = work[row].blocks
+            # Nearly always the sequence is the same and has a block more.
+            kept = len(old) if new[: len(old)] == old else 0
+            self._host_table[row, :, kept : len(new)] = torch.tensor(new[kept:], dtype=torch.int32).T
+        if changed:
+            rows = torch.tensor(changed)
+            self._table[on_device(rows, self._device), :, :width] = on_device(
+                self._host_table[rows, :, :width], self._device
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +148,15 @@ class DecodeGraphs:
                 for has_adapters in (True, False):
                     self._graphs[num_rows, width, has_adapters] = self._captured(num_rows, width, has_adapters)
 
-    def run(self, work: Sequence[Work]) -> torch.Tensor:
+    def in_order(self, work: Sequence[Work]) -> list[Work]:
+        """Return the rows of a step in the order in which they run."""
+        return self._buffers.in_order(work)
+
+    def run(self, work: Sequence[Work], in_flight: InFlight | None) -> torch.Tensor:
         """Return the states [num_rows, hidden_size] of a step in which all rows decode, until the next run."""
         num_rows = self._rows[bisect_left(self._rows, len(work))]
         width = self._widths[bisect_left(self._widths, max(len(one.blocks) for one in work))]
-        self._buffers.fill(work, num_rows, width)
+        self._buffers.fill(work, num_rows, width, in_flight)
         found = self._graphs[num_rows, width, any(one.adapter >= 0 for one in work)]
         found.graph.replay()
         return found.states[: len(work)]
@@ -135,13 +177,13 @@ class DecodeGraphs:
 
     def _forward(self, num_rows: int, width: int, has_adapters: bool) -> torch.Tensor:
         buffers = self._buffers
-        token_ids, positions, adapter_ids = buffers.numbers[:, :num_rows]
+        _, _, positions, adapter_ids, *slots = buffers.numbers(num_rows)
         attention = PagedAttention(
             self._cache,
             num_rows,
-            write_steps(buffers.slots[:, :num_rows]),
-            decode_steps(self._cache, buffers.table[:, :num_rows, :width], buffers.lens[:num_rows]),
+            write_steps(slots),
+            decode_steps(self._cache, buffers.table(num_rows, width), (positions + 1).int()),
             {},
         )
         adapters = self._adapters.decoding(adapter_ids) if has_adapters else None
-        return self._decoder.forward(token_ids, positions, attention, adapters)
+        return self._decoder.forward(buffers.token_ids(num_rows), positions, attention, adapters)

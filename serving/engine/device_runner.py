@@ -9,10 +9,11 @@ from ..kv.paged import PagedCache
 from ..kv.paged_attention import PagedAttention, PagedRow
 from ..memory.adapter_weights import AdapterWeights
 from ..memory.device_adapters import DeviceAdapters
+from ..memory.upload import on_device
 from ..models.decoder import Decoder
-from ..schedule.plan import Opened, Plan, Stored, Work
+from ..schedule.plan import DRAWN, Opened, Plan, Stored, Work
 from .decode_graphs import DecodeGraphs
-from .states import States, states_of
+from .states import InFlight, States, states_of
 
 
 class DeviceRunner:
@@ -50,8 +51,8 @@ class DeviceRunner:
         """Make an adapter ready, which the next plan may load."""
         self._adapters.prepare(adapter)
 
-    def run(self, plan: Plan) -> States:
-        """Carry out a plan and return the states behind which tokens are drawn."""
+    def run(self, plan: Plan, in_flight: InFlight | None = None) -> States:
+        """Carry out a plan and return the states behind which tokens are drawn; nothing is waited for."""
         for swap in plan.swapped_out:
             self._swapped[swap.sequence] = self._cache.read(_pages(swap.blocks))
         for sequence in plan.dropped_swaps:
@@ -66,7 +67,7 @@ class DeviceRunner:
         for opened in plan.opened:
             self._take_end(opened)
         known = {one.sequence: self._ends[one.known[-1].key] for one in plan.opened if one.has_state}
-        states = self._compute(plan.work, known)
+        states = self._compute(plan.work, known, in_flight)
         blocks = {work.sequence: work.blocks for work in plan.work}
         for stored in plan.stored:
             self._store(stored, blocks[stored.sequence], states)
@@ -86,21 +87,37 @@ class DeviceRunner:
                 self._cache.copy(blocks[end.start // PAGE_SIZE], end.pages)
             self._ends[end.key] = states.behind(stored.sequence)
 
-    def _compute(self, work: Sequence[Work], known: dict[int, torch.Tensor]) -> States:
+    def _compute(self, work: Sequence[Work], known: dict[int, torch.Tensor], in_flight: InFlight | None) -> States:
+        if not work:
+            return states_of(work, torch.empty(0), known)
         decoding, chunks = [one for one in work if one.decodes], [one for one in work if not one.decodes]
-        ordered = [*decoding, *chunks]
-        if not ordered:
-            return states_of(ordered, torch.empty(0), known)
         if self._graphs is not None and not chunks:
-            return states_of(ordered, self._graphs.run(ordered), known)
+            ordered = self._graphs.in_order(decoding)
+            return states_of(ordered, self._graphs.run(ordered, in_flight), known)
+        ordered = [*decoding, *chunks]
         device = self._decoder.weights.device
-        token_ids = torch.tensor([token for one in ordered for token in one.token_ids]).to(device)
-        positions = torch.tensor([one.start + k for one in ordered for k in range(len(one.token_ids))]).to(device)
+        positions = on_device(
+            torch.tensor([one.start + k for one in ordered for k in range(len(one.token_ids))]), device
+        )
         attention = PagedAttention.of(self._cache, *([_row(one) for one in some] for some in (decoding, chunks)))
         adapters = self._adapters.step(
             [one.adapter for one in decoding], [(one.adapter, len(one.token_ids)) for one in chunks]
         )
-        return states_of(ordered, self._decoder.forward(token_ids, positions, attention, adapters), known)
+        states = self._decoder.forward(_token_ids(ordered, in_flight, device), positions, attention, adapters)
+        return states_of(ordered, states, known)
+
+
+def _token_ids(ordered: Sequence[Work], in_flight: InFlight | None, device: torch.device) -> torch.Tensor:
+    """Return int64 [num_tokens], those that only the device knows included."""
+    token_ids = on_device(torch.tensor([token for one in ordered for token in one.token_ids]), device)
+    # Rows that decode come first, a token each.
+    taken = [row for row, one in enumerate(ordered) if one.token_ids == (DRAWN,)]
+    if taken:
+        assert in_flight is not None, "a token that was drawn is in flight"
+        places = {sequence: place for place, sequence in enumerate(in_flight.sequences)}
+        both = on_device(torch.tensor([taken, [places[ordered[row].sequence] for row in taken]]), device)
+        token_ids[both[0]] = in_flight.tokens[both[1]]
+    return token_ids
 
 
 def _row(work: Work) -> PagedRow:

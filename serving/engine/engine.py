@@ -23,8 +23,10 @@ from ..requests.sequence import Sequence
 from ..schedule.plan import Plan
 from ..schedule.scheduler import Scheduler
 from ..schedule.settings import EngineSettings
+from .draw import Draw, Drawn, top_logprobs
 from .engine_memory import engine_memory
-from .sampler import Drawn, Sampler, top_logprobs
+from .sampler import Sampler
+from .states import InFlight, States
 from .stopping import Detokenize, Stopping, TextError
 from .streams import Delta, Stepper, stream
 from .turns import Turns
@@ -79,6 +81,7 @@ class Engine:
         is_paged = decoder.weights.device.type == "cuda" if is_paged is None else is_paged
         self._memory = memory = engine_memory(decoder, self.settings, is_paged=is_paged)
         self.pool = memory.pool
+        self._overlaps = is_paged and self.settings.overlaps_steps
         self._runner = memory.runner
         self._scheduler = Scheduler(
             self.settings,
@@ -101,6 +104,8 @@ class Engine:
         self._numbers = count()
         self._lock = Turns()
         self._stepper = Stepper(self.step)
+        # What the step before drew, while its tokens are not known.
+        self._draw: Draw | None = None
         self._step_time = 0.0
         self._num_steps = self._prompt_tokens = self._cached_tokens = self._output_tokens = 0
 
@@ -212,6 +217,7 @@ class Engine:
         """
         with self._lock:
             if not self._sequences and not self._scheduler.has_to_let_go:
+                self._draw = None
                 return False
             started = time.monotonic()
             try:
@@ -294,18 +300,37 @@ class Engine:
         begun = [*(swap.sequence for swap in plan.swapped_in), *(opened.sequence for opened in plan.opened)]
         for sequence_id in begun:
             self._open_draws(self._sequences[sequence_id])
-        states = self._runner.run(plan)
+        in_flight = None if self._draw is None else InFlight(self._draw.tokens.clamp(min=0), self._draw.sequences)
+        states = self._runner.run(plan, in_flight)
         self._scheduler.commit(plan)
         self._prompt_tokens += sum(opened.num_tokens for opened in plan.opened)
         self._cached_tokens += sum(part.end - part.start for opened in plan.opened for part in opened.known)
         for sequence_id, scored in states.scored.items():
             self._score(self._sequences[sequence_id], scored)
-        if states.sequences:
-            sequences = [self._sequences[sequence_id] for sequence_id in states.sequences]
-            logits = self._decoder.logits(states.drawn)
-            drawn = self._sampler.draw(logits, states.sequences, [len(sequence.tokens) for sequence in sequences])
-            for sequence, one in zip(sequences, drawn, strict=True):
-                self._take(sequence, one)
+        # While the device computes this step, the host takes the tokens of the one before.
+        self._take_drawn()
+        self._launch_draws(states)
+        if not self._overlaps:
+            self._take_drawn()
+
+    def _launch_draws(self, states: States) -> None:
+        """Begin to draw behind the states of a step, but for sequences that have ended since it was planned."""
+        drawing = [self._sequences.get(sequence_id) for sequence_id in states.sequences]
+        going_on = [one for one in drawing if one is not None and one.finish is None]
+        if going_on:
+            positions = [-1 if one is None or one.finish is not None else len(one.tokens) for one in drawing]
+            self._draw = self._sampler.launch(self._decoder.logits(states.drawn), states.sequences, positions)
+            for sequence in going_on:
+                sequence.is_drawn = True
+
+    def _take_drawn(self) -> None:
+        """Take the tokens that were drawn last, once they are there."""
+        draw, self._draw = self._draw, None
+        if draw is not None:
+            for sequence_id, one in zip(draw.sequences, draw.read(), strict=True):
+                sequence = self._sequences.get(sequence_id)
+                if sequence is not None and sequence.is_drawn:
+                    self._take(sequence, one)
 
     def _open_draws(self, sequence: Sequence) -> None:
         params = sequence.request.params
@@ -322,6 +347,7 @@ class Engine:
 
     def _take(self, sequence: Sequence, drawn: Drawn) -> None:
         """Take a token that was drawn."""
+        sequence.is_drawn = False
         self._news.append(sequence)
         if drawn.error:
             self._scheduler.end(sequence, Finish.ERROR, drawn.error)
@@ -354,6 +380,7 @@ class Engine:
 
     def _give_up(self, error: str) -> None:
         """End what runs with an error, and forget all that is on the device."""
+        self._draw = None
         self._scheduler.give_up(error, self._sequences.values())
         self._runner.reset()
         self._sampler.reset()

@@ -11,7 +11,7 @@ from ..memory.host_adapter import host_adapter
 from ..models.decoder import Decoder
 from ..models.host_adapters import HostAdapter, HostAdapters
 from ..schedule.plan import Plan, Stored, Work
-from .states import States, states_of
+from .states import InFlight, States, states_of
 
 
 class HostRunner:
@@ -42,8 +42,9 @@ class HostRunner:
         made = host_adapter(adapter, self._decoder.architecture, self._decoder.weights.dtype)
         self._prepared[adapter.digest] = made
 
-    def run(self, plan: Plan) -> States:
+    def run(self, plan: Plan, in_flight: InFlight | None = None) -> States:
         """Carry out a plan and return the states behind which tokens are drawn."""
+        assert in_flight is None, "on a CPU a step waits for the tokens of the one before"
         self._let_go(plan)
         self._take_in(plan)
         known = {one.sequence: self._ends[one.known[-1].key] for one in plan.opened if one.has_state}

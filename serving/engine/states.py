@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..memory.upload import on_device
 from ..schedule.plan import Work
 
 
@@ -20,6 +21,13 @@ class States(NamedTuple):
         return self.drawn[self.sequences.index(sequence)].clone()
 
 
+class InFlight(NamedTuple):
+    """Tokens of the step before that the host does not know yet: int64 [num_rows] on the device, and whose they are."""
+
+    tokens: torch.Tensor
+    sequences: list[int]
+
+
 def states_of(ordered: Sequence[Work], states: torch.Tensor, known: dict[int, torch.Tensor]) -> States:
     """Return what is wanted of the states of a step's tokens, and of those that were known, sequence by sequence."""
     lasts, sequences, scored, row = [], [], {}, 0
@@ -31,7 +39,11 @@ def states_of(ordered: Sequence[Work], states: torch.Tensor, known: dict[int, to
         if one.scores:
             scored[one.sequence] = states[row - len(one.token_ids) : row]
     # In a step that decodes every row is one.
-    drawn = states if len(lasts) == len(states) else states[lasts]
+    drawn = (
+        states
+        if len(lasts) == len(states)
+        else states[on_device(torch.tensor(lasts, dtype=torch.int64), states.device)]
+    )
     if known:
         drawn = torch.cat([drawn, torch.stack([*known.values()])]) if sequences else torch.stack([*known.values()])
     return States(drawn, [*sequences, *known], scored)

@@ -10,6 +10,7 @@ from ...kernels.attention.layer_cache import LayerCache
 from ...kernels.cache.kv_pages import PAGE_SIZE, KVPages, kv_page_bytes
 from ...kernels.cache.kv_quantize import HEAD_DIMS
 from ..memory.page_size import PageSize
+from ..memory.upload import on_device, on_host
 from ..models.architecture import Architecture
 
 
@@ -70,7 +71,7 @@ class PagedCache:
         for row, blocks in enumerate(sequences):
             if blocks:
                 table[:, row, : len(blocks)] = torch.tensor(blocks, dtype=torch.int32).T
-        return table.to(self.pool.device)
+        return on_device(table, self.pool.device)
 
     def slots(self, blocks: Sequence[tuple[int, ...]], start: int, end: int) -> torch.Tensor:
         """Return int64 [num_groups, end - start], the slots of a sequence's tokens, on the host."""
@@ -79,14 +80,16 @@ class PagedCache:
         return pages * PAGE_SIZE + positions % PAGE_SIZE
 
     def read(self, pages: Sequence[int]) -> torch.Tensor:
-        """Return a copy of some pages in host memory."""
-        return self.pool[torch.tensor(pages, device=self.pool.device)].cpu()
+        """Return host memory that some pages are copied to, in the order of the device's stream."""
+        return on_host(self.pool[self._ids(pages)])
 
     def write(self, pages: Sequence[int], content: torch.Tensor) -> None:
         """Fill some pages with what `read` returned."""
-        self.pool[torch.tensor(pages, device=self.pool.device)] = content.to(self.pool.device)
+        self.pool[self._ids(pages)] = content.to(self.pool.device, non_blocking=True)
 
     def copy(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Copy pages within the pool."""
-        ids = torch.tensor([source, target], device=self.pool.device)
-        self.pool[ids[1]] = self.pool[ids[0]]
+        self.pool[self._ids(target)] = self.pool[self._ids(source)]
+
+    def _ids(self, pages: Sequence[int]) -> torch.Tensor:
+        return on_device(torch.tensor(pages), self.pool.device)

@@ -1,6 +1,6 @@
 """Attention of one step over the paged cache: rows that decode, then the chunks of prompts, in two calls a layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Self
@@ -14,6 +14,7 @@ from ...kernels.attention.decode_step import DecodeStep
 from ...kernels.attention.prefill_step import PrefillStep
 from ...kernels.cache.cache_write import cache_write
 from ...kernels.cache.write_step import WriteStep
+from ..memory.upload import on_device
 from .paged import PagedCache
 
 
@@ -52,11 +53,13 @@ class PagedAttention:
     def of(cls, cache: PagedCache, decoding: Sequence[PagedRow], chunks: Sequence[PagedRow]) -> Self:
         """Return the attention of a step that is computed once."""
         rows = [*decoding, *chunks]
-        slots = torch.cat([cache.slots(row.blocks, row.start, row.end) for row in rows], 1).to(cache.pool.device)
+        slots = on_device(
+            torch.cat([cache.slots(row.blocks, row.start, row.end) for row in rows], 1), cache.pool.device
+        )
         decode: Mapping[tuple[int, int], DecodeStep] = {}
         if decoding:
             table = cache.table([row.blocks for row in decoding])
-            lens = torch.tensor([row.end for row in decoding], dtype=torch.int32).to(table.device)
+            lens = on_device(torch.tensor([row.end for row in decoding], dtype=torch.int32), table.device)
             decode = decode_steps(cache, table, lens)
         return cls(cache, len(decoding), write_steps(slots), decode, prefill_steps(cache, chunks) if chunks else {})
 
@@ -85,8 +88,8 @@ class PagedAttention:
         return out[..., : measures.head_dim]
 
 
-def write_steps(slots: torch.Tensor) -> list[WriteStep]:
-    """Return where tokens go in each group of layers, for slots int64 [num_groups, num_tokens]."""
+def write_steps(slots: Iterable[torch.Tensor]) -> list[WriteStep]:
+    """Return where tokens go in each group of layers, for its slots int64 [num_tokens]."""
     return [WriteStep(slots=own) for own in slots]
 
 
@@ -103,8 +106,8 @@ def prefill_steps(cache: PagedCache, rows: Sequence[PagedRow]) -> dict[tuple[int
     """Return the steps of chunks, by group and window."""
     lens = [row.end - row.start for row in rows]
     table = cache.table([row.blocks for row in rows])
-    starts = torch.tensor([0, *accumulate(lens)], dtype=torch.int32).to(table.device)
-    prefix_lens = torch.tensor([row.start for row in rows], dtype=torch.int32).to(table.device)
+    starts = on_device(torch.tensor([0, *accumulate(lens)], dtype=torch.int32), table.device)
+    prefix_lens = on_device(torch.tensor([row.start for row in rows], dtype=torch.int32), table.device)
     has_prefix = any(row.start for row in rows)
     return {
         (group, window): PrefillStep(

@@ -17,6 +17,7 @@ from ..models.architecture import Architecture
 from ..models.host_adapters import FUSED
 from .adapter_store import AdapterLoad
 from .adapter_weights import AdapterWeights
+from .upload import on_device
 
 
 def adapter_layout(adapter: AdapterWeights, pages: PageLayout, num_layers: int) -> AdapterLayout:
@@ -108,13 +109,13 @@ class DeviceAdapters:
         device = self._records.device
         steps = []
         if decoding:
-            ids = torch.tensor(decoding).to(device)
+            ids = on_device(torch.tensor(decoding), device)
             steps.append(LoraStep(items=decode_items(self._records, ids), memory=self._memory, phase="decode"))
         if chunks:
             ends = torch.tensor([0, *(length for _, length in chunks)]).cumsum(0) + len(decoding)
-            ids = torch.tensor([slot for slot, _ in chunks]).to(device)
+            ids = on_device(torch.tensor([slot for slot, _ in chunks]), device)
             num_rows = int(ends[-1]) - len(decoding)
-            items = prefill_items(self._records, ids, ends.to(device), num_rows)
+            items = prefill_items(self._records, ids, on_device(ends, device), num_rows)
             steps.append(LoraStep(items=items, memory=self._memory, phase="prefill"))
         return DeviceAdapterStep(steps, self._fused)
 

@@ -24,6 +24,7 @@ class Sequence:
 
     tokens    the prompt and what was drawn behind it
     num_done  tokens whose keys and values are cached
+    is_drawn  whether a further token was drawn that the host does not know yet
     parts     how its tokens stand in the prefix cache, and `used` those of them that it keeps there
     limit     tokens it may have in all
     """
@@ -38,6 +39,7 @@ class Sequence:
     limit: int
     phase: Phase = Phase.WAITING
     num_done: int = 0
+    is_drawn: bool = False
     num_cached: int = 0
     blocks: list[tuple[int, ...]] = field(default_factory=list)
     used: list[Part] = field(default_factory=list)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from ..memory.adapter_store import AdapterLoad
 
+DRAWN = -1
+"""A token that the step before drew, and that only the device knows yet."""
 Blocks = tuple[tuple[int, ...], ...]
 """The pages of each block of a sequence, one a group of layers."""
 
@@ -46,7 +48,7 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Tokens that a sequence feeds, from position `start` on.
+    """Tokens that a sequence feeds, from position `start` on; DRAWN alone is the one that was just drawn.
 
     blocks    the pages of all its blocks, those for these tokens included
     adapter   the slot of its adapter, -1 for the base model

@@ -17,7 +17,7 @@ from ..memory.prefix_cache import Part, PrefixCache
 from ..requests.request import Finish
 from ..requests.sequence import Phase, Sequence
 from .fair_share import FairShare
-from .plan import Opened, Plan, Stored, StoredPart, Swap, Work
+from .plan import DRAWN, Opened, Plan, Stored, StoredPart, Swap, Work
 from .settings import EngineSettings
 from .waiting import Waiting
 
@@ -99,6 +99,7 @@ class Scheduler:
             if self._swapped_blocks.pop(sequence.id, None) is not None:
                 self._draft.dropped_swaps.append(sequence.id)
         sequence.phase, sequence.finish, sequence.error = Phase.DONE, finish, error
+        sequence.is_drawn = False
         if sequence.version is not None:
             self._adapters.dismiss(sequence.version)
 
@@ -163,7 +164,7 @@ class Scheduler:
         self._swapped_blocks.clear()
         self._draft = _Draft()
         for sequence in sequences:
-            sequence.blocks, sequence.used = [], []
+            sequence.blocks, sequence.used, sequence.is_drawn = [], [], False
             if sequence.is_running:
                 sequence.phase, sequence.finish, sequence.error = Phase.DONE, Finish.ERROR, error
             elif sequence.finish is None:
@@ -185,8 +186,10 @@ class Scheduler:
     def _decode(self) -> int:
         """Plan a token of each sequence that decodes, and return how many there are."""
         for sequence in self._oldest(Phase.DECODE):
-            if sequence.phase is Phase.DECODE and self._grow(sequence):
-                self._work(sequence, sequence.num_done, len(sequence.tokens))
+            # One whose last token is on its way has nothing more to draw.
+            is_full = sequence.is_drawn and len(sequence.tokens) + 1 >= sequence.limit
+            if not is_full and sequence.phase is Phase.DECODE and self._grow(sequence):
+                self._work(sequence, sequence.num_done, sequence.num_done + 1)
         return len(self._draft.work)
 
     def _grow(self, sequence: Sequence) -> bool:
@@ -219,7 +222,7 @@ class Scheduler:
         else:
             sequence.phase, sequence.num_done = Phase.WAITING, 0
             self._draft.closed.append(sequence.id)
-            if not sequence.num_produced:
+            if not sequence.num_produced and not sequence.is_drawn:
                 # Its prompt is read, and scored, from the beginning.
                 sequence.prompt_logprobs.clear()
         self.waiting.put_back(sequence)
@@ -380,11 +383,11 @@ class Scheduler:
             Work(
                 sequence=sequence.id,
                 start=start,
-                token_ids=tuple(sequence.tokens[start:end]),
+                token_ids=tuple(sequence.tokens[start:end]) or (DRAWN,),
                 blocks=tuple(sequence.blocks),
                 adapter=-1 if sequence.version is None else sequence.version.slot,
                 decodes=sequence.phase is Phase.DECODE,
-                samples=end == len(sequence.tokens),
+                samples=end == len(sequence.tokens) + sequence.is_drawn,
                 scores=params.prompt_logprobs and not sequence.num_produced,
             )
         )

@@ -17,6 +17,7 @@ class EngineSettings:
                     are computed again
     swap_bytes      how much host memory those may take; beyond it they are computed again
     uses_graphs     whether steps that decode are CUDA graphs, where there is a GPU
+    overlaps_steps  whether, where memory is pages, a step begins before the tokens of the one before are known
     caches_prefixes whether the beginnings of prompts are kept
     max_adapters    from so many adapters in a batch on, requests that take one of them go first; 0 for no such rule
     max_loaded      adapters that may have pages at a time
@@ -32,6 +33,7 @@ class EngineSettings:
     preemption: Literal["swap", "recompute"] = "swap"
     swap_bytes: int = 2**30
     uses_graphs: bool = True
+    overlaps_steps: bool = True
     caches_prefixes: bool = True
     max_adapters: int = 0
     max_loaded: int = 1024

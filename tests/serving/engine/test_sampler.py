@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verilora.kernels.tokens.draw_arithmetic import philox
-from verilora.serving.engine.sampler import NOISE_LEN, Drawn, Sampler, top_logprobs
+from verilora.serving.engine.draw import Drawn, top_logprobs
+from verilora.serving.engine.sampler import NOISE_LEN, Sampler
 from verilora.serving.requests.sampling_params import SamplingParams
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -46,7 +47,7 @@ def sampler_with(*many: SamplingParams, num_slots: int = 8, matcher: Any = None)
 
 
 def draw(params: SamplingParams, logits: torch.Tensor, position: int = 2, matcher: Any = None) -> Drawn:
-    (drawn,) = sampler_with(params, matcher=matcher).draw(logits.clone(), [0], [position])
+    (drawn,) = sampler_with(params, matcher=matcher).launch(logits.clone(), [0], [position]).read()
     return drawn
 
 
@@ -71,9 +72,9 @@ def test_a_draw_is_the_same_alone_and_in_any_batch(many: list[SamplingParams], d
     positions = [data.draw(st.integers(2, 2 + 2 * NOISE_LEN)) for _ in many]
     logits = logits_of(1, len(many))
     batch = sampler_with(*many)
-    together = batch.draw(logits[order].clone(), order, [positions[k] for k in order])
+    together = batch.launch(logits[order].clone(), order, [positions[k] for k in order]).read()
     for number, drawn in zip(order, together, strict=True):
-        alone = sampler_with(*many).draw(logits[number : number + 1].clone(), [number], [positions[number]])
+        alone = sampler_with(*many).launch(logits[number : number + 1].clone(), [number], [positions[number]]).read()
         assert alone == [drawn]
 
 
@@ -84,11 +85,14 @@ def test_a_draw_follows_from_seed_and_position_alone(params: SamplingParams) -> 
     """Whenever the sequence was taken in: one that was preempted draws what it would have drawn."""
     logits, positions = logits_of(2), range(2, 2 + 3 * NOISE_LEN)
     sampler = sampler_with(params)
-    whole = [sampler.draw(logits.clone(), [0], [position])[0].token_id for position in positions]
+    whole = [sampler.launch(logits.clone(), [0], [position]).read()[0].token_id for position in positions]
     assert len({*whole}) > 5
     for first in (1, NOISE_LEN - 1, NOISE_LEN, NOISE_LEN + 1, 100):
         again = sampler_with(params)
-        found = [again.draw(logits.clone(), [0], [position])[0].token_id for position in positions[first : first + 70]]
+        found = [
+            again.launch(logits.clone(), [0], [position]).read()[0].token_id
+            for position in positions[first : first + 70]
+        ]
         assert found == whole[first : first + 70]
 
 
@@ -107,14 +111,14 @@ def test_a_slot_keeps_nothing_of_whom_it_served_before() -> None:
     logits = logits_of(3)
     best = int(logits.argmax())
     sampler = sampler_with(SamplingParams(temperature=0, frequency_penalty=50.0), num_slots=1)
-    found = [sampler.draw(logits.clone(), [0], [position])[0].token_id for position in (2, 3)]
+    found = [sampler.launch(logits.clone(), [0], [position]).read()[0].token_id for position in (2, 3)]
     assert found[0] == best != found[1]
     sampler.close(0)
     sampler.open(1, SamplingParams(temperature=0, frequency_penalty=50.0), 0, PROMPT, 2, ENDS, None)
-    assert sampler.draw(logits.clone(), [1], [2])[0].token_id == best
+    assert sampler.launch(logits.clone(), [1], [2]).read()[0].token_id == best
     sampler.reset()
     sampler.open(2, SamplingParams(temperature=0), 0, PROMPT, 2, ENDS, None)
-    assert sampler.draw(logits.clone(), [2], [2])[0].token_id == best
+    assert sampler.launch(logits.clone(), [2], [2]).read()[0].token_id == best
     sampler.close(9)
 
 
@@ -124,7 +128,7 @@ def test_tokens_come_as_often_as_they_weigh() -> None:
     sampler = Sampler(num_draws, VOCAB, torch.device("cpu"))
     for number in range(num_draws):
         sampler.open(number, SamplingParams(temperature=temperature), number, PROMPT, 2, ENDS, None)
-    drawn = sampler.draw(logits.repeat(num_draws, 1), range(num_draws), [2] * num_draws)
+    drawn = sampler.launch(logits.repeat(num_draws, 1), range(num_draws), [2] * num_draws).read()
     counts = torch.bincount(torch.tensor([one.token_id for one in drawn]), minlength=VOCAB)
     statistic = ((counts - num_draws * expected) ** 2 / (num_draws * expected)).sum()
     # Of chi-square with 49 degrees of freedom, one in a million is larger.
@@ -169,10 +173,12 @@ def test_penalties_see_prompt_and_answer() -> None:
     logits[0, [3, 8, 9]] = torch.tensor([5.0, 4.5, 4.0])
     params = SamplingParams(temperature=0, repetition_penalty=2.0, max_tokens=4)
     sampler = sampler_with(params)
-    assert [sampler.draw(logits.clone(), [0], [k])[0].token_id for k in range(2, 5)] == [8, 9, 3]
+    assert [sampler.launch(logits.clone(), [0], [k]).read()[0].token_id for k in range(2, 5)] == [8, 9, 3]
     again = Sampler(1, VOCAB, torch.device("cpu"))
     again.open(0, params, 0, [*PROMPT, 8], 2, ENDS, None)
-    assert again.draw(logits.clone(), [0], [3])[0].token_id == 9, "it was taken in with one token behind its prompt"
+    assert again.launch(logits.clone(), [0], [3]).read()[0].token_id == 9, (
+        "it was taken in with one token behind its prompt"
+    )
 
 
 def test_penalties_count_what_was_forced_and_not_what_was_drawn() -> None:
@@ -180,16 +186,16 @@ def test_penalties_count_what_was_forced_and_not_what_was_drawn() -> None:
     logits[0, [8, 9]] = torch.tensor([4.5, 4.0])
     params = SamplingParams(temperature=0, frequency_penalty=3.0, forced_ids=(9,))
     sampler = sampler_with(params)
-    assert [sampler.draw(logits.clone(), [0], [k])[0].token_id for k in range(2, 5)] == [9, 8, 8]
+    assert [sampler.launch(logits.clone(), [0], [k]).read()[0].token_id for k in range(2, 5)] == [9, 8, 8]
     again = Sampler(1, VOCAB, torch.device("cpu"))
     again.open(0, params, 0, [*PROMPT, 9, 8], 2, ENDS, None)
-    assert again.draw(logits.clone(), [0], [4])[0].token_id == 8
+    assert again.launch(logits.clone(), [0], [4]).read()[0].token_id == 8
 
 
 def test_what_is_forced_comes() -> None:
     params = SamplingParams(temperature=0, forced_ids=(7, 1), banned_ids=frozenset({7}), logprobs=0)
     sampler, logits = sampler_with(params), logits_of(7)
-    drawn = [sampler.draw(logits.clone(), [0], [k])[0] for k in range(2, 5)]
+    drawn = [sampler.launch(logits.clone(), [0], [k]).read()[0] for k in range(2, 5)]
     assert [one.token_id for one in drawn] == [7, 1, int(logits.argmax())]
     expected = logits[0].log_softmax(0)
     for one in drawn:
@@ -202,7 +208,7 @@ def test_a_grammar_says_what_may_follow() -> None:
     sampler = sampler_with(SamplingParams(temperature=0), matcher=matcher)
     logits = logits_of(8)
     expected = [max(allowed, key=lambda token: float(logits[0, token])) for allowed in matcher.allowed]
-    drawn = [sampler.draw(logits.clone(), [0], [k])[0] for k in range(2, 5)]
+    drawn = [sampler.launch(logits.clone(), [0], [k]).read()[0] for k in range(2, 5)]
     assert [one.token_id for one in drawn] == expected
     assert [one.is_last for one in drawn] == [False, False, True], "the answer is whole once nothing may follow"
 
@@ -212,7 +218,7 @@ def test_a_grammar_and_no_grammar_in_one_step() -> None:
     for number, matcher in enumerate((None, Only({4}), None)):
         sampler.open(number, SamplingParams(temperature=0), 0, PROMPT, 2, ENDS, matcher)
     logits = logits_of(9, 3)
-    drawn = sampler.draw(logits.clone(), [0, 1, 2], [2, 2, 2])
+    drawn = sampler.launch(logits.clone(), [0, 1, 2], [2, 2, 2]).read()
     assert [one.token_id for one in drawn] == [int(logits[0].argmax()), 4, int(logits[2].argmax())]
 
 
@@ -232,9 +238,9 @@ def test_nothing_may_follow(params: dict[str, Any]) -> None:
 def test_logits_that_are_not_finite_end_their_row_alone(params: dict[str, Any], value: float) -> None:
     both = SamplingParams(**params, seed=3)
     logits = logits_of(2, 2)
-    expected = sampler_with(both, both).draw(logits.clone(), [0, 1], [2, 2])[0]
+    expected = sampler_with(both, both).launch(logits.clone(), [0, 1], [2, 2]).read()[0]
     logits[1, 11] = value
-    good, bad = sampler_with(both, both).draw(logits, [0, 1], [2, 2])
+    good, bad = sampler_with(both, both).launch(logits, [0, 1], [2, 2]).read()
     assert good == expected
     assert bad.token_id == -1
     assert bad.error == "logits, got some that are not finite, expected numbers to choose by"

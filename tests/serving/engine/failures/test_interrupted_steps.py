@@ -81,7 +81,7 @@ PLACES: list[tuple[str, Callable[[Engine], Any], str]] = [
     ("opening", lambda engine: engine._sampler, "open"),
     ("noting what was done", lambda engine: engine._scheduler, "commit"),
     ("logits", lambda engine: engine._decoder, "logits"),
-    ("drawing", lambda engine: engine._sampler, "draw"),
+    ("drawing", lambda engine: engine._sampler, "launch"),
     ("stopping", lambda engine: engine._stopping, "finish_of"),
 ]
 
