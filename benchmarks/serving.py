@@ -1,202 +1,209 @@
-"""Output tokens a second of the engine on one GPU: `python benchmarks/serving.py --shapes 8b --json FILE`.
+"""Output tokens a second on one GPU, beside those of vLLM and of transformers with PEFT in the same run.
+
+    python benchmarks/serving.py --shapes 8b --systems ours peft vllm --vllm-site DIR --commit ID --json FILE
 
 Random weights in the shape of a real model, random prompts, all submitted at once, greedy, ends ignored, no prefix
-cache: 256 requests of 512 + 128 tokens, at most 64 at a time, with adapters of rank 16 on q, k, v, o; request i takes
-adapter i mod n. Beside each figure the share of our own base without adapters.
+cache: 256 requests of 512 + 128 tokens, at most 64 at a time, with adapters of rank 16 on q, k, v, o. Popularities are
+Punica's: all requests take one adapter, the square root of 64 adapters in turn, 64 by Zipf's law, or 64 in turn. Beside
+each figure stand the share of the same system's base without adapters, and the ratio to vLLM on the same requests.
+PEFT's figure is of one batch of 64. With `--timeline`, what the GPU does while 64 rows decode.
 """
 
 import argparse
+import gc
 import json
+import os
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from serving_rows import ours
+from serving_rows.shapes import random_decoder
+from serving_rows.timeline import Timeline
+from serving_rows.workload import POPULARITIES, SHAPES, Workload
 
 from verilora.serving.engine.engine import Engine
-from verilora.serving.memory.adapter_weights import AdapterWeights, LowRank
-from verilora.serving.models.architecture import Architecture
-from verilora.serving.models.decoder import Decoder
-from verilora.serving.models.product import Product
-from verilora.serving.models.weights import DecoderWeights, LayerWeights
-from verilora.serving.requests.request import Request
-from verilora.serving.requests.sampling_params import SamplingParams
 from verilora.serving.schedule.settings import EngineSettings
 
-SHAPES = {
-    # layers, hidden, intermediate, heads, KV heads, vocabulary
-    "7b": (32, 4096, 11008, 32, 32, 32000),
-    "8b": (32, 4096, 14336, 32, 8, 128256),
-    "tiny": (2, 512, 1024, 8, 4, 1000),
-}
-HEAD_DIM, CONTEXT = 128, 8192
-SHORT = SamplingParams(temperature=0, max_tokens=2, ignore_eos=True)
+GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One run: `share` is that of the base without adapters."""
+    """One run: `share` is that of the same system's base, `to_vllm` the ratio to vLLM on the same requests."""
 
+    system: str
     shape: str
-    adapters: int
-    registered: int
+    popularity: str
     tokens_per_second: float
-    share: float
-    steps: int
-    start_seconds: float
+    share: float = 0.0
+    to_vllm: float | None = None
+    steps: int | None = None
+    start_seconds: float | None = None
+    registered: int | None = None
+    timeline: Timeline | None = None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shapes", nargs="+", default=["8b"], choices=SHAPES)
-    parser.add_argument("--adapters", nargs="+", type=int, default=[0, 1, 64])
-    parser.add_argument("--registered", type=int, default=64, help="adapters that are registered")
-    parser.add_argument("--requests", type=int, default=256)
-    parser.add_argument("--prompt-len", type=int, default=512)
-    parser.add_argument("--output-len", type=int, default=128)
-    parser.add_argument("--max-num-seqs", type=int, default=64)
-    parser.add_argument("--eager", action="store_true", help="without graphs")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parsed()
     rows = []
     for shape in options.shapes:
-        decoder = random_decoder(shape, torch.device(options.device))
-        started = time.perf_counter()
-        engine = Engine(decoder, settings(options), is_paged=True)
-        start_seconds = time.perf_counter() - started
-        names = [f"adapter-{number}" for number in range(options.registered)]
-        for number, name in enumerate(names if max(options.adapters) else []):
-            engine.add_adapter(name, random_adapter(decoder.architecture, 16, number % 64))
-        base = 0.0
-        for count in options.adapters:
-            requests = workload(options, decoder.architecture.vocab_size, names[:count])
-            # Everything is compiled, and all adapters are on the device, before time is taken.
-            run(engine, [replace(one, params=SHORT) for one in requests[: max(count, 64)]], options.device)
-            seconds, steps = run(engine, requests, options.device)
-            speed = options.requests * options.output_len / seconds
-            base = base or speed
-            row = Row(
-                shape=shape,
-                adapters=count,
-                registered=options.registered,
-                tokens_per_second=round(speed, 1),
-                share=round(speed / base, 4),
-                steps=steps,
-                start_seconds=round(start_seconds, 1),
-            )
-            rows.append(row)
-            print(row, flush=True)
-        del engine, decoder
-        if options.device == "cuda":
-            torch.cuda.empty_cache()
+        for system in options.systems:
+            for row in SYSTEMS[system](shape, options):
+                print(row, flush=True)
+                rows.append(row)
+            gc.collect()
+            if options.device == "cuda":
+                torch.cuda.empty_cache()
+    rows = compared(rows)
+    for row in rows:
+        print(
+            f"{row.system:6} {row.shape} {row.popularity:10} {row.tokens_per_second:8.0f} {row.share:.3f} {row.to_vllm}"
+        )
     if options.json:
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
         found = {
             "gpu": torch.cuda.get_device_name() if options.device == "cuda" else "none",
             "torch": torch.__version__,
-            "commit": commit.stdout.strip(),
+            "commit": options.commit,
             "rows": [asdict(row) for row in rows],
         }
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def settings(options: argparse.Namespace) -> EngineSettings:
-    return EngineSettings(
-        memory_bytes=2**35 if options.device == "cuda" else 2**27,
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", default=["8b"], choices=SHAPES)
+    parser.add_argument("--systems", nargs="+", default=["ours"], choices=SYSTEMS)
+    parser.add_argument("--popularities", nargs="+", default=[*POPULARITIES], choices=POPULARITIES)
+    parser.add_argument("--registered", type=int, default=64, help="adapters that are registered")
+    parser.add_argument("--requests", type=int, default=256)
+    parser.add_argument("--prompt-len", type=int, default=512)
+    parser.add_argument("--output-len", type=int, default=128)
+    parser.add_argument("--max-num-seqs", type=int, default=64, help="requests that run at a time")
+    parser.add_argument("--max-model-len", type=int, default=8192, help="vLLM's")
+    parser.add_argument("--max-loras", nargs="+", type=int, default=[64], help="vLLM's; its best counts")
+    parser.add_argument("--vllm-site", type=Path, help="where vLLM is installed")
+    parser.add_argument("--memory", type=int, default=32, help="GiB of our pool")
+    parser.add_argument("--eager", action="store_true", help="ours without graphs")
+    parser.add_argument("--no-overlap", action="store_true", help="ours with steps that wait for the tokens before")
+    parser.add_argument("--timeline", action="store_true")
+    parser.add_argument("--trace", help="a file for the kernels of the steps of the timeline")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--commit", default="", help="recorded with the results")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if not options.commit:
+        asked = ["git", "rev-parse", "--short", "HEAD"]
+        options.commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    return options
+
+
+def workload_of(options: argparse.Namespace) -> Workload:
+    return Workload(
+        num_requests=options.requests,
+        prompt_len=options.prompt_len,
+        output_len=options.output_len,
+        num_rows=options.max_num_seqs,
+    )
+
+
+def measure_ours(shape: str, options: argparse.Namespace) -> Iterator[Row]:
+    decoder = random_decoder(shape, torch.device(options.device))
+    settings = EngineSettings(
+        memory_bytes=options.memory * GIB,
         max_rows=options.max_num_seqs,
         token_budget=8192,
         chunk_len=2048,
         caches_prefixes=False,
         uses_graphs=not options.eager,
-        max_rank=16,
+        overlaps_steps=not options.no_overlap,
+        max_rank=ours.RANK,
+        max_loaded=1024,
+        host_bytes=64 * GIB,
     )
-
-
-def run(engine: Engine, requests: Sequence[Request], device: str) -> tuple[float, int]:
-    """Return the seconds that the requests take, and the steps."""
-    before = engine.counters().num_steps
     started = time.perf_counter()
-    outputs = engine.generate(requests)
-    if device == "cuda":
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - started
-    for (output,) in outputs:
-        assert not output.error, output.error
-    return seconds, engine.counters().num_steps - before
+    engine = Engine(decoder, settings, is_paged=True)
+    start_seconds = round(time.perf_counter() - started, 1)
+    if options.popularities != ["none"]:
+        ours.register(engine, decoder, options.registered)
+    for popularity in options.popularities:
+        requests = ours.requests_of(workload_of(options), popularity, decoder.architecture.vocab_size)
+        speed, steps = ours.tokens_per_second(engine, requests, options.device)
+        found = ours.timeline_of(engine, requests, options.max_num_seqs, options.trace) if options.timeline else None
+        yield Row(
+            system="ours",
+            shape=shape,
+            popularity=popularity,
+            tokens_per_second=round(speed, 1),
+            steps=steps,
+            start_seconds=start_seconds,
+            registered=options.registered,
+            timeline=found,
+        )
 
 
-def workload(options: argparse.Namespace, vocab_size: int, names: Sequence[str]) -> list[Request]:
-    noise = torch.Generator().manual_seed(0)
-    prompts = torch.randint(0, vocab_size, (options.requests, options.prompt_len), generator=noise).tolist()
-    params = SamplingParams(temperature=0, max_tokens=options.output_len, ignore_eos=True)
+def measure_peft(shape: str, options: argparse.Namespace) -> Iterator[Row]:
+    from serving_rows import peft_peer
+
+    for popularity in options.popularities:
+        speed = peft_peer.tokens_per_second(shape, workload_of(options), popularity)
+        yield Row(system="peft", shape=shape, popularity=popularity, tokens_per_second=round(speed, 1))
+
+
+def measure_vllm(shape: str, options: argparse.Namespace) -> Iterator[Row]:
+    """Yield vLLM's rows: its base without adapters switched on, and the best of some settings with them."""
+    best: dict[str, Row] = {}
+    some = [one for one in options.popularities if one != "none"]
+    runs = [(["none"], 0)] if "none" in options.popularities else []
+    runs += [(some, max_loras) for max_loras in options.max_loras] if some else []
+    for popularities, max_loras in runs:
+        for row in asked_vllm(shape, popularities, max_loras, options):
+            if row.popularity not in best or row.tokens_per_second > best[row.popularity].tokens_per_second:
+                best[row.popularity] = row
+    yield from best.values()
+
+
+def asked_vllm(shape: str, popularities: list[str], max_loras: int, options: argparse.Namespace) -> Iterator[Row]:
+    workload = workload_of(options)
+    command = [sys.executable, str(Path(__file__).parent / "serving_rows" / "vllm_peer.py"), "--shape", shape]
+    command += ["--popularities", *popularities, "--max-loras", str(max(1, max_loras))]
+    command += ["--max-model-len", str(options.max_model_len)]
+    for name, value in asdict(workload).items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(options.vllm_site)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    start_seconds = None
+    for line in done.stdout.splitlines():
+        if line.startswith('{"start_seconds"'):
+            start_seconds = json.loads(line)["start_seconds"]
+        elif line.startswith('{"popularity"'):
+            yield Row(system="vllm", shape=shape, start_seconds=start_seconds, **json.loads(line))
+
+
+SYSTEMS = {"ours": measure_ours, "peft": measure_peft, "vllm": measure_vllm}
+
+
+def compared(rows: list[Row]) -> list[Row]:
+    """Return the rows with their share of their own base, and their ratio to vLLM."""
+    speeds = {(row.system, row.shape, row.popularity): row.tokens_per_second for row in rows}
+
+    def ratio(row: Row, system: str, popularity: str) -> float | None:
+        other = speeds.get((system, row.shape, popularity))
+        return None if other is None else round(row.tokens_per_second / other, 4)
+
     return [
-        Request(prompt=tuple(prompt), params=params, adapter=names[number % len(names)] if names else None)
-        for number, prompt in enumerate(prompts)
+        replace(row, share=ratio(row, row.system, "none") or 0.0, to_vllm=ratio(row, "vllm", row.popularity))
+        for row in rows
     ]
-
-
-def random_decoder(shape: str, device: torch.device) -> Decoder:
-    """Return a decoder of a shape with random weights in bf16 on a GPU, in fp32 on a CPU."""
-    layers, hidden, wide, heads, kv_heads, vocab_size = SHAPES[shape]
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    noise = torch.Generator(device).manual_seed(0)
-
-    def random(*dims: int) -> torch.Tensor:
-        return torch.empty(dims, dtype=dtype, device=device).normal_(std=0.02, generator=noise)
-
-    def norm() -> torch.Tensor:
-        return torch.ones(hidden, dtype=dtype, device=device)
-
-    architecture = Architecture(
-        num_layers=layers,
-        hidden_size=hidden,
-        intermediate_size=wide,
-        num_heads=heads,
-        num_kv_heads=kv_heads,
-        head_dim=HEAD_DIM,
-        vocab_size=vocab_size,
-        context_len=CONTEXT,
-        norm_eps=1e-5,
-        windows=(0,) * layers,
-        frequencies=1.0 / 500000.0 ** (torch.arange(0, HEAD_DIM, 2) / HEAD_DIM),
-        rope_scale=1.0,
-        has_head_norms=False,
-    )
-    return Decoder(
-        architecture,
-        DecoderWeights(
-            embedding=random(vocab_size, hidden),
-            layers=tuple(
-                LayerWeights(
-                    input_norm=norm(),
-                    qkv=Product.of(random(architecture.query_width + 2 * architecture.kv_width, hidden)),
-                    query_norm=None,
-                    key_norm=None,
-                    o=Product.of(random(hidden, architecture.query_width)),
-                    mlp_norm=norm(),
-                    gate_up=Product.of(random(2 * wide, hidden)),
-                    down=Product.of(random(hidden, wide)),
-                )
-                for _ in range(layers)
-            ),
-            norm=norm(),
-            head=Product.of(random(vocab_size, hidden)),
-        ),
-    )
-
-
-def random_adapter(architecture: Architecture, rank: int, seed: int) -> AdapterWeights:
-    noise = torch.Generator().manual_seed(seed)
-    places = {}
-    for name in "qkvo":
-        wide, out = architecture.widths[name]
-        for layer in range(architecture.num_layers):
-            down = torch.randn(rank, wide, generator=noise).mul_(wide**-0.5).bfloat16()
-            places[layer, name] = LowRank(down, torch.randn(out, rank, generator=noise).mul_(0.01).bfloat16(), 2.0)
-    return AdapterWeights(places)
 
 
 if __name__ == "__main__":

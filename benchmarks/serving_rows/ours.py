@@ -1,0 +1,66 @@
+"""Our engine on a workload."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from verilora.serving.engine.engine import Engine
+from verilora.serving.models.decoder import Decoder
+from verilora.serving.requests.request import Request
+from verilora.serving.requests.sampling_params import SamplingParams
+
+from .shapes import random_adapter
+from .timeline import Timeline, timeline
+from .workload import Workload
+
+SHORT = SamplingParams(temperature=0, max_tokens=2, ignore_eos=True)
+RANK = 16
+# How many adapters differ; more share their numbers under other names and scales.
+NUM_DRAWN = 64
+
+
+def register(engine: Engine, decoder: Decoder, num_adapters: int) -> None:
+    for number in range(num_adapters):
+        adapter = random_adapter(decoder.architecture, RANK, number % NUM_DRAWN)
+        if number >= NUM_DRAWN:
+            # Another version: its scale differs.
+            places = {place: replace(pair, scale=2.0 + number / 2**10) for place, pair in adapter.places.items()}
+            adapter = replace(adapter, places=places)
+        engine.add_adapter(f"adapter-{number}", adapter)
+
+
+def requests_of(workload: Workload, popularity: str, vocab_size: int) -> list[Request]:
+    params = SamplingParams(temperature=0, max_tokens=workload.output_len, ignore_eos=True)
+    return [
+        Request(prompt=tuple(prompt), params=params, adapter=None if number is None else f"adapter-{number}")
+        for prompt, number in zip(workload.prompts(vocab_size), workload.adapters(popularity), strict=True)
+    ]
+
+
+def tokens_per_second(engine: Engine, requests: Sequence[Request], device: str) -> tuple[float, int]:
+    """Return output tokens a second, and the steps they took. All is compiled and loaded before time is taken."""
+    engine.generate([replace(one, params=SHORT) for one in requests])
+    before = engine.counters().num_steps
+    started = time.perf_counter()
+    outputs = engine.generate(requests)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - started
+    for (output,) in outputs:
+        assert not output.error, output.error
+    return sum(len(output.token_ids) for (output,) in outputs) / seconds, engine.counters().num_steps - before
+
+
+def timeline_of(engine: Engine, requests: Sequence[Request], num_rows: int, trace: str | None) -> Timeline:
+    """Return what the GPU does while so many rows decode."""
+    numbers = [engine.submit(request, lambda sequence: None)[0] for request in requests[:num_rows]]
+    while any(engine._sequences[number].num_produced < 8 for number in numbers):
+        engine.step()
+    found = timeline(engine, trace=trace)
+    for number in numbers:
+        engine.cancel(number)
+    while engine.step():
+        pass
+    return found
