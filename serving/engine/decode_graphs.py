@@ -1,8 +1,8 @@
 """CUDA graphs of steps that decode: all launches of a step as one, over buffers that stay where they are.
 
-There is a graph for each bucket of rows and of the table's width, with adapters and without. A step takes the smallest
-that holds it and fills it up with rows that do nothing, so its launches are those of what it has to do: a context of
-131,072 tokens costs a sequence of 500 nothing.
+There is a graph for each bucket of rows and of the table's width, and for what adapters change. A step takes the
+smallest that holds it and fills it up with rows that do nothing, so its launches are those of what it has to do: a
+context of 131,072 tokens costs a sequence of 500 nothing.
 """
 
 from bisect import bisect_left
@@ -14,14 +14,18 @@ import torch
 from ...kernels.cache.kv_pages import PAGE_SIZE
 from ..kv.paged import PagedCache
 from ..kv.paged_attention import PagedAttention, decode_steps, write_steps
-from ..memory.device_adapters import DeviceAdapters
+from ..memory.device_adapters import DeviceAdapters, FusedSets
 from ..memory.upload import on_device
 from ..models.decoder import Decoder
+from ..models.host_adapters import FUSED
 from ..schedule.plan import DRAWN, Blocks, Work
 from .states import InFlight
 
-# The narrowest table, in blocks; each further one is four times as wide.
-LEAST_WIDTH, WIDER = 64, 4
+# The narrowest table, in blocks; each further one is four times as wide. The narrowest is one split of attention, whose
+# parts then need not be combined.
+LEAST_WIDTH, WIDER = 32, 4
+# What the adapters of a step may change: nothing, attention, all.
+VARIETIES: tuple[FusedSets, ...] = (frozenset(), frozenset({("q", "k", "v"), ("o",)}), frozenset(FUSED))
 
 
 def row_buckets(max_rows: int) -> list[int]:
@@ -137,7 +141,7 @@ class DecodeGraphs:
         max_blocks = -(-decoder.architecture.context_len // PAGE_SIZE)
         self._buffers = DecodeBuffers(cache, max_rows, max_blocks)
         self._rows, self._widths = row_buckets(max_rows), width_buckets(max_blocks)
-        self._graphs: dict[tuple[int, int, bool], _Graph] = {}
+        self._graphs: dict[tuple[int, int, FusedSets], _Graph] = {}
         self._pool = torch.cuda.graph_pool_handle()
 
     @torch.inference_mode()
@@ -145,8 +149,8 @@ class DecodeGraphs:
         """Capture all graphs, the largest first, whose memory the others then use."""
         for width in reversed(self._widths):
             for num_rows in reversed(self._rows):
-                for has_adapters in (True, False):
-                    self._graphs[num_rows, width, has_adapters] = self._captured(num_rows, width, has_adapters)
+                for sets in reversed(VARIETIES):
+                    self._graphs[num_rows, width, sets] = self._captured(num_rows, width, sets)
 
     def in_order(self, work: Sequence[Work]) -> list[Work]:
         """Return the rows of a step in the order in which they run."""
@@ -157,25 +161,26 @@ class DecodeGraphs:
         num_rows = self._rows[bisect_left(self._rows, len(work))]
         width = self._widths[bisect_left(self._widths, max(len(one.blocks) for one in work))]
         self._buffers.fill(work, num_rows, width, in_flight)
-        found = self._graphs[num_rows, width, any(one.adapter >= 0 for one in work)]
+        changed = self._adapters.sets_of(one.adapter for one in work)
+        found = self._graphs[num_rows, width, next(sets for sets in VARIETIES if changed <= sets)]
         found.graph.replay()
         return found.states[: len(work)]
 
-    def _captured(self, num_rows: int, width: int, has_adapters: bool) -> _Graph:
+    def _captured(self, num_rows: int, width: int, sets: FusedSets) -> _Graph:
         buffers, device = self._buffers, self._cache.pool.device
         # Rows that do nothing; what compiles does so now.
         buffers.fill([], num_rows, width)
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
-            self._forward(num_rows, width, has_adapters)
+            self._forward(num_rows, width, sets)
         torch.cuda.current_stream(device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            states = self._forward(num_rows, width, has_adapters)
+            states = self._forward(num_rows, width, sets)
         return _Graph(graph, states)
 
-    def _forward(self, num_rows: int, width: int, has_adapters: bool) -> torch.Tensor:
+    def _forward(self, num_rows: int, width: int, sets: FusedSets) -> torch.Tensor:
         buffers = self._buffers
         _, _, positions, adapter_ids, *slots = buffers.numbers(num_rows)
         attention = PagedAttention(
@@ -185,5 +190,5 @@ class DecodeGraphs:
             decode_steps(self._cache, buffers.table(num_rows, width), (positions + 1).int()),
             {},
         )
-        adapters = self._adapters.decoding(adapter_ids) if has_adapters else None
+        adapters = self._adapters.decoding(adapter_ids, sets) if sets else None
         return self._decoder.forward(buffers.token_ids(num_rows), positions, attention, adapters)

@@ -7,8 +7,9 @@ import torch
 from ...kernels.cache.kv_pages import PAGE_SIZE
 from ..kv.paged import PagedCache
 from ..kv.paged_attention import PagedAttention, PagedRow
+from ..memory.adapter_store import AdapterCopy
 from ..memory.adapter_weights import AdapterWeights
-from ..memory.device_adapters import DeviceAdapters
+from ..memory.device_adapters import DeviceAdapters, PackedAdapter
 from ..memory.upload import on_device
 from ..models.decoder import Decoder
 from ..schedule.plan import DRAWN, Opened, Plan, Stored, Work
@@ -47,9 +48,14 @@ class DeviceRunner:
         self._swapped.clear()
         self._adapters.reset()
 
-    def prepare(self, adapter: AdapterWeights) -> None:
-        """Make an adapter ready, which the next plan may load."""
-        self._adapters.prepare(adapter)
+    def room_for(self, weights: AdapterWeights) -> PackedAdapter:
+        """Return room for an adapter, which is not filled yet."""
+        return self._adapters.room_for(weights)
+
+    def stage(self, digest: str, copy: AdapterCopy) -> None:
+        """Take note of the copy of an adapter that the next plan loads."""
+        assert isinstance(copy, PackedAdapter)
+        self._adapters.stage(digest, copy)
 
     def run(self, plan: Plan, in_flight: InFlight | None = None) -> States:
         """Carry out a plan and return the states behind which tokens are drawn; nothing is waited for."""
@@ -71,6 +77,7 @@ class DeviceRunner:
         blocks = {work.sequence: work.blocks for work in plan.work}
         for stored in plan.stored:
             self._store(stored, blocks[stored.sequence], states)
+        self._adapters.has_run(plan.number)
         return states
 
     def _take_end(self, opened: Opened) -> None:

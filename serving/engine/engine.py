@@ -240,13 +240,17 @@ class Engine:
         Requests that have arrived keep the version that they came for. Raises InputError for what cannot be served;
         then the name stands for what it stood for before.
         """
-        # Read outside the lock: running requests do not wait for the disk.
+        # Read, named and packed outside the lock: running requests do not wait for it.
         folder = source if isinstance(source, Path) else None
-        weights = source if isinstance(source, AdapterWeights) else self._memory.adapters.read(source)
-        # Worked out once, here, for the same reason.
+        adapters = self._memory.adapters
+        weights = source if isinstance(source, AdapterWeights) else adapters.read(source)
         _ = weights.digest
         with self._lock:
-            return self._memory.adapters.add(name, weights, folder)
+            copy = adapters.reserve(weights, folder or Path(name))
+        if copy is not None:
+            copy.fill(weights)
+        with self._lock:
+            return adapters.add(name, weights, folder, copy)
 
     def remove_adapter(self, name: str) -> None:
         """Let go of an adapter; requests that have arrived end with it. Raises UnknownAdapter."""

@@ -56,7 +56,14 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
     runner: HostRunner | DeviceRunner
     if is_paged:
         contents = torch.zeros(pool.num_pages, size.num_bytes, dtype=torch.uint8, device=decoder.weights.device)
-        loaded = DeviceAdapters(contents, pages, measures, num_slots=settings.max_loaded, max_rank=settings.max_rank)
+        loaded = DeviceAdapters(
+            contents,
+            pages,
+            measures,
+            num_slots=settings.max_loaded,
+            max_rank=settings.max_rank,
+            host_bytes=settings.host_bytes,
+        )
         cache = PagedCache(measures, contents, size, dtype)
         graphs = None
         if decoder.weights.device.type == "cuda" and settings.uses_graphs:
@@ -70,7 +77,7 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
         pool,
         lambda folder: read_adapter(folder, measures, embeddings),
         num_pages,
-        runner.prepare,
+        runner,
         num_slots=settings.max_loaded,
         host_bytes=settings.host_bytes,
     )

@@ -6,8 +6,9 @@ import torch
 
 from ..kv.contiguous import ContiguousCache, capacity_blocks
 from ..kv.contiguous_attention import Chunk, ContiguousAttention
+from ..memory.adapter_store import AdapterCopy
 from ..memory.adapter_weights import AdapterWeights
-from ..memory.host_adapter import host_adapter
+from ..memory.host_adapter import HostCopy
 from ..models.decoder import Decoder
 from ..models.host_adapters import HostAdapter, HostAdapters
 from ..schedule.plan import Plan, Stored, Work
@@ -22,7 +23,7 @@ class HostRunner:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._prepared: dict[str, HostAdapter] = {}
+        self._staged: dict[str, HostAdapter] = {}
         self._adapters: dict[str, HostAdapter] = {}
         self._slots: dict[int, str] = {}
         self._parts: dict[bytes, torch.Tensor] = {}
@@ -34,13 +35,17 @@ class HostRunner:
     def reset(self) -> None:
         """Let go of all that is here, after a step that was cut off."""
         self._cache = ContiguousCache(self._decoder.architecture, self._decoder.weights.dtype)
-        for kept in (self._swapped, self._prepared, self._adapters, self._slots, self._parts, self._ends):
+        for kept in (self._swapped, self._staged, self._adapters, self._slots, self._parts, self._ends):
             kept.clear()
 
-    def prepare(self, adapter: AdapterWeights) -> None:
-        """Make an adapter ready, which the next plan may load."""
-        made = host_adapter(adapter, self._decoder.architecture, self._decoder.weights.dtype)
-        self._prepared[adapter.digest] = made
+    def room_for(self, weights: AdapterWeights) -> HostCopy:
+        """Return room for an adapter, which is not filled yet."""
+        return HostCopy(weights.num_bytes, self._decoder.architecture, self._decoder.weights.dtype)
+
+    def stage(self, digest: str, copy: AdapterCopy) -> None:
+        """Take note of the copy of an adapter that the next plan loads."""
+        assert isinstance(copy, HostCopy)
+        self._staged[digest] = copy.adapter
 
     def run(self, plan: Plan, in_flight: InFlight | None = None) -> States:
         """Carry out a plan and return the states behind which tokens are drawn."""
@@ -70,10 +75,10 @@ class HostRunner:
 
     def _take_in(self, plan: Plan) -> None:
         for load in plan.loaded:
-            self._adapters[load.digest] = self._prepared[load.digest]
+            self._adapters[load.digest] = self._staged[load.digest]
             self._slots[load.slot] = load.digest
         # Others were given up before they were loaded.
-        self._prepared.clear()
+        self._staged.clear()
         for swap in plan.swapped_in:
             self._cache.open(swap.sequence, swap.num_tokens, [self._swapped.pop(swap.sequence)])
         for opened in plan.opened:

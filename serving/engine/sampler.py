@@ -9,7 +9,7 @@ from ...kernels.tokens.logprobs import Logprobs, logprobs
 from ...kernels.tokens.sampling import sample
 from ...kernels.tokens.sampling_table import neutral_table
 from ...kernels.tokens.token_bitmask import WORD_BITS, apply_token_bitmask, pack_bitmask
-from ..memory.upload import on_device, on_host
+from ..memory.upload import on_device, on_host, recorded
 from ..requests.request import TokenMatcher
 from ..requests.sampling_params import SamplingParams
 from .draw import Draw, Row, grammar_error
@@ -97,7 +97,7 @@ class Sampler:
             failed=failed,
             told=told,
             logprobs=found,
-            is_ready=_recorded(self._device),
+            is_ready=recorded(torch.cuda.current_stream(self._device)) if logits.is_cuda else None,
         )
 
     def _forced(self, tokens: torch.Tensor, rows: Sequence[Row], positions: Sequence[int]) -> torch.Tensor:
@@ -230,12 +230,3 @@ def _forced_id(row: Row, position: int) -> int:
     """Return the token that a request says stands at a position, -1 if it says nothing."""
     forced, number = row.params.forced_ids, position - row.num_prompt
     return forced[number] if 0 <= number < len(forced) else -1
-
-
-def _recorded(device: torch.device) -> torch.cuda.Event | None:
-    """Return an event behind all that a GPU was given so far."""
-    if device.type != "cuda":
-        return None
-    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record(torch.cuda.current_stream(device))
-    return event

@@ -4,8 +4,8 @@ A name stands for its newest version. An update makes another version: requests 
 which is let go when the last of them has. A version is known by its content, so the same adapter under two names is
 one, and nothing that was cached for one version is found by another.
 
-A version comes from disk into host memory once, and from there into pages of the pool when a request wants it. Pages of
-a version that no running request takes are idle memory.
+A version comes from disk into host memory once, in the form that its device takes, and from there into pages of the
+pool when a request wants it. Pages of a version that no running request takes are idle memory.
 """
 
 from collections import OrderedDict
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from ...specs.files.errors import InputError
 from .adapter_weights import AdapterWeights
@@ -20,8 +21,30 @@ from .pool import Owner, Pool
 
 Reads = Callable[[Path], AdapterWeights]
 """Reads an adapter's folder; raises InputError."""
-Prepares = Callable[[AdapterWeights], None]
-"""Makes an adapter ready for the next step's loads."""
+
+
+class AdapterCopy(Protocol):
+    """Room in host memory for an adapter, in the form that its device takes."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that it takes."""
+
+    def fill(self, weights: AdapterWeights) -> None:
+        """Write an adapter into it. Others may use the engine meanwhile."""
+
+    def free(self) -> None:
+        """Let go of the memory, once nothing is read from it any more."""
+
+
+class CopiesAdapters(Protocol):
+    """What the store asks of a runner."""
+
+    def room_for(self, weights: AdapterWeights) -> AdapterCopy:
+        """Return room for an adapter, which is not filled yet."""
+
+    def stage(self, digest: str, copy: AdapterCopy) -> None:
+        """Take note of the copy of an adapter that the next plan loads."""
 
 
 class UnknownAdapter(KeyError):
@@ -42,7 +65,7 @@ class Version:
     digest: str
     num_pages: int
     folder: Path | None
-    weights: AdapterWeights | None
+    copy: AdapterCopy | None = None
     names: set[str] = field(default_factory=set)
     num_waiting: int = 0
     num_running: int = 0
@@ -65,18 +88,23 @@ def _errors_of(version: Version) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class AdapterLoad:
-    """An adapter that a step needs on the device: its content, the pages it gets, and its row in the table."""
+    """An adapter that a step needs on the device: its content, the pages it gets, and its row in the table.
+
+    No step after number `last_use` touches what the pages held before.
+    """
 
     digest: str
     pages: tuple[int, ...]
     slot: int
+    last_use: int
 
 
 class AdapterStore:
     """The versions of all adapters.
 
     num_pages  how many pages a version takes; raises ValueError for one that is not served
-    prepare  is told of a version that gets pages; what it raises concerns those alone who want this version
+    runner     has the copies in host memory, and is told of a version that gets pages; what it raises concerns those
+               alone who want this version
     host_bytes  how much host memory versions may take; beyond it those from disk are let go and read again when wanted
     num_slots  how many versions may have pages at a time
     """
@@ -86,7 +114,7 @@ class AdapterStore:
         pool: Pool,
         read: Reads,
         num_pages: Callable[[AdapterWeights], int],
-        prepare: Prepares,
+        runner: CopiesAdapters,
         *,
         num_slots: int,
         host_bytes: int,
@@ -94,7 +122,7 @@ class AdapterStore:
         self._pool = pool
         self._read = read
         self._num_pages = num_pages
-        self._prepare = prepare
+        self._runner = runner
         self._host_bytes = host_bytes
         self._versions: dict[str, Version] = {}
         self._newest: dict[str, Version] = {}
@@ -116,22 +144,32 @@ class AdapterStore:
         self.num_disk_reads += 1
         return self._read(folder)
 
-    def add(self, name: str, weights: AdapterWeights, folder: Path | None) -> str:
-        """Register an adapter, which can be read again from a folder if one is given, and return its digest.
+    def reserve(self, weights: AdapterWeights, where: Path) -> AdapterCopy | None:
+        """Return room in host memory for an adapter that is to be added; None if it is there already.
 
-        A name that is registered gets another version. Raises InputError for one that the pool is too small for.
+        Raises InputError that names `where` for one that is not served, or that memory is too small for.
+        """
+        known = self._versions.get(weights.digest)
+        if known is not None and known.copy is not None:
+            return None
+        try:
+            num_pages = self._num_pages(weights)
+            if num_pages > self._pool.num_pages:
+                raise ValueError(
+                    f"takes {num_pages} pages of memory, expected at most the pool's {self._pool.num_pages}"
+                )
+            return self._runner.room_for(weights)
+        except ValueError as error:
+            raise InputError(where, str(error)) from None
+
+    def add(self, name: str, weights: AdapterWeights, folder: Path | None, copy: AdapterCopy | None) -> str:
+        """Register an adapter whose copy was reserved and is filled, and return its digest.
+
+        It can be read again from a folder if one is given. A name that is registered gets another version.
         """
         version = self._versions.get(weights.digest)
         if version is None:
-            where = folder or Path(name)
-            try:
-                num_pages = self._num_pages(weights)
-            except ValueError as error:
-                raise InputError(where, str(error)) from None
-            if num_pages > self._pool.num_pages:
-                message = f"takes {num_pages} pages of memory, expected at most the pool's {self._pool.num_pages}"
-                raise InputError(where, message)
-            version = Version(weights.digest, num_pages, folder, None)
+            version = Version(weights.digest, self._num_pages(weights), folder)
             self._versions[version.digest] = version
         if folder is not None:
             # The same content may have moved.
@@ -142,7 +180,8 @@ class AdapterStore:
         if old is not None and old is not version:
             old.names.discard(name)
             self._forget_unused(old)
-        self._keep_in_host(version, weights)
+        if copy is not None:
+            self._keep(version, copy)
         return version.digest
 
     def remove(self, name: str) -> None:
@@ -183,7 +222,7 @@ class AdapterStore:
         if not version.num_running:
             # The most recently used stands last: slots, too, are taken from the least recently used.
             self._versions[version.digest] = self._versions.pop(version.digest)
-            self._pool.retire(version.digest, len(version.pages), lambda: self._unload(version))
+            self._pool.retire(version.digest, len(version.pages), lambda last_use: self._unload(version, last_use))
             self._forget_unused(version)
 
     def take_loaded(self) -> tuple[AdapterLoad, ...]:
@@ -217,7 +256,7 @@ class AdapterStore:
         if self._pool.num_available < version.num_pages:
             return False
         with _errors_of(version):
-            weights = self._in_host_memory(version)
+            copy = self._copy_of(version)
         pages = self._pool.allocate(version.num_pages, Owner.ADAPTER)
         if pages is None:
             return False
@@ -227,12 +266,12 @@ class AdapterStore:
                 return False
         try:
             with _errors_of(version):
-                self._prepare(weights)
+                self._runner.stage(version.digest, copy)
         except InputError:
             self._pool.free(pages)
             raise
         version.pages, version.slot = tuple(pages), self._free_slots.pop()
-        self._loaded.append(AdapterLoad(version.digest, version.pages, version.slot))
+        self._loaded.append(AdapterLoad(version.digest, version.pages, version.slot, self._pool.last_use(pages)))
         self.num_loads += 1
         return True
 
@@ -245,8 +284,8 @@ class AdapterStore:
         self._unload(idle)
         return True
 
-    def _unload(self, version: Version) -> None:
-        self._pool.free(version.pages)
+    def _unload(self, version: Version, last_use: int | None = None) -> None:
+        self._pool.free(version.pages, last_use)
         self._free_slots.append(version.slot)
         # What was placed and given up between two steps never reaches the device.
         self._loaded = [load for load in self._loaded if load.digest != version.digest]
@@ -260,31 +299,45 @@ class AdapterStore:
         if version.pages:
             self._pool.revive(version.digest)
             self._unload(version)
-        self._in_host.pop(version.digest, None)
+        self._let_go_of_copy(version)
         self._versions.pop(version.digest, None)
 
-    def _in_host_memory(self, version: Version) -> AdapterWeights:
-        """Return the weights of a version, read again if they were let go; raises InputError if they have changed."""
-        if version.weights is not None:
+    def _copy_of(self, version: Version) -> AdapterCopy:
+        """Return a version's copy, read again if it was let go; raises InputError if its files have changed."""
+        if version.copy is not None:
             if version.digest in self._in_host:
                 self._in_host.move_to_end(version.digest)
-            return version.weights
+            return version.copy
         assert version.folder is not None, "what came from memory stays there"
         weights = self.read(version.folder)
         if weights.digest != version.digest:
             message = "has changed since it was registered; update the adapter to serve what it holds now"
             raise InputError(version.folder, message)
-        self._keep_in_host(version, weights)
-        return weights
+        copy = self._runner.room_for(weights)
+        copy.fill(weights)
+        self._keep(version, copy)
+        return copy
 
-    def _keep_in_host(self, version: Version, weights: AdapterWeights) -> None:
-        version.weights = weights
-        if version.folder is None:
+    def _keep(self, version: Version, copy: AdapterCopy) -> None:
+        if version.copy is not None:
+            # Another caller was faster.
+            copy.free()
             return
-        self._in_host[version.digest] = weights.num_bytes
-        self._in_host.move_to_end(version.digest)
-        for digest in [one for one in self._in_host if one != version.digest]:
+        version.copy = copy
+        if version.folder is not None:
+            self._in_host[version.digest] = copy.num_bytes
+        self._shrink(version.digest)
+
+    def _shrink(self, kept: str) -> None:
+        """Let go of copies that could be read again, the least recently used first, until they are within bounds."""
+        needed = {kept, *(load.digest for load in self._loaded)}
+        for digest in [one for one in self._in_host if one not in needed]:
             if sum(self._in_host.values()) <= self._host_bytes:
                 break
-            del self._in_host[digest]
-            self._versions[digest].weights = None
+            self._let_go_of_copy(self._versions[digest])
+
+    def _let_go_of_copy(self, version: Version) -> None:
+        self._in_host.pop(version.digest, None)
+        if version.copy is not None:
+            version.copy.free()
+            version.copy = None

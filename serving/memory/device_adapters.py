@@ -1,7 +1,7 @@
 """Adapters on a GPU: their pages in the pool, and the items of a step that take them."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -17,7 +17,11 @@ from ..models.architecture import Architecture
 from ..models.host_adapters import FUSED
 from .adapter_store import AdapterLoad
 from .adapter_weights import AdapterWeights
-from .upload import on_device
+from .host_arena import HostArena
+from .upload import on_device, recorded
+
+FusedSets = frozenset[tuple[str, ...]]
+"""Fused sets of projections, such as ("q", "k", "v")."""
 
 
 def adapter_layout(adapter: AdapterWeights, pages: PageLayout, num_layers: int) -> AdapterLayout:
@@ -26,23 +30,70 @@ def adapter_layout(adapter: AdapterWeights, pages: PageLayout, num_layers: int) 
     return AdapterLayout(pages=pages, rank=adapter.max_rank, num_layers=num_layers, widths=widths)
 
 
-class _Packed(NamedTuple):
-    """An adapter as its pages hold it, in host memory."""
-
-    layout: AdapterLayout
-    scale: float
-    pages: torch.Tensor
-
-
-class DeviceAdapters:
-    """The adapters that have pages, by their slots in the kernels' tables.
+class PackedAdapter:
+    """An adapter as its pages hold it, in pages of an arena, or in memory of its own where that is full.
 
     An adapter has one rank and one scale for the kernels: smaller ranks are filled up with zeros, whose bytes the pool
     counts, and where scales differ they are multiplied into the weights.
     """
 
+    def __init__(self, layout: AdapterLayout, arena: HostArena) -> None:
+        self.layout = layout
+        self.scale = 1.0
+        # Behind the last copy to the device.
+        self.is_read: torch.cuda.Event | None = None
+        self._arena = arena
+        self._ids = arena.allocate(layout.num_pages)
+        self._own: torch.Tensor | None = None
+
+    @property
+    def num_bytes(self) -> int:
+        return self.layout.num_pages * self.layout.pages.page_bytes
+
+    @property
+    def pages(self) -> tuple[torch.Tensor, list[int]]:
+        """The memory that it lies in, and its pages there."""
+        if self._ids is not None:
+            return self._arena.pages, self._ids
+        assert self._own is not None, "it is filled before it is read"
+        return self._own, list(range(self.layout.num_pages))
+
+    def fill(self, weights: AdapterWeights) -> None:
+        """Pack an adapter."""
+        scales = {pair.scale for pair in weights.places.values()}
+        if len(scales) == 1:
+            (self.scale,) = scales
+        packed = pack(self.layout, _filled(weights, self.layout, self.layout.pages.dtype, folds_scale=len(scales) > 1))
+        if self._ids is None:
+            self._own = packed
+        else:
+            self._arena.pages[self._ids] = packed
+
+    def free(self) -> None:
+        """Let go of the memory, behind the last copy from it."""
+        if self.is_read is not None:
+            self.is_read.synchronize()
+        if self._ids is not None:
+            self._arena.free(self._ids)
+            self._ids = None
+
+
+class DeviceAdapters:
+    """The adapters that have pages, by their slots in the kernels' tables.
+
+    On a GPU their pages are copied on a stream of their own, behind the last step that may touch what those held, and
+    the next step computes behind the copy. So it goes on beside the steps that were launched before.
+    """
+
     def __init__(
-        self, pool: torch.Tensor, pages: PageLayout, architecture: Architecture, *, num_slots: int, max_rank: int
+        self,
+        pool: torch.Tensor,
+        pages: PageLayout,
+        architecture: Architecture,
+        *,
+        num_slots: int,
+        max_rank: int,
+        host_bytes: int,
     ) -> None:
         self._pages = pages
         self._num_layers = architecture.num_layers
@@ -59,52 +110,90 @@ class DeviceAdapters:
             widths=architecture.widths,
         )
         self._records = empty_records(num_slots, pool.device)
-        # What the next step loads.
-        self._packed: dict[str, _Packed] = {}
+        # The fused sets of projections that the adapter of a slot changes.
+        self._sets: list[FusedSets] = [frozenset()] * num_slots
         self._fused = {
             names: FusedProjections(names, tuple(architecture.widths[name][1] for name in names)) for names in FUSED
         }
+        self._arena = HostArena(host_bytes, pages.page_bytes, is_pinned=pool.is_cuda)
+        # What the next step loads.
+        self._staged: dict[str, PackedAdapter] = {}
+        self._stream = torch.cuda.Stream(pool.device) if pool.is_cuda else None  # type: ignore[no-untyped-call]
+        # Behind the newest steps, by their numbers.
+        self._ends: deque[tuple[int, torch.cuda.Event]] = deque(maxlen=2)
 
-    def prepare(self, adapter: AdapterWeights) -> None:
-        """Pack an adapter that the next step may load."""
-        layout = adapter_layout(adapter, self._pages, self._num_layers)
-        scales = {pair.scale for pair in adapter.places.values()}
-        scale = scales.pop() if len(scales) == 1 else 1.0
-        pages = pack(layout, _filled(adapter, layout, self._pages.dtype, folds_scale=bool(scales)))
-        self._packed[adapter.digest] = _Packed(layout, scale, pages)
+    def room_for(self, weights: AdapterWeights) -> PackedAdapter:
+        """Return room for an adapter in host memory, which is not filled yet."""
+        return PackedAdapter(adapter_layout(weights, self._pages, self._num_layers), self._arena)
+
+    def stage(self, digest: str, packed: PackedAdapter) -> None:
+        """Take note of an adapter that the next step loads."""
+        self._staged[digest] = packed
 
     def load_all(self, loads: Sequence[AdapterLoad]) -> None:
-        """Copy adapters that were prepared into their pages. Others that were are let go."""
-        for load in loads:
-            self._load(load, self._packed[load.digest])
-        self._packed.clear()
+        """Copy adapters that were staged into their pages, beside what the device does. Others are let go."""
+        found = [(load, self._staged[load.digest]) for load in loads]
+        self._staged.clear()
+        if not found:
+            return
+        if self._stream is None:
+            for load, packed in found:
+                self._copy(load, packed)
+        else:
+            steps = torch.cuda.current_stream(self._stream.device)
+            with torch.cuda.stream(self._stream):
+                for load, packed in found:
+                    for number, end in self._ends:
+                        if number <= load.last_use:
+                            self._stream.wait_event(end)
+                    self._copy(load, packed)
+                    packed.is_read = recorded(self._stream)
+            steps.wait_stream(self._stream)
+        for load, packed in found:
+            self._write_tables(load, packed)
+
+    def has_run(self, number: int) -> None:
+        """Take note of the end of a step."""
+        if self._stream is not None:
+            self._ends.append((number, recorded(torch.cuda.current_stream(self._stream.device))))
 
     def reset(self) -> None:
-        """Let go of what was prepared."""
-        self._packed.clear()
+        """Let go of what was staged."""
+        self._staged.clear()
 
-    def _load(self, load: AdapterLoad, packed: _Packed) -> None:
-        pool, table = self._memory.pool, self._memory.page_table
-        ids = torch.tensor(load.pages, dtype=torch.int32).to(pool.device)
-        copy_pages(pool, ids, packed.pages, torch.arange(len(ids), dtype=torch.int32, device=pool.device))
-        table[load.slot, : len(ids)] = ids
+    def sets_of(self, slots: Iterable[int]) -> FusedSets:
+        """Return the fused sets of projections that the adapters of some slots change; -1 is the base model."""
+        return frozenset[tuple[str, ...]]().union(*(self._sets[slot] for slot in {*slots} if slot >= 0))
+
+    def _copy(self, load: AdapterLoad, packed: PackedAdapter) -> None:
+        memory, ids = packed.pages
+        both = on_device(torch.tensor([load.pages, ids], dtype=torch.int32), self._memory.pool.device)
+        copy_pages(self._memory.pool, both[0], memory, both[1])
+
+    def _write_tables(self, load: AdapterLoad, packed: PackedAdapter) -> None:
+        """Name the pages of an adapter, in the order of the steps: those before may read the slot's old ones."""
+        device = self._memory.pool.device
         record = self._memory.record(packed.layout, load.slot, packed.scale, load.pages)
-        self._records[load.slot] = torch.tensor(record, dtype=torch.int32, device=pool.device)
-        if pool.is_cuda:
-            # The pinned pages are read by the copy, and let go behind it.
-            torch.cuda.current_stream().synchronize()
+        table = self._memory.page_table
+        table[load.slot, : len(load.pages)] = on_device(torch.tensor(load.pages, dtype=torch.int32), device)
+        self._records[load.slot] = on_device(torch.tensor(record, dtype=torch.int32), device)
+        self._sets[load.slot] = frozenset(names for names in FUSED if not packed.layout.widths.keys().isdisjoint(names))
 
-    def decoding(self, adapter_ids: torch.Tensor) -> "DeviceAdapterStep":
-        """Return the adapters of rows that decode, for their slots on the device; a graph sees what changes there."""
+    def decoding(self, adapter_ids: torch.Tensor, sets: FusedSets) -> "DeviceAdapterStep":
+        """Return the adapters of rows that decode, for their slots on the device; a graph sees what changes there.
+
+        `sets` has all that these adapters change.
+        """
         items = decode_items(self._records, adapter_ids)
-        return DeviceAdapterStep([LoraStep(items=items, memory=self._memory, phase="decode")], self._fused)
+        return DeviceAdapterStep([LoraStep(items=items, memory=self._memory, phase="decode")], self._fused, sets)
 
     def step(self, decoding: Sequence[int], chunks: Sequence[tuple[int, int]]) -> "DeviceAdapterStep | None":
         """Return the adapters of a step: the slot of each row that decodes, slot and length of each chunk behind them.
 
         A slot of -1 is the base model; None where there is no other.
         """
-        if max((*decoding, *(slot for slot, _ in chunks)), default=-1) < 0:
+        sets = self.sets_of((*decoding, *(slot for slot, _ in chunks)))
+        if not sets:
             return None
         device = self._records.device
         steps = []
@@ -117,18 +206,23 @@ class DeviceAdapters:
             num_rows = int(ends[-1]) - len(decoding)
             items = prefill_items(self._records, ids, on_device(ends, device), num_rows)
             steps.append(LoraStep(items=items, memory=self._memory, phase="prefill"))
-        return DeviceAdapterStep(steps, self._fused)
+        return DeviceAdapterStep(steps, self._fused, sets)
 
 
 class DeviceAdapterStep:
     """The adapters of one step; see `Adapters`."""
 
-    def __init__(self, steps: Sequence[LoraStep], fused: Mapping[tuple[str, ...], FusedProjections]) -> None:
+    def __init__(
+        self, steps: Sequence[LoraStep], fused: Mapping[tuple[str, ...], FusedProjections], sets: FusedSets
+    ) -> None:
         self._steps = steps
         self._fused = fused
+        self._sets = sets
 
     def add(self, layer: int, names: tuple[str, ...], output: torch.Tensor, x: torch.Tensor) -> None:
         """Add what the rows' adapters make of x to the output."""
+        if names not in self._sets:
+            return
         for step in self._steps:
             sgmv(step, output, x, layer=layer, projections=self._fused[names])
 

@@ -7,6 +7,22 @@ from ..models.host_adapters import FUSED, HostAdapter, LowRankProduct
 from .adapter_weights import AdapterWeights, LowRank
 
 
+class HostCopy:
+    """An adapter as the products that a CPU computes with; see `AdapterCopy`."""
+
+    def __init__(self, num_bytes: int, architecture: Architecture, dtype: torch.dtype) -> None:
+        self.num_bytes = num_bytes
+        self._architecture = architecture
+        self._dtype = dtype
+
+    def fill(self, weights: AdapterWeights) -> None:
+        """Make the products of an adapter."""
+        self.adapter = host_adapter(weights, self._architecture, self._dtype)
+
+    def free(self) -> None:
+        """Do nothing: who computes with it keeps it."""
+
+
 def host_adapter(weights: AdapterWeights, architecture: Architecture, dtype: torch.dtype) -> HostAdapter:
     """Return an adapter that is ready for products, at the true rank of each projection."""
     products: dict[tuple[int, tuple[str, ...]], LowRankProduct] = {}

@@ -126,8 +126,8 @@ class PrefixCache:
         entry = self._entries[key]
         entry.num_users -= 1
         if not entry.num_users:
-            self._pool.retire(key, len(entry.pages), lambda: self._give_up(key))
+            self._pool.retire(key, len(entry.pages), lambda last_use: self._give_up(key, last_use))
 
-    def _give_up(self, key: Key) -> None:
-        self._pool.free(self._entries.pop(key).pages)
+    def _give_up(self, key: Key, last_use: int) -> None:
+        self._pool.free(self._entries.pop(key).pages, last_use)
         self._dropped.append(key)

@@ -16,3 +16,10 @@ def on_host(found: torch.Tensor) -> torch.Tensor:
     if not found.is_cuda:
         return found
     return torch.empty(found.shape, dtype=found.dtype, pin_memory=True).copy_(found, non_blocking=True)
+
+
+def recorded(stream: torch.cuda.Stream) -> torch.cuda.Event:
+    """Return an event behind all that a stream was given so far."""
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(stream)
+    return event

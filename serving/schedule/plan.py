@@ -78,8 +78,9 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step."""
+    """One step; they are numbered from 1."""
 
+    number: int = 0
     closed: tuple[int, ...] = ()
     swapped_out: tuple[Swap, ...] = ()
     dropped_swaps: tuple[int, ...] = ()

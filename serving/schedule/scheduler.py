@@ -121,7 +121,9 @@ class Scheduler:
             # Else what was taken away would come back at once.
             ended += self._begin_some(budget)
         draft, self._draft = self._draft, _Draft()
+        self._pool.clock += 1
         plan = Plan(
+            number=self._pool.clock,
             closed=tuple(draft.closed),
             swapped_out=tuple(draft.swapped_out),
             dropped_swaps=tuple(draft.dropped_swaps),

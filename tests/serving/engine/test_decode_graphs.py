@@ -26,7 +26,8 @@ def test_buckets_of_rows(max_rows: int, buckets: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_blocks", "widths"), [(8, [8]), (64, [64]), (300, [64, 256, 300]), (4096, [64, 256, 1024, 4096])]
+    ("max_blocks", "widths"),
+    [(8, [8]), (32, [32]), (64, [32, 64]), (300, [32, 128, 300]), (4096, [32, 128, 512, 2048, 4096])],
 )
 def test_buckets_of_widths(max_blocks: int, widths: list[int]) -> None:
     assert width_buckets(max_blocks) == widths

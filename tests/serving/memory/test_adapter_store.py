@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from verilora.serving.memory.adapter_store import AdapterLoad, AdapterStore, UnknownAdapter
+from verilora.serving.memory.adapter_store import AdapterCopy, AdapterLoad, AdapterStore, UnknownAdapter
 from verilora.serving.memory.adapter_weights import AdapterWeights, LowRank
 from verilora.serving.memory.pool import Owner, Pool
 from verilora.specs.files.errors import InputError
@@ -27,26 +27,48 @@ class Disk:
         return weights_of(self.values[folder.name])
 
 
+class Copy:
+    """A copy in host memory."""
+
+    num_bytes = NUM_BYTES
+
+    def __init__(self) -> None:
+        self.content = ""
+
+    def fill(self, weights: AdapterWeights) -> None:
+        self.content = weights.digest
+
+    def free(self) -> None:
+        self.content = ""
+
+
 class Shop:
-    """A store with its pool and its disk."""
+    """A store with its pool, its disk and its runner."""
 
     def __init__(self, num_pages: int = 6, num_slots: int = 8, host_bytes: int = 1000) -> None:
         self.pool, self.disk = Pool(num_pages), Disk()
         self.prepared: list[str] = []
+        self.staged: dict[str, Copy] = {}
         self.failing = ""
         self.store = AdapterStore(
             self.pool,
             self.disk,
             lambda weights: NUM_PAGES,
-            self.prepare,
+            self,
             num_slots=num_slots,
             host_bytes=host_bytes,
         )
 
-    def prepare(self, weights: AdapterWeights) -> None:
-        if weights.digest == self.failing:
+    def room_for(self, weights: AdapterWeights) -> Copy:
+        return Copy()
+
+    def stage(self, digest: str, copy: AdapterCopy) -> None:
+        if digest == self.failing:
             raise MemoryError("no more")
-        self.prepared.append(weights.digest)
+        assert isinstance(copy, Copy)
+        assert copy.content == digest, "it is not there"
+        self.staged[digest] = copy
+        self.prepared.append(digest)
 
     def has(self, digest: str) -> bool:
         """Whether the store remembers a version, named or not."""
@@ -54,7 +76,11 @@ class Shop:
 
     def add(self, name: str, value: float, *, from_disk: bool = True) -> str:
         self.disk.values[name] = value
-        return self.store.add(name, weights_of(value), Path(name) if from_disk else None)
+        weights = weights_of(value)
+        copy = self.store.reserve(weights, Path(name))
+        if copy is not None:
+            copy.fill(weights)
+        return self.store.add(name, weights, Path(name) if from_disk else None, copy)
 
     def run(self, name: str) -> None:
         """Load an adapter and let go of it, so that it is idle memory."""
@@ -133,7 +159,7 @@ def test_loads_are_told_once(shop: Shop) -> None:
     version = shop.store.newest("a")
     assert shop.store.acquire(version)
     assert shop.store.acquire(version)
-    assert shop.store.take_loaded() == (AdapterLoad(digest, (0, 1), 0),)
+    assert shop.store.take_loaded() == (AdapterLoad(digest, (5, 4), 0, 0),)
     assert shop.store.take_loaded() == ()
     assert (version.num_running, shop.pool.count(Owner.ADAPTER)) == (2, 2)
 
@@ -191,10 +217,10 @@ def test_host_memory_is_bounded_and_what_is_let_go_is_read_again() -> None:
     for value, name in enumerate("abc"):
         shop.add(name, value)
     versions = {name: shop.store.newest(name) for name in "abc"}
-    assert [name for name, version in versions.items() if version.weights is None] == ["a"]
+    assert [name for name, version in versions.items() if version.copy is None] == ["a"]
     shop.run("a")
     assert shop.store.num_disk_reads == 1
-    assert [name for name, version in versions.items() if version.weights is None] == ["b"]
+    assert [name for name, version in versions.items() if version.copy is None] == ["b"]
     assert shop.prepared == [versions["a"].digest]
 
 
@@ -208,14 +234,50 @@ def test_what_came_from_memory_stays_there() -> None:
 
 
 def test_what_will_be_loaded_is_ready_however_little_host_memory_there_is() -> None:
-    """A step loads what was acquired before it; a later adapter may push it out of host memory in between."""
+    """A step loads what was acquired before it: no later adapter pushes it out of host memory in between."""
     shop = Shop(host_bytes=NUM_BYTES)
     for value, name in enumerate("ab"):
         shop.add(name, value)
     for name in "ab":
         assert shop.store.acquire(shop.store.newest(name))
-    assert [load.digest for load in shop.store.take_loaded()] == shop.prepared
-    assert shop.store.newest("a").weights is None
+    shop.add("c", 2)
+    loads = shop.store.take_loaded()
+    assert [load.digest for load in loads] == shop.prepared
+    assert [shop.staged[load.digest].content for load in loads] == shop.prepared
+    # Then it may.
+    shop.add("d", 3)
+    assert [shop.store.newest(name).copy is None for name in "abcd"] == [True, True, True, False]
+
+
+def test_another_caller_may_add_the_same_meanwhile(shop: Shop) -> None:
+    weights = weights_of(1)
+    copies = [shop.store.reserve(weights, Path("a")) for _ in range(2)]
+    for copy in copies:
+        assert isinstance(copy, Copy)
+        copy.fill(weights)
+    for copy in copies:
+        shop.store.add("a", weights, Path("a"), copy)
+    assert [copy.content for copy in copies if isinstance(copy, Copy)] == [weights.digest, ""]
+    assert shop.store.reserve(weights, Path("a")) is None
+    assert shop.store.acquire(shop.store.newest("a"))
+
+
+def test_a_load_knows_the_last_step_that_may_touch_its_pages(shop: Shop) -> None:
+    for value, name in enumerate("abc"):
+        shop.add(name, value)
+    for step, name in enumerate("abc", start=1):
+        shop.run(name)
+        shop.pool.clock = step
+    # All have two of the six pages, unused since the steps 0 to 2; the first takes those of the one idle the longest.
+    shop.store.take_loaded()
+    shop.add("d", 4)
+    shop.run("d")
+    (load,) = shop.store.take_loaded()
+    assert load.last_use == 0
+    shop.add("e", 5)
+    shop.run("e")
+    (load,) = shop.store.take_loaded()
+    assert load.last_use == 1
 
 
 def test_one_that_cannot_be_read_again_is_named() -> None:

@@ -22,8 +22,8 @@ class PoolInAnyOrder(RuleBasedStateMachine):
         self.idle: dict[int, tuple[Owner, list[int]]] = {}
         self.next_key = 0
 
-    def give_up(self, key: int) -> Callable[[], None]:
-        def give_up() -> None:
+    def give_up(self, key: int) -> Callable[[int], None]:
+        def give_up(last_use: int) -> None:
             assert key == next(iter(self.idle)), "the least recently used goes first"
             self.pool.free(self.idle.pop(key)[1])
 
@@ -91,6 +91,31 @@ def test_low_numbers_come_first() -> None:
     assert pool.allocate(2, Owner.PREFIX) == [1, 3]
 
 
+def test_adapters_get_the_pages_that_were_free_for_the_longest_time() -> None:
+    pool = Pool(4)
+    pages = pool.allocate(4, Owner.KV)
+    assert pages == [0, 1, 2, 3]
+    for page in (2, 0, 3):
+        pool.clock += 1
+        pool.free([page])
+    assert pool.allocate(1, Owner.KV) == [3]
+    assert pool.allocate(2, Owner.ADAPTER) == [2, 0]
+    assert pool.last_use([2]) == 1
+    assert pool.last_use([2, 0]) == 2
+
+
+def test_what_is_given_up_was_last_used_when_it_became_idle() -> None:
+    pool = Pool(2)
+    pages = pool.allocate(2, Owner.ADAPTER)
+    assert pages is not None
+    pool.clock = 5
+    pool.retire("a", 2, lambda last_use: pool.free(pages, last_use))
+    pool.clock = 9
+    again = pool.allocate(2, Owner.ADAPTER)
+    assert again is not None
+    assert pool.last_use(again) == 5
+
+
 def test_the_check_finds_a_page_that_is_lost() -> None:
     pool = Pool(3)
     pool.allocate(2, Owner.KV)
@@ -103,8 +128,8 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ValueError, match="num_pages, got 0, expected at least 1"):
         Pool(0)
     pool = Pool(2)
-    pool.retire("a", 0, lambda: None)
+    pool.retire("a", 0, lambda last_use: None)
     with pytest.raises(ValueError, match="idle memory, got 'a' twice, expected it to be in use"):
-        pool.retire("a", 0, lambda: None)
+        pool.retire("a", 0, lambda last_use: None)
     with pytest.raises(KeyError):
         pool.free([1])

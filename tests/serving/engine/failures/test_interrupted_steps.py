@@ -75,7 +75,7 @@ def fail_once(
 PLACES: list[tuple[str, Callable[[Engine], Any], str]] = [
     ("the model", lambda engine: engine._decoder, "forward"),
     ("carrying a plan out", lambda engine: engine._runner, "run"),
-    ("loading an adapter", lambda engine: engine._scheduler._adapters, "_prepare"),
+    ("loading an adapter", lambda engine: engine._runner, "stage"),
     ("planning", lambda engine: engine._scheduler, "_begin_some"),
     ("beginning", lambda engine: engine._scheduler, "_begin"),
     ("opening", lambda engine: engine._sampler, "open"),
@@ -112,8 +112,8 @@ def test_a_step_that_is_cut_off(
                 break
             engine.pool.check()
     # The one adapter is loaded in the first step.
-    assert left[0] < 0 or (name == "_prepare" and steps_before)
-    said = "could not be loaded: RuntimeError" if name == "_prepare" else "a step failed: RuntimeError"
+    assert left[0] < 0 or (name == "stage" and steps_before)
+    said = "could not be loaded: RuntimeError" if name == "stage" else "a step failed: RuntimeError"
     said = "the engine was interrupted" if isinstance(error, KeyboardInterrupt) else said
     assert all(said in output.error for output in heard.outputs.values() if output.finish is Finish.ERROR)
     drain(engine)
