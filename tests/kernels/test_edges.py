@@ -30,6 +30,8 @@ from verilora.kernels.cache.write_step import WriteStep
 from verilora.kernels.layers.invariant_matmul import invariant_matmul, launch_invariant_matmul
 from verilora.kernels.layers.rms_norm import launch_rms_norm, rms_norm
 from verilora.kernels.layers.rope import launch_rope, rope
+from verilora.kernels.layers.rope_write import launch_rope_write, rope_write
+from verilora.kernels.layers.rotation import HeadNorms, Rotation
 from verilora.kernels.layers.silu_mul import launch_silu_mul, silu_mul
 from verilora.kernels.lora.adapter_memory import AdapterMemory
 from verilora.kernels.lora.fused_projections import FusedProjections
@@ -288,6 +290,26 @@ EDGES = {
             {"positions": ints(1)},
             {"table": torch.zeros(8, DIM + 2)},
             {"table": torch.zeros(8, DIM).half()},
+        ],
+    ),
+    "rope_write": Edge(
+        rope_write,
+        launch_rope_write,
+        {
+            "step": WriteStep(slots=NO_LENS),
+            "rotation": Rotation(positions=NO_LENS, table=torch.zeros(8, DIM)),
+            "qkv": rows(HEADS + 2 * KV_HEADS, DIM),
+            "pages": BARE,
+        },
+        [(0, HEADS, DIM), (0, KV_HEADS, DIM)],
+        [
+            {"qkv": rows(2 * KV_HEADS, DIM)},
+            {"qkv": rows(HEADS + 2 * KV_HEADS, DIM).half()},
+            {"rotation": Rotation(positions=ints(1), table=torch.zeros(8, DIM))},
+            {"rotation": Rotation(positions=NO_LENS, table=torch.zeros(8, DIM + 2))},
+            {"step": WriteStep(slots=ints(0, 3))},
+            {"pages": FULL},
+            {"norms": HeadNorms(query=torch.ones(32), key=torch.ones(32), eps=1e-6)},
         ],
     ),
     "silu_mul": Edge(
