@@ -4,9 +4,14 @@ from collections.abc import Callable
 
 import torch
 
+from verilora.kernels.cache.cache_write import cache_write
+from verilora.kernels.cache.kv_pages import PAGE_SIZE, KVPages
+from verilora.kernels.cache.write_step import WriteStep
 from verilora.kernels.layers.invariant_matmul import invariant_matmul
 from verilora.kernels.layers.rms_norm import rms_norm, rms_norm_reference
 from verilora.kernels.layers.rope import rope, rope_reference, rotary_table
+from verilora.kernels.layers.rope_write import rope_write
+from verilora.kernels.layers.rotation import HeadNorms, Rotation, turn_heads
 from verilora.kernels.layers.silu_mul import silu_mul, silu_mul_reference
 from verilora.kernels.tokens.logprobs import logprobs, logprobs_reference
 from verilora.kernels.tokens.sampling import sample, sample_reference
@@ -45,11 +50,15 @@ def norm() -> Case:
     )
 
 
-def rotation() -> Case:
-    query, key = random(NUM_ROWS, 32, 128), random(NUM_ROWS, 8, 128)
-    positions = torch.randint(0, 8192, (NUM_ROWS,), device="cuda")
+def turns(num_tokens: int) -> Rotation:
     frequencies = 500000.0 ** -(torch.arange(0, 128, 2, dtype=torch.float64, device="cuda") / 128)
-    table = rotary_table(frequencies, 8192)
+    positions = torch.randint(0, 8192, (num_tokens,), device="cuda")
+    return Rotation(positions=positions, table=rotary_table(frequencies, 8192))
+
+
+def rotation() -> Case:
+    query, key, turn = random(NUM_ROWS, 32, 128), random(NUM_ROWS, 8, 128), turns(NUM_ROWS)
+    positions, table = turn.positions, turn.table
 
     def error() -> float:
         found = torch.cat(rope(query.clone(), key.clone(), positions, table), dim=1)
@@ -62,6 +71,42 @@ def rotation() -> Case:
         tolerance=5e-3,
         num_bytes=NUM_ROWS * (2 * 2 * 40 * 128 + 4 * 128 + 8),
         baselines={"torch": lambda: rope_reference(query, key, positions, table)},
+    )
+
+
+def heads(num_tokens: int, *, has_norms: bool) -> Case:
+    """Return what stands between a projection and attention, against the launches that do one thing each."""
+    qkv, turn = random(num_tokens, 32 + 2 * 8, 128), turns(num_tokens)
+    query_norm, key_norm = random(2, 128)
+    norms = HeadNorms(query=query_norm, key=key_norm, eps=EPS) if has_norms else None
+    num_pages = -(-num_tokens // PAGE_SIZE)
+    pages = KVPages.allocate("full", num_pages, 8, 128, device="cuda")
+    step = WriteStep(slots=torch.randperm(num_pages * PAGE_SIZE, device="cuda")[:num_tokens])
+
+    def error() -> float:
+        found = rope_write(step, turn, qkv, pages, norms=norms)
+        stored = pages.keys[step.slots // PAGE_SIZE, :, step.slots % PAGE_SIZE]
+        query, keys = qkv[:, :32].double(), qkv[:, 32:40].double()
+        if norms is not None:
+            query = rms_norm_reference(query, norms.query.double(), EPS)
+            keys = rms_norm_reference(keys, norms.key.double(), EPS)
+        expected = rope_reference(query.clone(), keys.clone(), turn.positions, turn.table)
+        pairs = zip((*found, stored), (*expected, expected[1]), strict=True)
+        return max(relative(one, other) for one, other in pairs)
+
+    own = qkv.clone()
+
+    def separate() -> object:
+        query, keys, values = turn_heads(turn, own, 8, norms)
+        cache_write(step, keys, values, pages)
+        return query.contiguous()
+
+    return Case(
+        run=lambda: rope_write(step, turn, qkv, pages, norms=norms),
+        error=error,
+        tolerance=1e-2 if has_norms else 5e-3,
+        num_bytes=num_tokens * (2 * 128 * (48 + 40 + 16) + 4 * 128 + 16),
+        baselines={"separate launches": separate},
     )
 
 
@@ -174,6 +219,9 @@ def penalties(table: SamplingTable) -> None:
 ROWS = [
     Row(name="RMSNorm + residual, 64 x 4096", make=norm),
     Row(name="RoPE, 64 tokens, 32 + 8 heads of 128", make=rotation),
+    Row(name="RoPE and cache write, 64 tokens, 32 + 8 heads of 128", make=lambda: heads(64, has_norms=False)),
+    Row(name="norms, RoPE and cache write, 64 tokens", make=lambda: heads(64, has_norms=True)),
+    Row(name="norms, RoPE and cache write, 8192 tokens", make=lambda: heads(8192, has_norms=True)),
     Row(name="SiLU and product, 64 x 14336", make=gate),
     Row(name="invariant product, 1 x 4096 x 4096", make=lambda: product(1, HIDDEN, HIDDEN)),
     Row(name="invariant product, 64 x 4096 x 4096", make=lambda: product(64, HIDDEN, HIDDEN)),

@@ -1,7 +1,8 @@
 """What a token becomes in the slots of a cache: codes, metadata and their error, friendliness, and what eviction knows.
 
 These are the parts that `cache_write` and `cache_move` share, in torch and for kernels. There a block has all heads of
-one token, each with a slot of its own, since a token's friendliness may be judged among its heads.
+one token, each with a slot of its own, since a token's friendliness may be judged among its heads. `rope_write`, which
+measures nothing, stores some heads at a time.
 """
 
 import torch
@@ -104,26 +105,32 @@ def friendliness_in(k_error, v_error, error_ranges, i_token, m_head, HAS_RANGES:
 
 
 @triton.jit
+def stored_heads(low, high, o_head, i_slot, m_head, pages, meta, pages_stride, meta_stride, HALF: tl.constexpr,
+                 FORMAT: tl.constexpr, BITS: tl.constexpr, ARE_VALUES: tl.constexpr):  # fmt: skip
+    """Store keys or values, halves in fp32, in slots of their own; return their errors."""
+    i_page, o_slot = (tl.maximum(i_slot, 0) // PAGE_SIZE_).to(tl.int64), tl.maximum(i_slot, 0) % PAGE_SIZE_
+    WIDTH: tl.constexpr = HALF if FORMAT == INT4 else 2 * HALF
+    p_head = pages + i_page * pages_stride + o_head * (PAGE_SIZE_ * WIDTH)
+    p_meta = meta
+    if FORMAT >= INT8:
+        p_meta = meta + i_page * meta_stride + o_head * PAGE_SIZE_ + o_slot
+    if ARE_VALUES and FORMAT != FULL:
+        error = stored_halves(p_head + o_slot, p_meta, low, high, PAGE_SIZE_, m_head, HALF, FORMAT, BITS)
+    else:
+        error = stored_halves(p_head + o_slot * WIDTH, p_meta, low, high, 1, m_head, HALF, FORMAT, BITS)
+    return error
+
+
+@triton.jit
 def stored_token(k_low, k_high, v_low, v_high, i_slot, m_head, page_keys, page_values, key_meta, value_meta,
                  page_keys_stride, page_values_stride, meta_stride, HEADS: tl.constexpr, HALF: tl.constexpr,
                  FORMAT: tl.constexpr, BITS: tl.constexpr):  # fmt: skip
     """Store all heads of a token in slots of their own; return the errors of keys and values."""
     o_head = tl.arange(0, HEADS)
-    i_page, o_slot = (tl.maximum(i_slot, 0) // PAGE_SIZE_).to(tl.int64), tl.maximum(i_slot, 0) % PAGE_SIZE_
-    WIDTH: tl.constexpr = HALF if FORMAT == INT4 else 2 * HALF
-    p_key = page_keys + i_page * page_keys_stride + (o_head * PAGE_SIZE_ + o_slot) * WIDTH
-    p_value = page_values + i_page * page_values_stride + o_head * (PAGE_SIZE_ * WIDTH)
-    p_key_meta = key_meta
-    p_value_meta = value_meta
-    if FORMAT >= INT8:
-        p_key_meta = key_meta + i_page * meta_stride + o_head * PAGE_SIZE_ + o_slot
-        p_value_meta = value_meta + i_page * meta_stride + o_head * PAGE_SIZE_ + o_slot
-    k_error = stored_halves(p_key, p_key_meta, k_low, k_high, 1, m_head, HALF, FORMAT, BITS)
-    if FORMAT == FULL:
-        v_error = stored_halves(p_value + o_slot * WIDTH, p_value_meta, v_low, v_high, 1, m_head, HALF, FORMAT, BITS)
-    else:
-        p_value = p_value + o_slot
-        v_error = stored_halves(p_value, p_value_meta, v_low, v_high, PAGE_SIZE_, m_head, HALF, FORMAT, BITS)
+    k_error = stored_heads(k_low, k_high, o_head, i_slot, m_head, page_keys, key_meta, page_keys_stride, meta_stride,
+                           HALF, FORMAT, BITS, False)  # fmt: skip
+    v_error = stored_heads(v_low, v_high, o_head, i_slot, m_head, page_values, value_meta, page_values_stride,
+                           meta_stride, HALF, FORMAT, BITS, True)  # fmt: skip
     return k_error, v_error
 
 

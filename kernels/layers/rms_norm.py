@@ -55,6 +55,12 @@ TILE = 2048
 WARP_DIMS = 512
 
 
+@triton.jit
+def normal_scale(b_wide, eps, DIM: tl.constexpr):
+    """Return what each row of a block, fp32 with zeros behind DIM, is multiplied by."""
+    return tl.rsqrt(tl.sum(b_wide * b_wide, axis=1) / DIM + eps)
+
+
 @triton.jit(do_not_specialize=["num_rows"])
 def rms_norm_kernel(
     out,
@@ -88,7 +94,7 @@ def rms_norm_kernel(
         b_x = b_sum.to(x.dtype.element_ty)
         tl.store(p_residual, b_x, mask=m_tile)
     b_wide = b_x.to(tl.float32)
-    b_scale = tl.rsqrt(tl.sum(b_wide * b_wide, axis=1) / DIM + eps)
+    b_scale = normal_scale(b_wide, eps, DIM)
     b_normal = (b_wide * b_scale[:, None]).to(x.dtype.element_ty).to(tl.float32)
     b_weight = tl.load(weight + o_dim, mask=m_dim, other=0.0).to(tl.float32)
     p_out = out + o_token * out_token_stride + o_head * out_head_stride + o_dim[None, :]
@@ -147,6 +153,8 @@ def launch_rms_norm(
         BLOCK_ROWS=block_rows,
         HAS_RESIDUAL=residual is not None,
         num_warps=min(16, max(4, block_dim // WARP_DIMS)),
+        # So that `rope_write` makes the same bits of a head.
+        enable_fp_fusion=False,
     )
     return out
 

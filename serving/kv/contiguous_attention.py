@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from ...kernels.layers.rotation import HeadNorms, Rotation, turn_heads
 from ..models.architecture import Architecture
 from .contiguous import Rows
 
@@ -30,10 +31,11 @@ class ContiguousAttention:
             *(_ChunkStep(chunk, windows, group) for chunk in chunks),
         ]
 
-    def attend(self, layer: int, query: torch.Tensor, keys_values: torch.Tensor) -> torch.Tensor:
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation, norms: HeadNorms | None) -> torch.Tensor:
         """Return what the rows attend to, [num_rows, num_heads, head_dim]; see `Attention`."""
         measures, window = self._measures, self._measures.windows[layer]
-        pairs = torch.unflatten(keys_values, 1, (2, measures.num_kv_heads))
+        query, _, _ = turn_heads(rotation, qkv, measures.num_kv_heads, norms)
+        pairs = torch.unflatten(qkv[:, measures.num_heads :], 1, (2, measures.num_kv_heads))
         out = torch.empty_like(query)
         first = 0
         for step in self._steps:

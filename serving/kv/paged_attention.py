@@ -12,8 +12,9 @@ from ...kernels.attention.attention_decode import attention_decode
 from ...kernels.attention.attention_prefill import attention_prefill
 from ...kernels.attention.decode_step import DecodeStep
 from ...kernels.attention.prefill_step import PrefillStep
-from ...kernels.cache.cache_write import cache_write
 from ...kernels.cache.write_step import WriteStep
+from ...kernels.layers.rope_write import rope_write
+from ...kernels.layers.rotation import HeadNorms, Rotation
 from ..memory.upload import on_device
 from .paged import PagedCache
 
@@ -63,25 +64,23 @@ class PagedAttention:
             decode = decode_steps(cache, table, lens)
         return cls(cache, len(decoding), write_steps(slots), decode, prefill_steps(cache, chunks) if chunks else {})
 
-    def attend(self, layer: int, query: torch.Tensor, keys_values: torch.Tensor) -> torch.Tensor:
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation, norms: HeadNorms | None) -> torch.Tensor:
         """Return what the rows attend to, [num_rows, num_heads, head_dim]; see `Attention`."""
         cache, measures = self._cache, self._cache.architecture
         layer_cache, step = cache.layers[layer], (cache.group(layer), measures.windows[layer])
-        missing = layer_cache.pages.head_dim - measures.head_dim
-        if missing:
-            query, keys_values = pad(query, (0, missing)), pad(keys_values, (0, missing))
-        keys, values = torch.split(keys_values, measures.num_kv_heads, 1)
-        cache_write(self._writes[step[0]], keys, values, layer_cache.pages)
-        out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+        query, keys = rope_write(self._writes[step[0]], rotation, qkv, layer_cache.pages, norms=norms)
+        out = torch.empty_like(query)
         middle = self._num_decoding
         if self._decode:
-            attention_decode(self._decode[step], query[:middle].contiguous(), layer_cache, out=out[:middle])
+            attention_decode(self._decode[step], query[:middle], layer_cache, out=out[:middle])
         if self._prefill:
+            values = qkv[middle:, -measures.num_kv_heads :]
+            missing = layer_cache.pages.head_dim - measures.head_dim
             attention_prefill(
                 self._prefill[step],
                 query[middle:],
                 keys[middle:],
-                values[middle:],
+                pad(values, (0, missing)) if missing else values,
                 layer_cache,
                 out=out[middle:],
             )

@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional
 
 from ...kernels.layers.rms_norm import rms_norm
-from ...kernels.layers.rope import rope, rotary_table
+from ...kernels.layers.rope import rotary_table
+from ...kernels.layers.rotation import HeadNorms, Rotation
 from ...kernels.layers.silu_mul import silu_mul
 from .architecture import Architecture
 from .weights import DecoderWeights, LayerWeights
@@ -19,10 +20,11 @@ from .weights import DecoderWeights, LayerWeights
 class Attention(Protocol):
     """How the rows of one step attend to what is cached; it caches their own keys and values first."""
 
-    def attend(self, layer: int, query: torch.Tensor, keys_values: torch.Tensor) -> torch.Tensor:
-        """Return [num_rows, num_heads, head_dim] of a layer's query, of that shape.
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation, norms: HeadNorms | None) -> torch.Tensor:
+        """Return [num_rows, num_heads, head_dim] of what a layer's projection made of the rows.
 
-        `keys_values` [num_rows, 2 * num_kv_heads, head_dim] has the keys of all heads, then the values.
+        `qkv` [num_rows, num_heads + 2 * num_kv_heads, head_dim] has queries, keys and values side by side, the first
+        two neither normalised nor rotated yet. It may be overwritten.
         """
 
 
@@ -41,6 +43,7 @@ class Decoder:
         self.weights = weights
         table = rotary_table(architecture.frequencies, architecture.context_len, scale=architecture.rope_scale)
         self._rotary = table.to(weights.device)
+        self._head_norms = [_head_norms(layer, architecture.norm_eps) for layer in weights.layers]
 
     def forward(
         self, token_ids: torch.Tensor, positions: torch.Tensor, attention: Attention, adapters: Adapters | None
@@ -50,8 +53,9 @@ class Decoder:
         token_ids, positions  int64 [num_rows] on the weights' device
         """
         hidden = functional.embedding(token_ids, self.weights.embedding)
+        rotation = Rotation(positions=positions, table=self._rotary)
         for number, layer in enumerate(self.weights.layers):
-            hidden = self._attend(number, layer, hidden, positions, attention, adapters)
+            hidden = self._attend(number, layer, hidden, rotation, attention, adapters)
             hidden = self._mix(number, layer, hidden, adapters)
         return rms_norm(hidden, self.weights.norm, self.architecture.norm_eps)
 
@@ -64,7 +68,7 @@ class Decoder:
         number: int,
         layer: LayerWeights,
         hidden: torch.Tensor,
-        positions: torch.Tensor,
+        rotation: Rotation,
         attention: Attention,
         adapters: Adapters | None,
     ) -> torch.Tensor:
@@ -74,14 +78,7 @@ class Decoder:
         if adapters is not None:
             adapters.add(number, ("q", "k", "v"), qkv, x)
         heads = qkv.view(len(x), -1, measures.head_dim)
-        query, keys_values = torch.split(heads, [measures.num_heads, 2 * measures.num_kv_heads], 1)
-        keys = keys_values[:, : measures.num_kv_heads]
-        if layer.query_norm is not None and layer.key_norm is not None:
-            rms_norm(query, layer.query_norm, measures.norm_eps, out=query)
-            rms_norm(keys, layer.key_norm, measures.norm_eps, out=keys)
-        # Both at once: queries and keys lie side by side.
-        rope(heads[:, : measures.num_heads + measures.num_kv_heads], query[:, :0], positions, self._rotary)
-        mixed = attention.attend(number, query, keys_values).reshape(len(x), -1)
+        mixed = attention.attend(number, heads, rotation, self._head_norms[number]).reshape(len(x), -1)
         hidden = layer.o.add(hidden, mixed)
         if adapters is not None:
             adapters.add(number, ("o",), hidden, mixed)
@@ -97,3 +94,10 @@ class Decoder:
         if adapters is not None:
             adapters.add(number, ("down",), hidden, wide)
         return hidden
+
+
+def _head_norms(layer: LayerWeights, eps: float) -> HeadNorms | None:
+    """Return the norms of a layer's query and key heads, None where it has none."""
+    if layer.query_norm is None or layer.key_norm is None:
+        return None
+    return HeadNorms(query=layer.query_norm, key=layer.key_norm, eps=eps)

@@ -38,8 +38,11 @@ class Product:
 
     def add(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Add the product of x to a total [num_rows, out], in place, and return it."""
-        if x.is_cuda or self.bias is not None:
+        if self.bias is not None:
             return total.add_(self(x))
+        if x.is_cuda:
+            # One launch, which adds before it rounds.
+            return total.addmm_(x, self.weight.T)
         if len(x) == 1:
             # Not the product first and then the sum: from some width on its parts are added to the total one by one.
             return total.copy_(torch.addmm(total.repeat(2, 1), x.repeat(2, 1), self.weight)[:1])

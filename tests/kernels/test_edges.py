@@ -30,10 +30,12 @@ from verilora.kernels.cache.write_step import WriteStep
 from verilora.kernels.layers.invariant_matmul import invariant_matmul, launch_invariant_matmul
 from verilora.kernels.layers.rms_norm import launch_rms_norm, rms_norm
 from verilora.kernels.layers.rope import launch_rope, rope
+from verilora.kernels.layers.rope_write import launch_rope_write, rope_write
+from verilora.kernels.layers.rotation import HeadNorms, Rotation
 from verilora.kernels.layers.silu_mul import launch_silu_mul, silu_mul
 from verilora.kernels.lora.adapter_memory import AdapterMemory
 from verilora.kernels.lora.fused_projections import FusedProjections
-from verilora.kernels.lora.lora import launch_sgmv, sgmv
+from verilora.kernels.lora.lora import expand, launch_expand, launch_sgmv, launch_shrink, sgmv, shrink
 from verilora.kernels.lora.lora_batch import decode_items, empty_records, prefill_items
 from verilora.kernels.lora.lora_step import LoraStep
 from verilora.kernels.lora.page_layout import PageLayout
@@ -74,6 +76,7 @@ NO_STARTS, NO_TABLE, NO_LENS = ints(1), ints(0, 2), ints(0)
 NO_SLOTS = ints(0, KV_HEADS)
 DECODE = DecodeStep(table=NO_TABLE, lens=NO_LENS, scale=1.0)
 EVICT = {"table": NO_TABLE, **dict.fromkeys(("lens", "seen", "heavy", "recent"), NO_LENS), "rule": EvictionRule()}
+O_ALONE = FusedProjections(("o",), (DIM,))
 LORA = LoraStep(items=decode_items(empty_records(1, "cpu"), NO_LENS), memory=MEMORY, phase="decode")
 
 
@@ -238,10 +241,24 @@ EDGES = {
             "output": rows(DIM),
             "x": rows(DIM),
             "layer": 0,
-            "projections": FusedProjections(("o",), (DIM,)),
+            "projections": O_ALONE,
         },
         [],
         [{"layer": 1}, {"x": rows(32)}, {"output": rows(DIM + 1)}, {"x": rows(DIM).half()}],
+    ),
+    "shrink": Edge(
+        shrink,
+        launch_shrink,
+        {"step": LORA, "x": rows(DIM), "layer": 0, "projections": O_ALONE},
+        [(0, 1, 1, 16)],
+        [{"layer": 1}, {"x": rows(32)}, {"x": rows(DIM).half()}],
+    ),
+    "expand": Edge(
+        expand,
+        launch_expand,
+        {"step": LORA, "middle": rows(1, 1, 16), "output": rows(DIM), "layer": 0, "projections": O_ALONE},
+        [],
+        [{"layer": 1}, {"middle": rows(1, 1, 8)}, {"middle": torch.zeros(1, 1, 1, 16)}, {"output": rows(DIM).half()}],
     ),
     "apply_token_bitmask": Edge(
         apply_token_bitmask,
@@ -288,6 +305,26 @@ EDGES = {
             {"positions": ints(1)},
             {"table": torch.zeros(8, DIM + 2)},
             {"table": torch.zeros(8, DIM).half()},
+        ],
+    ),
+    "rope_write": Edge(
+        rope_write,
+        launch_rope_write,
+        {
+            "step": WriteStep(slots=NO_LENS),
+            "rotation": Rotation(positions=NO_LENS, table=torch.zeros(8, DIM)),
+            "qkv": rows(HEADS + 2 * KV_HEADS, DIM),
+            "pages": BARE,
+        },
+        [(0, HEADS, DIM), (0, KV_HEADS, DIM)],
+        [
+            {"qkv": rows(2 * KV_HEADS, DIM)},
+            {"qkv": rows(HEADS + 2 * KV_HEADS, DIM).half()},
+            {"rotation": Rotation(positions=ints(1), table=torch.zeros(8, DIM))},
+            {"rotation": Rotation(positions=NO_LENS, table=torch.zeros(8, DIM + 2))},
+            {"step": WriteStep(slots=ints(0, 3))},
+            {"pages": FULL},
+            {"norms": HeadNorms(query=torch.ones(32), key=torch.ones(32), eps=1e-6)},
         ],
     ),
     "silu_mul": Edge(

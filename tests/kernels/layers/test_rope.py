@@ -48,10 +48,9 @@ def check(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> None:
     query, key, positions = (tensor.to(device) for tensor in inputs(*sizes, dtype))
     table = rotary_table(frequencies(rotary_dim), 4096).to(device)
     expected = [exact(heads, positions, rotary_dim) for heads in (query, key)]
-    for found in (
-        rope_reference(query.clone(), key.clone(), positions, table),
-        launch_rope(query.clone(), key.clone(), positions, table),
-    ):
+    both = [run(query.clone(), key.clone(), positions, table) for run in (rope_reference, launch_rope)]
+    assert_same_bits(*both)
+    for found in both:
         for heads, correct, before in zip(found, expected, (query, key), strict=True):
             torch.testing.assert_close(heads.double(), correct, rtol=0, atol=TOLERANCE[dtype])
             assert torch.equal(heads[1:2], before[1:2])

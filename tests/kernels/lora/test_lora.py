@@ -7,7 +7,17 @@ import torch
 
 from verilora.kernels.cache.kv_pages import kv_page_bytes
 from verilora.kernels.lora.fused_projections import FusedProjections
-from verilora.kernels.lora.lora import launch_sgmv, sgmv, sgmv_reference
+from verilora.kernels.lora.lora import (
+    expand,
+    expand_reference,
+    launch_expand,
+    launch_sgmv,
+    launch_shrink,
+    sgmv,
+    sgmv_reference,
+    shrink,
+    shrink_reference,
+)
 from verilora.kernels.lora.lora_batch import decode_items, prefill_items
 from verilora.kernels.lora.lora_step import LoraStep
 from verilora.kernels.lora.page_layout import PageLayout
@@ -130,6 +140,74 @@ def test_the_reference_adds_the_adapters(adapters: Adapters, ids: list[int], pro
 def test_on_a_cpu_sgmv_is_the_reference(adapters: Adapters, segments: list[tuple[int, int]]) -> None:
     items = items_of(adapters, segments)
     assert_added(adapters, of_rows(segments), items, "prefill", sgmv, names=QKV, layer=1)
+
+
+def halves_of(adapters: Adapters, phase: Phase) -> tuple[LoraStep, list[int]]:
+    """Return a step in which some rows have no adapter, and what each row takes."""
+    segments = [(3, 5), (-1, 2), (1, 3), (0, 1), (2, 2)]
+    ids = of_rows(segments)
+    items = decode_items_of(adapters, ids) if phase == "decode" else items_of(adapters, segments)
+    return LoraStep(items=items, memory=adapters.memory, phase=phase), ids
+
+
+@pytest.mark.interpreter
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_the_middle_is_the_product_with_a(adapters: Adapters, phase: Phase) -> None:
+    """Of the reference and of the kernels, once it is summed over the splits."""
+    step, ids = halves_of(adapters, phase)
+    x, _ = batch(adapters, QKV, len(ids))
+    for run in (shrink_reference, launch_shrink):
+        middle = run(step, x, layer=1, projections=fused(adapters, QKV))
+        assert middle.shape[3] == 48, "the highest rank, rounded up"
+        for row, slot in enumerate(ids):
+            for i_projection, name in enumerate(QKV):
+                if slot >= 0 and (1, name) in adapters.weights[slot]:
+                    down = adapters.weights[slot][1, name][0].double()
+                    found = middle[row, i_projection, :, : ODD_RANKS[slot]].sum(0)
+                    assert relative_error(found, x[row].double() @ down.T) <= TOLERANCE[x.dtype]
+
+
+@pytest.mark.interpreter
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_halves_apart_have_the_bits_of_both_together(adapters: Adapters, phase: Phase) -> None:
+    """With a copy between them, as a gathered middle is, and what lies behind the items overwritten."""
+    step, ids = halves_of(adapters, phase)
+    for run_shrink, run_expand, both in (
+        (shrink_reference, expand_reference, sgmv_reference),
+        (launch_shrink, launch_expand, launch_sgmv),
+    ):
+        x, output = batch(adapters, QKV, len(ids))
+        whole, apart = output.clone(), output.clone()
+        both(step, whole, x, layer=1, projections=fused(adapters, QKV))
+        middle = run_shrink(step, x, layer=1, projections=fused(adapters, QKV)).clone()
+        middle[[row for row, slot in enumerate(ids) if slot < 0]] = torch.nan
+        run_expand(step, middle, apart, layer=1, projections=fused(adapters, QKV))
+        assert torch.equal(apart, whole)
+        assert not torch.equal(apart, output)
+
+
+def test_a_middle_that_does_not_fit_is_refused(adapters: Adapters) -> None:
+    where = {"layer": 1, "projections": fused(adapters, QKV)}
+    for phase in ("decode", "prefill"):
+        step, ids = halves_of(adapters, phase)
+        x, output = batch(adapters, QKV, len(ids))
+        middle = shrink(step, x, **where)
+        expand(step, middle, output, **where)
+        for wrong, message in (
+            (middle[..., :16], "middle, got"),
+            (middle[:, :2], "middle, got"),
+            (middle[:, :, 0], "middle, got"),
+            (middle.double(), "types, got middle"),
+            (middle.expand(-1, -1, 2, -1), "strides, got middle" if phase == "decode" else "middle, got"),
+            (middle[1:], "output, got"),
+        ):
+            for run in (expand_reference, launch_expand):
+                with pytest.raises(ValueError, match=message):
+                    run(step, wrong, output, **where)
+        with pytest.raises(ValueError, match="widths of k, got 64 columns"):
+            expand(step, middle, output, layer=1, projections=FusedProjections(QKV, (130, 64, 33)))
+        with pytest.raises(ValueError, match="layer, got 2"):
+            expand(step, middle, output, layer=2, projections=fused(adapters, QKV))
 
 
 @pytest.mark.interpreter
@@ -273,3 +351,15 @@ def test_a_captured_graph_replays_with_other_contents(real: Adapters, names: tup
     graph.replay()
     torch.cuda.synchronize()
     assert torch.equal(result, added(real, static_x, static_output, items, names, phase))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("names", FUSED, ids="-".join)
+def test_halves_apart_have_the_bits_of_both_together_on_a_device(real: Adapters, names: tuple[str, ...]) -> None:
+    """Though another kernel runs between them, behind which expand may start early."""
+    for phase, ids, items in cases(real):
+        x, output = batch(real, names, len(ids))
+        step, where = LoraStep(items=items, memory=real.memory, phase=phase), {"projections": fused(real, names)}
+        apart = output.clone()
+        expand(step, shrink(step, x, layer=0, **where).clone(), apart, layer=0, **where)
+        assert torch.equal(apart, added(real, x, output, items, names, phase))

@@ -4,6 +4,8 @@ from decoders import tiny_architecture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verilora.kernels.layers.rope import rotary_table
+from verilora.kernels.layers.rotation import Rotation
 from verilora.serving.kv.contiguous import ContiguousCache
 from verilora.serving.kv.contiguous_attention import Chunk, ContiguousAttention
 from verilora.serving.models.architecture import Architecture
@@ -54,10 +56,16 @@ class Case:
     def random(self, *shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=self.generator)
 
+    def attend(self, layer: int, query: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+        """Return what the rows attend to with heads that are not rotated."""
+        nowhere = torch.full((len(self.rows),), -1)
+        rotation = Rotation(positions=nowhere, table=rotary_table(torch.ones(DIM // 2), 1))
+        return self.attention.attend(layer, torch.cat([query, pairs], 1), rotation, None)
+
     def check(self, layer: int) -> torch.Tensor:
         """Fail unless each row attends to its own past; return what came out."""
         query, pairs = self.random(len(self.rows), HEADS, DIM), self.random(len(self.rows), 2 * KV_HEADS, DIM)
-        out = self.attention.attend(layer, query, pairs)
+        out = self.attend(layer, query, pairs)
         for row, (number, position) in enumerate(self.rows):
             own = [k for k, (other, _) in enumerate(self.rows) if other == number and self.rows[k][1] <= position]
             new = pairs[own].view(len(own), 2, KV_HEADS, DIM).permute(1, 2, 0, 3)
@@ -88,7 +96,7 @@ def test_each_row_attends_to_its_own_past(window: int, decoding: list[int], chun
 def test_what_a_step_writes_the_next_one_reads(window: int) -> None:
     case = Case(window, [31, 3], [])
     pairs = case.random(2, 2 * KV_HEADS, DIM)
-    case.attention.attend(0, case.random(2, HEADS, DIM), pairs)
+    case.attend(0, case.random(2, HEADS, DIM), pairs)
     for row, (number, _) in enumerate(case.rows):
         content = case.cache.leave(number)
         assert content is not None
@@ -115,7 +123,7 @@ def test_a_row_has_the_same_bits_whatever_its_neighbours_are(others: list[int], 
             shelf_row -= len(rows.lens)
         queries, pairs = case.random(len(case.rows), HEADS, DIM), case.random(len(case.rows), 2 * KV_HEADS, DIM)
         queries[row], pairs[row] = query, pair
-        found.append(case.attention.attend(1, queries, pairs)[row])
+        found.append(case.attend(1, queries, pairs)[row])
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 

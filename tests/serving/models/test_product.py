@@ -49,3 +49,17 @@ def test_the_product_is_that_of_a_linear_layer(num_rows: int, has_bias: bool) ->
     assert product.add(total, x) is total
     torch.testing.assert_close(total, before + expected)
     assert torch.equal(product.in_files, weight)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("num_rows", [1, 64])
+def test_a_sum_on_a_device_is_rounded_once(num_rows: int) -> None:
+    x, weight, total = (
+        random(*shape, seed=seed).to("cuda", torch.bfloat16)
+        for seed, shape in enumerate(((num_rows, 512), (256, 512), (num_rows, 256)))
+    )
+    product, exact = Product.of(weight), total.double() + x.double() @ weight.double().T
+    twice = total + product(x)
+    once = product.add(total, x)
+    assert once is total
+    assert (once - exact).norm() < (twice - exact).norm()
