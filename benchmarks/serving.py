@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from serving_rows import ours
+from serving_rows.cold_loads import ColdLoads
 from serving_rows.shapes import random_decoder
 from serving_rows.timeline import Timeline
 from serving_rows.workload import POPULARITIES, SHAPES, Workload
@@ -30,6 +31,7 @@ from verilora.serving.engine.engine import Engine
 from verilora.serving.schedule.settings import EngineSettings
 
 GIB = 2**30
+LOADS_PER_SECOND = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Row:
     start_seconds: float | None = None
     registered: int | None = None
     timeline: Timeline | None = None
+    cold_loads: ColdLoads | None = None
 
 
 def main() -> None:
@@ -91,6 +94,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--eager", action="store_true", help="ours without graphs")
     parser.add_argument("--no-overlap", action="store_true", help="ours with steps that wait for the tokens before")
     parser.add_argument("--timeline", action="store_true")
+    parser.add_argument("--cold-loads", type=int, default=0, help="adapters that arrive from host memory, 20 a second")
+    parser.add_argument("--deterministic", action="store_true", help="ours in its deterministic mode")
     parser.add_argument("--trace", help="a file for the kernels of the steps of the timeline")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--commit", default="", help="recorded with the results")
@@ -115,15 +120,17 @@ def measure_ours(shape: str, options: argparse.Namespace) -> Iterator[Row]:
     decoder = random_decoder(shape, torch.device(options.device))
     settings = EngineSettings(
         memory_bytes=options.memory * GIB,
-        max_rows=options.max_num_seqs,
+        max_rows=options.max_num_seqs + 8 * bool(options.cold_loads),
         token_budget=8192,
         chunk_len=2048,
         caches_prefixes=False,
         uses_graphs=not options.eager,
         overlaps_steps=not options.no_overlap,
+        is_deterministic=options.deterministic,
         max_rank=ours.RANK,
         max_loaded=1024,
-        host_bytes=64 * GIB,
+        # A page more than 27 MB an adapter, which lies in host memory beside the pool.
+        host_bytes=(2 + options.registered // 32) * GIB,
     )
     started = time.perf_counter()
     engine = Engine(decoder, settings, is_paged=True)
@@ -144,6 +151,10 @@ def measure_ours(shape: str, options: argparse.Namespace) -> Iterator[Row]:
             registered=options.registered,
             timeline=found,
         )
+    if options.cold_loads:
+        vocab_size = decoder.architecture.vocab_size
+        loads = ours.cold_loads_of(engine, workload_of(options), vocab_size, options.cold_loads, LOADS_PER_SECOND)
+        yield Row(system="ours", shape=shape, popularity="cold loads", tokens_per_second=0.0, cold_loads=loads)
 
 
 def measure_peft(shape: str, options: argparse.Namespace) -> Iterator[Row]:

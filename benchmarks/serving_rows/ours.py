@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import torch
 
 from verilora.serving.engine.engine import Engine
+from verilora.serving.memory.adapter_weights import AdapterWeights
 from verilora.serving.models.decoder import Decoder
 from verilora.serving.requests.request import Request
 from verilora.serving.requests.sampling_params import SamplingParams
 
+from .cold_loads import NUM_STREAMS, ColdLoads, cold_loads
 from .shapes import random_adapter
 from .timeline import Timeline, timeline
 from .workload import Workload
@@ -22,13 +25,21 @@ NUM_DRAWN = 64
 
 
 def register(engine: Engine, decoder: Decoder, num_adapters: int) -> None:
-    for number in range(num_adapters):
-        adapter = random_adapter(decoder.architecture, RANK, number % NUM_DRAWN)
+    """Register adapters of which the first 64 differ in their numbers, and the others from them in scale and name."""
+    drawn = [random_adapter(decoder.architecture, RANK, number) for number in range(min(num_adapters, NUM_DRAWN))]
+
+    def add(number: int) -> None:
+        adapter = drawn[number % NUM_DRAWN]
         if number >= NUM_DRAWN:
-            # Another version: its scale differs.
             places = {place: replace(pair, scale=2.0 + number / 2**10) for place, pair in adapter.places.items()}
-            adapter = replace(adapter, places=places)
+            adapter = AdapterWeights(places)
+            # Digests of 54 MB each would take minutes.
+            vars(adapter)["digest"] = f"{number:064x}"
         engine.add_adapter(f"adapter-{number}", adapter)
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(add, range(num_adapters)):
+            pass
 
 
 def requests_of(workload: Workload, popularity: str, vocab_size: int) -> list[Request]:
@@ -51,6 +62,22 @@ def tokens_per_second(engine: Engine, requests: Sequence[Request], device: str) 
     for (output,) in outputs:
         assert not output.error, output.error
     return sum(len(output.token_ids) for (output,) in outputs) / seconds, engine.counters().num_steps - before
+
+
+def cold_loads_of(engine: Engine, workload: Workload, vocab_size: int, num_loads: int, per_second: float) -> ColdLoads:
+    """Return what loads cost beside streams; the adapters that come are those that nobody has asked for yet."""
+    prompts = workload.prompts(vocab_size)
+    params = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True)
+    arrivals = [
+        Request(
+            prompt=tuple(prompts[number % len(prompts)][:128]), params=params, adapter=f"adapter-{NUM_DRAWN + number}"
+        )
+        for number in range(num_loads)
+    ]
+    # What a step with a prompt compiles is compiled before.
+    engine.generate([replace(one, adapter="adapter-0") for one in arrivals[:2]])
+    streams = requests_of(workload, "distinct", vocab_size)[:NUM_STREAMS]
+    return cold_loads(engine, streams, arrivals, per_second)
 
 
 def timeline_of(engine: Engine, requests: Sequence[Request], num_rows: int, trace: str | None) -> Timeline:

@@ -77,6 +77,8 @@ class Engine:
     ) -> None:
         self.settings = settings or EngineSettings()
         self.architecture = decoder.architecture
+        if self.settings.is_deterministic:
+            decoder = Decoder(decoder.architecture, decoder.weights.invariant())
         self._decoder = decoder
         is_paged = decoder.weights.device.type == "cuda" if is_paged is None else is_paged
         self._memory = memory = engine_memory(decoder, self.settings, is_paged=is_paged)

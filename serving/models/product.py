@@ -5,6 +5,8 @@ from typing import Self
 
 import torch
 
+from ...kernels.layers.invariant_matmul import invariant_matmul
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -17,6 +19,8 @@ class Product:
 
     weight: torch.Tensor
     bias: torch.Tensor | None
+    # Whether on a GPU, too, a row has the same bits whatever other rows there are.
+    is_invariant: bool = False
 
     @classmethod
     def of(cls, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Self:
@@ -30,6 +34,8 @@ class Product:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return [num_rows, out] of x [num_rows, in]."""
+        if x.is_cuda and self.is_invariant:
+            return invariant_matmul(x, self.weight, self.bias)
         if x.is_cuda:
             return torch.nn.functional.linear(x, self.weight, self.bias)
         if len(x) == 1:
@@ -38,7 +44,7 @@ class Product:
 
     def add(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Add the product of x to a total [num_rows, out], in place, and return it."""
-        if self.bias is not None:
+        if self.bias is not None or (x.is_cuda and self.is_invariant):
             return total.add_(self(x))
         if x.is_cuda:
             # One launch, which adds before it rounds.

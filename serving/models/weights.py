@@ -1,6 +1,6 @@
 """A decoder's weights, fused: q, k, v in one product, gate and up in another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,6 +40,15 @@ class DecoderWeights:
     @property
     def dtype(self) -> torch.dtype:
         return self.embedding.dtype
+
+    def invariant(self) -> "DecoderWeights":
+        """Return the same weights, in products that do not depend on the number of rows on a GPU either."""
+
+        def same(layer: LayerWeights) -> LayerWeights:
+            products = {name: getattr(layer, name) for name in ("qkv", "o", "gate_up", "down")}
+            return replace(layer, **{name: replace(one, is_invariant=True) for name, one in products.items()})
+
+        return replace(self, layers=tuple(map(same, self.layers)), head=replace(self.head, is_invariant=True))
 
 
 def weights_of(model: nn.Module, architecture: Architecture, device: torch.device) -> DecoderWeights:

@@ -18,6 +18,8 @@ class EngineSettings:
     swap_bytes      how much host memory those may take; beyond it they are computed again
     uses_graphs     whether steps that decode are CUDA graphs, where there is a GPU
     overlaps_steps  whether, where memory is pages, a step begins before the tokens of the one before are known
+    is_deterministic  whether a sequence's tokens have the same bits whatever its neighbours are on a GPU, too, where
+                    products are then slower
     caches_prefixes whether the beginnings of prompts are kept
     max_adapters    from so many adapters in a batch on, requests that take one of them go first; 0 for no such rule
     max_loaded      adapters that may have pages at a time
@@ -34,6 +36,7 @@ class EngineSettings:
     swap_bytes: int = 2**30
     uses_graphs: bool = True
     overlaps_steps: bool = True
+    is_deterministic: bool = False
     caches_prefixes: bool = True
     max_adapters: int = 0
     max_loaded: int = 1024

@@ -1,6 +1,7 @@
 """The engine on a GPU, step by step: its tokens beside those of transformers and PEFT in fp32."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,52 @@ def test_graphs_have_the_bits_of_steps_without(prompts: list[tuple[int, ...]], a
             answered(on_gpu(adapters, max_rows=32, uses_graphs=uses_graphs), requests) for uses_graphs in (True, False)
         )
         assert graphs == eager
+
+
+@pytest.mark.parametrize("is_sampled", [False, True], ids=["greedy", "sampled"])
+def test_deterministic_rows_have_the_same_bits_whatever_happens_beside_them(
+    prompts: list[tuple[int, ...]], adapters: list[Path], is_sampled: bool
+) -> None:
+    """Alone, in batches of any size, as steps without graphs, without overlap, in pieces, swapped and resumed."""
+    params = SamplingParams(temperature=0.9 if is_sampled else 0, max_tokens=48, ignore_eos=True, logprobs=2)
+    names = [None, *(folder.name for folder in adapters)]
+    requests = [
+        Request(prompt=prompt, adapter=names[number % len(names)], params=replace(params, seed=number))
+        for number, prompt in enumerate(prompts[:40])
+    ]
+    ways: list[dict[str, Any]] = [
+        {},
+        {"max_rows": 9},
+        {"uses_graphs": False},
+        {"overlaps_steps": False, "max_rows": 17},
+        {"memory_bytes": 2**22, "caches_prefixes": False},
+    ]
+    found = []
+    for way in ways:
+        generator = on_gpu(adapters, is_deterministic=True, **way)
+        found.append(answered(generator, requests))
+        assert (generator.engine.counters().num_preemptions > 0) == ("memory_bytes" in way)
+    generator = on_gpu(adapters, is_deterministic=True)
+    found.append([answered(generator, [request])[0] for request in requests[:12]])
+    for way, outputs in zip([*ways, {"alone": True}], found, strict=True):
+        for one, other in zip(outputs, found[0], strict=False):
+            assert (one.token_ids, one.logprobs) == (other.token_ids, other.logprobs), way
+
+
+def test_loads_go_on_beside_steps(prompts: list[tuple[int, ...]], adapters: list[Path]) -> None:
+    """Adapters take turns in memory for two of them, and each request is answered with its own."""
+    generator = on_gpu(adapters, max_loaded=2, max_rows=8, host_bytes=2**22)
+    requests = greedy(prompts[:64], [None, *(folder.name for folder in adapters)])
+    outputs = answered(generator, requests)
+    reference = Reference(base_model().to("cuda"), adapters, device="cuda")
+    agreed = [
+        same
+        for request, output in zip(requests, outputs, strict=True)
+        for same in reference.agreement(request.prompt, output.token_ids, request.adapter)
+    ]
+    counters = generator.engine.counters()
+    assert counters.adapter_loads > 20
+    assert sum(agreed) >= 0.99 * len(agreed) > 1000
 
 
 def test_replays_between_loads_updates_and_cancels(prompts: list[tuple[int, ...]], adapters: list[Path]) -> None:
