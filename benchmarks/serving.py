@@ -47,7 +47,7 @@ class Row:
     steps: int | None = None
     start_seconds: float | None = None
     registered: int | None = None
-    timeline: Timeline | None = None
+    timelines: dict[str, Timeline] | None = None
     cold_loads: ColdLoads | None = None
 
 
@@ -140,7 +140,7 @@ def measure_ours(shape: str, options: argparse.Namespace) -> Iterator[Row]:
     for popularity in options.popularities:
         requests = ours.requests_of(workload_of(options), popularity, decoder.architecture.vocab_size)
         speed, steps = ours.tokens_per_second(engine, requests, options.device)
-        found = ours.timeline_of(engine, requests, options.max_num_seqs, options.trace) if options.timeline else None
+        found = ours.timelines_of(engine, requests, options.max_num_seqs, options.trace) if options.timeline else None
         yield Row(
             system="ours",
             shape=shape,
@@ -149,7 +149,7 @@ def measure_ours(shape: str, options: argparse.Namespace) -> Iterator[Row]:
             steps=steps,
             start_seconds=start_seconds,
             registered=options.registered,
-            timeline=found,
+            timelines=found,
         )
     if options.cold_loads:
         vocab_size = decoder.architecture.vocab_size

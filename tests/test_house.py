@@ -30,7 +30,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "reports",
         "commands",
     ),
-    "serving": ("models", "memory", "kv", "requests", "schedule", "engine", "adapters"),
+    "serving": ("models", "memory", "kv", "requests", "schedule", "steps", "engine", "adapters"),
     "finetune": ("run", "answers", "training", "evaluation", "base", ".", "commands"),
 }
 NO_ROOMS = {"tests", "benchmarks", "docs", "examples", "build", "dist"}

@@ -80,12 +80,13 @@ def cold_loads_of(engine: Engine, workload: Workload, vocab_size: int, num_loads
     return cold_loads(engine, streams, arrivals, per_second)
 
 
-def timeline_of(engine: Engine, requests: Sequence[Request], num_rows: int, trace: str | None) -> Timeline:
-    """Return what the GPU does while so many rows decode."""
+def timelines_of(engine: Engine, requests: Sequence[Request], num_rows: int, trace: str | None) -> dict[str, Timeline]:
+    """Return what the GPU does while prompts are read, and while so many rows decode."""
     numbers = [engine.submit(request, lambda sequence: None)[0] for request in requests[:num_rows]]
+    found = {"prompts": timeline(engine, num_steps=4)}
     while any(engine._sequences[number].num_produced < 8 for number in numbers):
         engine.step()
-    found = timeline(engine, trace=trace)
+    found["decode"] = timeline(engine, trace=trace)
     for number in numbers:
         engine.cancel(number)
     while engine.step():

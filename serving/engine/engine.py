@@ -23,10 +23,10 @@ from ..requests.sequence import Sequence
 from ..schedule.plan import Plan
 from ..schedule.scheduler import Scheduler
 from ..schedule.settings import EngineSettings
+from ..steps.states import InFlight, States
 from .draw import Draw, Drawn, top_logprobs
 from .engine_memory import engine_memory
 from .sampler import Sampler
-from .states import InFlight, States
 from .stopping import Detokenize, Stopping, TextError
 from .streams import Delta, Stepper, stream
 from .turns import Turns

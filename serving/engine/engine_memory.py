@@ -16,9 +16,11 @@ from ..memory.pool import Pool
 from ..memory.prefix_cache import PrefixCache
 from ..models.decoder import Decoder
 from ..schedule.settings import EngineSettings
-from .decode_graphs import DecodeGraphs
-from .device_runner import DeviceRunner
-from .host_runner import HostRunner
+from ..steps.device_runner import DeviceRunner
+from ..steps.host_runner import HostRunner
+from ..steps.step_buffers import StepBuffers
+from ..steps.step_forward import StepForward
+from ..steps.step_graphs import StepGraphs, decode_shapes, mixed_shapes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
             )
         return adapter_layout(adapter, pages, measures.num_layers).num_pages
 
-    runner: HostRunner | DeviceRunner
+    runner: HostRunner | DeviceRunner = HostRunner(decoder)
     if is_paged:
         contents = torch.zeros(pool.num_pages, size.num_bytes, dtype=torch.uint8, device=decoder.weights.device)
         loaded = DeviceAdapters(
@@ -64,14 +66,7 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
             max_rank=settings.max_rank,
             host_bytes=settings.host_bytes,
         )
-        cache = PagedCache(measures, contents, size, dtype)
-        graphs = None
-        if decoder.weights.device.type == "cuda" and settings.uses_graphs:
-            graphs = DecodeGraphs(decoder, cache, loaded, settings.max_rows)
-            graphs.capture()
-        runner = DeviceRunner(decoder, cache, loaded, graphs)
-    else:
-        runner = HostRunner(decoder)
+        runner = device_runner(decoder, PagedCache(measures, contents, size, dtype), loaded, settings)
     embeddings = {"embed_tokens": decoder.weights.embedding, "lm_head": decoder.weights.head.in_files}
     adapters = AdapterStore(
         pool,
@@ -89,3 +84,24 @@ def engine_memory(decoder: Decoder, settings: EngineSettings, *, is_paged: bool)
         block_pages=size.num_pages(measures.num_layers),
         block_bytes=layer_bytes * measures.num_layers,
     )
+
+
+def device_runner(
+    decoder: Decoder, cache: PagedCache, adapters: DeviceAdapters, settings: EngineSettings
+) -> DeviceRunner:
+    """Return the runner of an engine with pages, its graphs captured where there is a GPU."""
+    # The first chunk of a step may be larger than the budget.
+    max_tokens = max(settings.token_budget, settings.chunk_len)
+    max_blocks = DeviceRunner.blocks_for(decoder.architecture.context_len)
+    buffers = StepBuffers(cache, settings.max_rows, max_tokens, max_blocks)
+    forward = StepForward(decoder, cache, adapters, buffers)
+    graphs = None
+    if decoder.weights.device.type == "cuda" and settings.uses_graphs:
+        shapes = (
+            *decode_shapes(settings.max_rows, max_blocks),
+            *mixed_shapes(settings.max_rows, max_tokens, settings.chunk_len, max_blocks),
+        )
+        graphs = StepGraphs(forward, buffers, shapes)
+        states = decoder.weights.embedding.new_empty(settings.max_rows + max_tokens, decoder.architecture.hidden_size)
+        graphs.capture(StepForward(decoder.beginning(), cache, adapters, buffers), states)
+    return DeviceRunner(cache, adapters, buffers, forward, graphs)

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from ...kernels.attention.layer_cache import LayerCache
-from ...kernels.cache.kv_pages import PAGE_SIZE, KVPages, kv_page_bytes
+from ...kernels.cache.kv_pages import KVPages, kv_page_bytes
 from ...kernels.cache.kv_quantize import HEAD_DIMS
 from ..memory.page_size import PageSize
 from ..memory.upload import on_device, on_host
@@ -63,21 +63,6 @@ class PagedCache:
     def group(self, layer: int) -> int:
         """Return the group that a layer belongs to."""
         return layer // self.size.num_layers
-
-    def table(self, sequences: Sequence[Sequence[tuple[int, ...]]]) -> torch.Tensor:
-        """Return int32 [num_groups, num_rows, max_blocks] of the blocks of each row, -1 where it has no more."""
-        width = max(map(len, sequences), default=0)
-        table = torch.full((self.num_groups, len(sequences), max(width, 1)), -1, dtype=torch.int32)
-        for row, blocks in enumerate(sequences):
-            if blocks:
-                table[:, row, : len(blocks)] = torch.tensor(blocks, dtype=torch.int32).T
-        return on_device(table, self.pool.device)
-
-    def slots(self, blocks: Sequence[tuple[int, ...]], start: int, end: int) -> torch.Tensor:
-        """Return int64 [num_groups, end - start], the slots of a sequence's tokens, on the host."""
-        positions = torch.arange(start, end)
-        pages = torch.tensor(blocks)[positions // PAGE_SIZE].T
-        return pages * PAGE_SIZE + positions % PAGE_SIZE
 
     def read(self, pages: Sequence[int]) -> torch.Tensor:
         """Return host memory that some pages are copied to, in the order of the device's stream."""

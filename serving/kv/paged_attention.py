@@ -1,9 +1,6 @@
 """Attention of one step over the paged cache: rows that decode, then the chunks of prompts, in two calls a layer."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Self
 
 import torch
 from torch.nn.functional import pad
@@ -15,17 +12,7 @@ from ...kernels.attention.prefill_step import PrefillStep
 from ...kernels.cache.write_step import WriteStep
 from ...kernels.layers.rope_write import rope_write
 from ...kernels.layers.rotation import HeadNorms, Rotation
-from ..memory.upload import on_device
 from .paged import PagedCache
-
-
-@dataclass(frozen=True, slots=True)
-class PagedRow:
-    """Tokens `start` .. `end` of a sequence, and the pages of its blocks, one a group of layers."""
-
-    blocks: Sequence[tuple[int, ...]]
-    start: int
-    end: int
 
 
 class PagedAttention:
@@ -49,20 +36,6 @@ class PagedAttention:
         self._writes = writes
         self._decode = decode
         self._prefill = prefill
-
-    @classmethod
-    def of(cls, cache: PagedCache, decoding: Sequence[PagedRow], chunks: Sequence[PagedRow]) -> Self:
-        """Return the attention of a step that is computed once."""
-        rows = [*decoding, *chunks]
-        slots = on_device(
-            torch.cat([cache.slots(row.blocks, row.start, row.end) for row in rows], 1), cache.pool.device
-        )
-        decode: Mapping[tuple[int, int], DecodeStep] = {}
-        if decoding:
-            table = cache.table([row.blocks for row in decoding])
-            lens = on_device(torch.tensor([row.end for row in decoding], dtype=torch.int32), table.device)
-            decode = decode_steps(cache, table, lens)
-        return cls(cache, len(decoding), write_steps(slots), decode, prefill_steps(cache, chunks) if chunks else {})
 
     def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation, norms: HeadNorms | None) -> torch.Tensor:
         """Return what the rows attend to, [num_rows, num_heads, head_dim]; see `Attention`."""
@@ -101,21 +74,21 @@ def decode_steps(cache: PagedCache, table: torch.Tensor, lens: torch.Tensor) -> 
     }
 
 
-def prefill_steps(cache: PagedCache, rows: Sequence[PagedRow]) -> dict[tuple[int, int], PrefillStep]:
-    """Return the steps of chunks, by group and window."""
-    lens = [row.end - row.start for row in rows]
-    table = cache.table([row.blocks for row in rows])
-    starts = on_device(torch.tensor([0, *accumulate(lens)], dtype=torch.int32), table.device)
-    prefix_lens = on_device(torch.tensor([row.start for row in rows], dtype=torch.int32), table.device)
-    has_prefix = any(row.start for row in rows)
+def prefill_steps(
+    cache: PagedCache, table: torch.Tensor, prefix_lens: torch.Tensor, starts: torch.Tensor, longest: int
+) -> dict[tuple[int, int], PrefillStep]:
+    """Return the steps of chunks by group and window; int32 [num_groups, num_chunks, width], [num_chunks], [.. + 1].
+
+    Also where no chunk has a prefix: so a row's bits do not depend on whether another has one.
+    """
     return {
         (group, window): PrefillStep(
             starts=starts,
-            max_len=max(lens),
+            max_len=longest,
             scale=_scale(cache),
             window=window,
-            table=table[group] if has_prefix else None,
-            prefix_lens=prefix_lens if has_prefix else None,
+            table=table[group],
+            prefix_lens=prefix_lens,
         )
         for group in range(cache.num_groups)
         for window in set(cache.architecture.windows)

@@ -179,32 +179,22 @@ class DeviceAdapters:
         self._records[load.slot] = on_device(torch.tensor(record, dtype=torch.int32), device)
         self._sets[load.slot] = frozenset(names for names in FUSED if not packed.layout.widths.keys().isdisjoint(names))
 
-    def decoding(self, adapter_ids: torch.Tensor, sets: FusedSets) -> "DeviceAdapterStep":
-        """Return the adapters of rows that decode, for their slots on the device; a graph sees what changes there.
+    def step(
+        self, rows: torch.Tensor, chunks: torch.Tensor, starts: torch.Tensor, num_tokens: int, sets: FusedSets
+    ) -> "DeviceAdapterStep":
+        """Return the adapters of a step, for slots on the device, where a graph sees them change; -1 is the base model.
 
-        `sets` has all that these adapters change.
+        rows    [num_rows] of rows that decode
+        chunks  [num_chunks] of chunks behind them, which have `num_tokens` at most
+        starts  [num_chunks + 1], the first token of each chunk and the end of the last
+        sets    all that these adapters change
         """
-        items = decode_items(self._records, adapter_ids)
-        return DeviceAdapterStep([LoraStep(items=items, memory=self._memory, phase="decode")], self._fused, sets)
-
-    def step(self, decoding: Sequence[int], chunks: Sequence[tuple[int, int]]) -> "DeviceAdapterStep | None":
-        """Return the adapters of a step: the slot of each row that decodes, slot and length of each chunk behind them.
-
-        A slot of -1 is the base model; None where there is no other.
-        """
-        sets = self.sets_of((*decoding, *(slot for slot, _ in chunks)))
-        if not sets:
-            return None
-        device = self._records.device
         steps = []
-        if decoding:
-            ids = on_device(torch.tensor(decoding), device)
-            steps.append(LoraStep(items=decode_items(self._records, ids), memory=self._memory, phase="decode"))
-        if chunks:
-            ends = torch.tensor([0, *(length for _, length in chunks)]).cumsum(0) + len(decoding)
-            ids = on_device(torch.tensor([slot for slot, _ in chunks]), device)
-            num_rows = int(ends[-1]) - len(decoding)
-            items = prefill_items(self._records, ids, on_device(ends, device), num_rows)
+        if len(rows):
+            items = decode_items(self._records, rows)
+            steps.append(LoraStep(items=items, memory=self._memory, phase="decode"))
+        if num_tokens:
+            items = prefill_items(self._records, chunks, starts, num_tokens)
             steps.append(LoraStep(items=items, memory=self._memory, phase="prefill"))
         return DeviceAdapterStep(steps, self._fused, sets)
 

@@ -4,6 +4,7 @@ A token is a row, whichever sequence it belongs to. What mixes rows, attention, 
 adapters, are handed in; all else treats all rows alike.
 """
 
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -44,6 +45,12 @@ class Decoder:
         table = rotary_table(architecture.frequencies, architecture.context_len, scale=architecture.rope_scale)
         self._rotary = table.to(weights.device)
         self._head_norms = [_head_norms(layer, architecture.norm_eps) for layer in weights.layers]
+
+    def beginning(self) -> "Decoder":
+        """Return the fewest layers, from the first on, that run all the kernels that all layers do."""
+        windows = self.architecture.windows
+        num_layers = 1 + max(windows.index(window) for window in set(windows))
+        return Decoder(self.architecture, replace(self.weights, layers=self.weights.layers[:num_layers]))
 
     def forward(
         self, token_ids: torch.Tensor, positions: torch.Tensor, attention: Attention, adapters: Adapters | None

@@ -47,7 +47,7 @@ class Product:
         if self.bias is not None or (x.is_cuda and self.is_invariant):
             return total.add_(self(x))
         if x.is_cuda:
-            # One launch, which adds before it rounds.
+            # One launch, not two.
             return total.addmm_(x, self.weight.T)
         if len(x) == 1:
             # Not the product first and then the sum: from some width on its parts are added to the total one by one.

@@ -6,15 +6,14 @@ import torch
 
 from ...kernels.cache.kv_pages import PAGE_SIZE
 from ..kv.paged import PagedCache
-from ..kv.paged_attention import PagedAttention, PagedRow
 from ..memory.adapter_store import AdapterCopy
 from ..memory.adapter_weights import AdapterWeights
 from ..memory.device_adapters import DeviceAdapters, PackedAdapter
-from ..memory.upload import on_device
-from ..models.decoder import Decoder
-from ..schedule.plan import DRAWN, Opened, Plan, Stored, Work
-from .decode_graphs import DecodeGraphs
+from ..schedule.plan import Opened, Plan, Stored, Work
 from .states import InFlight, States, states_of
+from .step_buffers import StepBuffers, StepShape
+from .step_forward import StepForward
+from .step_graphs import StepGraphs
 
 
 class DeviceRunner:
@@ -24,14 +23,16 @@ class DeviceRunner:
 
     def __init__(
         self,
-        decoder: Decoder,
         cache: PagedCache,
         adapters: DeviceAdapters,
-        graphs: DecodeGraphs | None = None,
+        buffers: StepBuffers,
+        forward: StepForward,
+        graphs: StepGraphs | None = None,
     ) -> None:
-        self._decoder = decoder
         self._cache = cache
         self._adapters = adapters
+        self._buffers = buffers
+        self._forward = forward
         self._graphs = graphs
         # The states behind whole prompts.
         self._ends: dict[bytes, torch.Tensor] = {}
@@ -96,39 +97,23 @@ class DeviceRunner:
 
     def _compute(self, work: Sequence[Work], known: dict[int, torch.Tensor], in_flight: InFlight | None) -> States:
         if not work:
-            return states_of(work, torch.empty(0), known)
-        decoding, chunks = [one for one in work if one.decodes], [one for one in work if not one.decodes]
-        if self._graphs is not None and not chunks:
-            ordered = self._graphs.in_order(decoding)
-            return states_of(ordered, self._graphs.run(ordered, in_flight), known)
-        ordered = [*decoding, *chunks]
-        device = self._decoder.weights.device
-        positions = on_device(
-            torch.tensor([one.start + k for one in ordered for k in range(len(one.token_ids))]), device
+            return states_of((), (), torch.empty(0), known)
+        decoding = self._buffers.in_order([one for one in work if one.decodes])
+        chunks = [one for one in work if not one.decodes]
+        lens = [len(one.token_ids) for one in chunks]
+        exact = StepShape(
+            rows=len(decoding),
+            tokens=sum(lens),
+            chunks=len(chunks),
+            longest=max(lens, default=0),
+            width=max(len(one.blocks) for one in work),
+            sets=self._adapters.sets_of(one.adapter for one in work),
         )
-        attention = PagedAttention.of(self._cache, *([_row(one) for one in some] for some in (decoding, chunks)))
-        adapters = self._adapters.step(
-            [one.adapter for one in decoding], [(one.adapter, len(one.token_ids)) for one in chunks]
-        )
-        states = self._decoder.forward(_token_ids(ordered, in_flight, device), positions, attention, adapters)
-        return states_of(ordered, states, known)
-
-
-def _token_ids(ordered: Sequence[Work], in_flight: InFlight | None, device: torch.device) -> torch.Tensor:
-    """Return int64 [num_tokens], those that only the device knows included."""
-    token_ids = on_device(torch.tensor([token for one in ordered for token in one.token_ids]), device)
-    # Rows that decode come first, a token each.
-    taken = [row for row, one in enumerate(ordered) if one.token_ids == (DRAWN,)]
-    if taken:
-        assert in_flight is not None, "a token that was drawn is in flight"
-        places = {sequence: place for place, sequence in enumerate(in_flight.sequences)}
-        both = on_device(torch.tensor([taken, [places[ordered[row].sequence] for row in taken]]), device)
-        token_ids[both[0]] = in_flight.tokens[both[1]]
-    return token_ids
-
-
-def _row(work: Work) -> PagedRow:
-    return PagedRow(work.blocks, work.start, work.start + len(work.token_ids))
+        captured = None if self._graphs is None else self._graphs.shape_of(exact)
+        shape = captured or exact
+        self._buffers.fill(decoding, chunks, shape, in_flight)
+        run = self._forward if captured is None or self._graphs is None else self._graphs.run
+        return states_of(decoding, chunks, run(shape), known, chunks_at=shape.rows)
 
 
 def _pages(blocks: Sequence[tuple[int, ...]]) -> list[int]:

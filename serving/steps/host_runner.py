@@ -92,11 +92,13 @@ class HostRunner:
 
     def _compute(self, work: Sequence[Work], known: dict[int, torch.Tensor]) -> States:
         if not work:
-            return states_of(work, torch.empty(0), known)
+            return states_of((), (), torch.empty(0), known)
         by_sequence = {one.sequence: one for one in work}
-        decoding = self._cache.advance([one.sequence for one in work if one.decodes])
+        decoding = [
+            by_sequence[sequence] for sequence in self._cache.advance([one.sequence for one in work if one.decodes])
+        ]
         chunks = [one for one in work if not one.decodes]
-        ordered = [*(by_sequence[sequence] for sequence in decoding), *chunks]
+        ordered = [*decoding, *chunks]
         token_ids = torch.tensor([token for one in ordered for token in one.token_ids])
         positions = torch.tensor([one.start + k for one in ordered for k in range(len(one.token_ids))])
         attention = ContiguousAttention(
@@ -105,7 +107,7 @@ class HostRunner:
             [Chunk(self._cache.prompt(one.sequence), one.start, one.start + len(one.token_ids)) for one in chunks],
         )
         states = self._decoder.forward(token_ids, positions, attention, self._adapters_of(ordered))
-        return states_of(ordered, states, known)
+        return states_of(decoding, chunks, states, known)
 
     def _adapters_of(self, ordered: Sequence[Work]) -> HostAdapters | None:
         rows: dict[int, list[int]] = {}

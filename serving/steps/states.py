@@ -28,10 +28,20 @@ class InFlight(NamedTuple):
     sequences: list[int]
 
 
-def states_of(ordered: Sequence[Work], states: torch.Tensor, known: dict[int, torch.Tensor]) -> States:
-    """Return what is wanted of the states of a step's tokens, and of those that were known, sequence by sequence."""
-    lasts, sequences, scored, row = [], [], {}, 0
-    for one in ordered:
+def states_of(
+    decoding: Sequence[Work],
+    chunks: Sequence[Work],
+    states: torch.Tensor,
+    known: dict[int, torch.Tensor],
+    chunks_at: int | None = None,
+) -> States:
+    """Return what is wanted of the states of a step's tokens, and of those that were known, sequence by sequence.
+
+    Rows that decode stand first, and the tokens of chunks behind them, or from row `chunks_at` on.
+    """
+    lasts, sequences, scored = [*range(len(decoding))], [one.sequence for one in decoding], {}
+    row = len(decoding) if chunks_at is None else chunks_at
+    for one in chunks:
         row += len(one.token_ids)
         if one.samples:
             lasts.append(row - 1)
@@ -39,11 +49,9 @@ def states_of(ordered: Sequence[Work], states: torch.Tensor, known: dict[int, to
         if one.scores:
             scored[one.sequence] = states[row - len(one.token_ids) : row]
     # In a step that decodes every row is one.
-    drawn = (
-        states
-        if len(lasts) == len(states)
-        else states[on_device(torch.tensor(lasts, dtype=torch.int64), states.device)]
-    )
+    drawn = states[: len(lasts)]
+    if lasts and lasts[-1] != len(lasts) - 1:
+        drawn = states[on_device(torch.tensor(lasts), states.device)]
     if known:
         drawn = torch.cat([drawn, torch.stack([*known.values()])]) if sequences else torch.stack([*known.values()])
     return States(drawn, [*sequences, *known], scored)
