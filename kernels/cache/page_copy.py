@@ -38,7 +38,7 @@ BLOCK_WORDS = 1024
 HOST_PROGRAMS = 16
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_copies"])
 def copy_pages_kernel(
     target,
     target_ids,

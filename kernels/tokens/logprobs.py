@@ -87,7 +87,7 @@ def logprob_of(logit, logsumexp):
     return tl.where(logit == float("-inf"), logit, logit - logsumexp)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_top"])
 def logprobs_kernel(
     chosen,
     top,

@@ -27,6 +27,7 @@ class Row:
 
     slot: int
     params: SamplingParams
+    seed: int
     num_prompt: int
     ends: frozenset[int]
     matcher: TokenMatcher | None

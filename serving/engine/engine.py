@@ -96,6 +96,8 @@ class Engine:
             shares_pages=memory.runner.shares_pages,
         )
         self._sampler = Sampler(self.settings.max_rows, self.architecture.vocab_size, decoder.weights.device)
+        if decoder.weights.device.type == "cuda":
+            self._sampler.warm_up()
         self._stopping = Stopping(frozenset(end_ids), detokenize)
         self._has_text = detokenize is not None
         self._sequences: dict[int, Sequence] = {}

@@ -101,6 +101,7 @@ def device_runner(
             *decode_shapes(settings.max_rows, max_blocks),
             *mixed_shapes(settings.max_rows, max_tokens, settings.chunk_len, max_blocks),
         )
+        adapters.warm_up()
         graphs = StepGraphs(forward, buffers, shapes)
         states = decoder.weights.embedding.new_empty(settings.max_rows + max_tokens, decoder.architecture.hidden_size)
         graphs.capture(StepForward(decoder.beginning(), cache, adapters, buffers), states)

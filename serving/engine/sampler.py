@@ -14,6 +14,8 @@ from ..requests.request import TokenMatcher
 from ..requests.sampling_params import SamplingParams
 from .draw import Draw, Row, grammar_error
 
+# What a row of the table has of real numbers.
+REALS = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
 # How many draws of a sequence are made at a time.
 NOISE_LEN = 64
 # Below it only the likeliest token has a chance.
@@ -31,9 +33,20 @@ class Sampler:
         self._table = neutral_table(num_slots, vocab_size, device)
         self._noise = torch.zeros(num_slots, NOISE_LEN, device=device)
         self._rows: dict[int, Row] = {}
+        # Rows by their slots that the table does not have yet.
+        self._opened: dict[int, Row] = {}
         self._num_slots = num_slots
         self._free_slots = list(range(num_slots - 1, -1, -1))
         self._device = device
+
+    def warm_up(self) -> None:
+        """Compile what draws run."""
+        logits = torch.zeros(1, self._table.vocab_size, device=self._device)
+        nothing = torch.full((1,), -1, dtype=torch.int32, device=self._device)
+        sample(logits, nothing, nothing.long(), self._table)
+        logprobs(logits, nothing.long(), 1)
+        bitmask = torch.full((1, -(-self._table.vocab_size // WORD_BITS)), -1, dtype=torch.int32, device=self._device)
+        apply_token_bitmask(logits, bitmask, nothing)
 
     def open(
         self,
@@ -47,12 +60,8 @@ class Sampler:
     ) -> None:
         """Take in a sequence of these tokens, of which the first `num_prompt` are its prompt; `ends` end it."""
         slot, table = self._free_slots.pop(), self._table
-        self._rows[sequence] = Row(slot, params, num_prompt, ends, matcher, -NOISE_LEN)
-        table.seed[slot] = seed
-        for name in (
-            "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
-        ):  # fmt: skip
-            getattr(table, name)[slot] = getattr(params, name)
+        self._rows[sequence] = row = Row(slot, params, seed, num_prompt, ends, matcher, -NOISE_LEN)
+        self._opened[slot] = row
         if params.is_filtered:
             produced = on_device(torch.tensor(tokens[num_prompt:], dtype=torch.long), self._device)
             table.output_counts[slot] = torch.bincount(produced, minlength=table.vocab_size)
@@ -69,6 +78,7 @@ class Sampler:
     def reset(self) -> None:
         """Let go of all sequences."""
         self._rows.clear()
+        self._opened.clear()
         self._free_slots = list(range(self._num_slots - 1, -1, -1))
 
     def launch(self, logits: torch.Tensor, sequences: Sequence[int], positions: Sequence[int]) -> Draw:
@@ -76,6 +86,7 @@ class Sampler:
 
         A position of -1 is a row that nobody wants a token of. Changes the logits.
         """
+        self._write_opened()
         rows = [self._rows[sequence] for sequence in sequences]
         finite = _are_finite(logits)
         told = [number for number, row in enumerate(rows) if row.params.logprobs is not None and positions[number] >= 0]
@@ -99,6 +110,20 @@ class Sampler:
             logprobs=found,
             is_ready=recorded(torch.cuda.current_stream(self._device)) if logits.is_cuda else None,
         )
+
+    def _write_opened(self) -> None:
+        """Write what new rows ask for into the table, all at once: single numbers would each wait for a GPU."""
+        if not self._opened:
+            return
+        rows = [*self._opened.values()]
+        self._opened.clear()
+        slots = on_device(torch.tensor([row.slot for row in rows]), self._device)
+        asked = torch.tensor([[getattr(row.params, name) for row in rows] for name in REALS])
+        for name, values in zip(REALS, on_device(asked, self._device), strict=True):
+            getattr(self._table, name)[slots] = values
+        seeds, top_ks = on_device(torch.tensor([[row.seed, row.params.top_k] for row in rows]).T, self._device)
+        self._table.seed[slots] = seeds
+        self._table.top_k[slots] = top_ks.int()
 
     def _forced(self, tokens: torch.Tensor, rows: Sequence[Row], positions: Sequence[int]) -> torch.Tensor:
         """Return what is taken: the token that was drawn, or the one that a request says comes here."""
@@ -194,8 +219,9 @@ class Sampler:
 
     def _filtered(self, logits: torch.Tensor, rows: Sequence[Row], positions: Sequence[int]) -> torch.Tensor:
         slots = [row.slot if position >= 0 else -1 for row, position in zip(rows, positions, strict=True)]
-        both = on_device(torch.tensor([slots, positions]), self._device)
-        return sample(logits, both[0].int(), both[1], self._table)
+        # Each a tensor of its own: kernels are compiled for tensors that begin at 16 bytes.
+        known = on_device(torch.tensor(slots, dtype=torch.int32), self._device)
+        return sample(logits, known, on_device(torch.tensor(positions), self._device), self._table)
 
     def _uniform(self, rows: Sequence[Row], slots: torch.Tensor, positions: Sequence[int]) -> torch.Tensor:
         """Return each row's number from 0 up to 1 for a position; they are made some positions ahead."""

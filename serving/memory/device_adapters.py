@@ -122,6 +122,11 @@ class DeviceAdapters:
         # Behind the newest steps, by their numbers.
         self._ends: deque[tuple[int, torch.cuda.Event]] = deque(maxlen=2)
 
+    def warm_up(self) -> None:
+        """Compile what loads run."""
+        nothing = torch.full((1,), -1, dtype=torch.int32, device=self._memory.pool.device)
+        copy_pages(self._memory.pool, nothing, self._arena.pages, nothing)
+
     def room_for(self, weights: AdapterWeights) -> PackedAdapter:
         """Return room for an adapter in host memory, which is not filled yet."""
         return PackedAdapter(adapter_layout(weights, self._pages, self._num_layers), self._arena)
@@ -167,8 +172,11 @@ class DeviceAdapters:
 
     def _copy(self, load: AdapterLoad, packed: PackedAdapter) -> None:
         memory, ids = packed.pages
-        both = on_device(torch.tensor([load.pages, ids], dtype=torch.int32), self._memory.pool.device)
-        copy_pages(self._memory.pool, both[0], memory, both[1])
+        pool = self._memory.pool
+        targets, sources = (
+            on_device(torch.tensor(pages, dtype=torch.int32), pool.device) for pages in (load.pages, ids)
+        )
+        copy_pages(pool, targets, memory, sources)
 
     def _write_tables(self, load: AdapterLoad, packed: PackedAdapter) -> None:
         """Name the pages of an adapter, in the order of the steps: those before may read the slot's old ones."""

@@ -109,11 +109,10 @@ class DeviceRunner:
             width=max(len(one.blocks) for one in work),
             sets=self._adapters.sets_of(one.adapter for one in work),
         )
-        captured = None if self._graphs is None else self._graphs.shape_of(exact)
-        shape = captured or exact
+        shape = exact if self._graphs is None else self._graphs.shape_of(exact)
         self._buffers.fill(decoding, chunks, shape, in_flight)
-        run = self._forward if captured is None or self._graphs is None else self._graphs.run
-        return states_of(decoding, chunks, run(shape), known, chunks_at=shape.rows)
+        states = self._forward(shape) if self._graphs is None else self._graphs.run(shape)
+        return states_of(decoding, chunks, states, known, chunks_at=shape.rows)
 
 
 def _pages(blocks: Sequence[tuple[int, ...]]) -> list[int]:

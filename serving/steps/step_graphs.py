@@ -6,6 +6,8 @@ launches are those of what it has to do: a context of 131,072 tokens costs a seq
 graph holds is launched kernel by kernel.
 """
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -14,6 +16,7 @@ from ..memory.device_adapters import FusedSets
 from ..models.host_adapters import FUSED
 from .step_buffers import StepBuffers, StepShape
 
+_LOG = logging.getLogger(__name__)
 # The narrowest table, in blocks; each further one is four times as wide. The narrowest is one split of attention,
 # whose parts then need not be combined.
 LEAST_WIDTH, WIDER = 32, 4
@@ -88,9 +91,21 @@ class StepGraphs:
         self._graphs: dict[StepShape, torch.cuda.CUDAGraph] = {}
         self._states = torch.empty(0)
 
-    def shape_of(self, wanted: StepShape) -> StepShape | None:
-        """Return the smallest shape that holds a step, None if none does."""
-        return next((shape for shape in self._shapes if holds(shape, wanted)), None)
+    def shape_of(self, wanted: StepShape) -> StepShape:
+        """Return the smallest shape of a graph that holds a step; where none does, one that no kernel is new to."""
+        return next((shape for shape in self._shapes if holds(shape, wanted)), None) or self._loose(wanted)
+
+    def _loose(self, wanted: StepShape) -> StepShape:
+        """Return a shape in which tensors begin and end as in others of its kind: kernels are compiled for that."""
+        max_rows, max_blocks = self._buffers.max_rows, self._buffers.max_blocks
+        return StepShape(
+            rows=max_rows,
+            tokens=-(-wanted.tokens // LEAST_TOKENS) * LEAST_TOKENS,
+            chunks=max_rows,
+            longest=wanted.longest,
+            width=min(-(-wanted.width // LEAST_WIDTH) * LEAST_WIDTH, max_blocks),
+            sets=next(sets for sets in (VARIETIES[0], VARIETIES[-1]) if wanted.sets <= sets),
+        )
 
     def run(self, shape: StepShape) -> torch.Tensor:
         """Return the states [rows + tokens, hidden_size] of what the buffers hold, until the next run."""
@@ -106,7 +121,12 @@ class StepGraphs:
         `warm_up` runs all kernels of a shape once, which compiles them. All graphs write into `states`.
         """
         self._states = states
+        started = time.perf_counter()
         pool = torch.cuda.graph_pool_handle()
+        for sets in (VARIETIES[0], VARIETIES[-1]):
+            loose = self._loose(StepShape(1, 1, 1, 1, 1, sets))
+            self._buffers.fill([], [], loose)
+            warm_up(loose)
         for shape in reversed(self._shapes):
             # Rows and chunks that do nothing.
             self._buffers.fill([], [], shape)
@@ -119,3 +139,5 @@ class StepGraphs:
             with torch.cuda.graph(graph, pool=pool):
                 states[: shape.rows + shape.tokens] = self._forward(shape)
             self._graphs[shape] = graph
+        torch.cuda.synchronize(states.device)
+        _LOG.info("captured %d graphs in %.1f s", len(self._graphs), time.perf_counter() - started)

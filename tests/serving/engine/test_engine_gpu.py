@@ -1,12 +1,14 @@
 """The engine on a GPU, step by step: its tokens beside those of transformers and PEFT in fp32."""
 
 import copy
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from triton.runtime.jit import JITFunction
 
 from verilora.serving.engine.generator import Generator
 from verilora.serving.requests.request import Output, Request
@@ -113,6 +115,41 @@ def test_graphs_have_the_bits_of_steps_without(prompts: list[tuple[int, ...]], a
         # Then steps run in the same shapes, kernel by kernel.
         eager.engine._runner._graphs._graphs.clear()
         assert answered(graphs, requests) == answered(eager, requests)
+
+
+def compiled() -> dict[str, int]:
+    """Return how many variants of each kernel are compiled."""
+    modules = [module for name, module in [*sys.modules.items()] if name.startswith("verilora.kernels.")]
+    kernels = {
+        id(found): found for module in modules for found in vars(module).values() if isinstance(found, JITFunction)
+    }
+    counts = {
+        kernel.__name__: sum(len(caches[0]) for caches in kernel.device_caches.values()) for kernel in kernels.values()
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def test_nothing_is_compiled_after_the_start(prompts: list[tuple[int, ...]], adapters: list[Path]) -> None:
+    """Whatever is asked in whatever number, adapters of all ranks and steps that no graph holds included."""
+    generator = on_gpu(adapters, max_rows=40, max_loaded=3, memory_bytes=2**23)
+    before = compiled()
+    assert before["attention_decode_kernel"]
+    names = [None, *(folder.name for folder in adapters)]
+    kinds = [
+        SamplingParams(temperature=0, max_tokens=40, logprobs=1),
+        SamplingParams(max_tokens=25, top_k=7, top_p=0.9, logprobs=16, prompt_logprobs=True),
+        SamplingParams(max_tokens=31, repetition_penalty=1.2, presence_penalty=0.1, logit_bias={3: 1.0}),
+        SamplingParams(max_tokens=17, min_p=0.1, banned_ids=frozenset({5}), min_tokens=3, logprobs=3),
+    ]
+    for number in (1, 2, 3, 17, 64):
+        requests = [
+            Request(prompt=prompt[number % 3 :] * (1 + k % 2), adapter=names[k % len(names)], params=kinds[k % 4])
+            for k, prompt in enumerate(prompts[:number])
+        ]
+        answered(generator, requests)
+    counters = generator.engine.counters()
+    assert min(counters.adapter_loads, counters.num_preemptions) > 0
+    assert compiled() == before
 
 
 @pytest.mark.parametrize("is_sampled", [False, True], ids=["greedy", "sampled"])

@@ -46,11 +46,11 @@ def scale(folder: Path, factor: float) -> None:
     save_file({name: tensor * factor for name, tensor in load_file(path).items()}, path)
 
 
-def churn(model: Any, folders: dict[str, Path], num_requests: int, *, is_paged: bool, seed: int = 0) -> Counter[str]:
+def churn(model: Any, folders: dict[str, Path], num_requests: int, *, seed: int = 0, **where: Any) -> Counter[str]:
     """Serve so many sequences and return how they ended; asserts that all did, and that nothing is left."""
     draw = random.Random(seed)
     # One adapter in host memory and two with pages, so that they come and go.
-    engine = engine_of(model, is_paged=is_paged, memory_bytes=2**16, max_loaded=2, max_rows=16, host_bytes=1)
+    engine = engine_of(model, **{"memory_bytes": 2**16, "max_loaded": 2, "max_rows": 16, "host_bytes": 1, **where})
     for name in ("plain", "other", "huge", "vanishing", "changing"):
         engine.add_adapter(name, folders[name])
     scale(folders["changing"], 2.0)
@@ -115,3 +115,16 @@ def test_a_thousand(model: Any, folders: dict[str, Path], is_paged: bool) -> Non
 def test_ten_thousand(model: Any, folders: dict[str, Path]) -> None:
     ends = churn(model, folders, 10_000, is_paged=False, seed=1)
     assert min(ends[end] for end in (*Finish, "unknown") if end is not Finish.STOP) > 30, ends
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("num_requests", [2000, 60])
+def test_on_a_gpu(model: Any, folders: dict[str, Path], num_requests: int) -> None:
+    """With as many, and with so few that a sanitizer can watch each access to memory."""
+    wide = random_model(num_hidden_layers=1, hidden_size=256, head_dim=64).bfloat16()
+    for seed, name in enumerate(folders):
+        folders[name] = save_adapter(folders[name].with_name(f"wide {name}"), wide, seed)
+    scale(folders["huge"], 1e30)
+    where = {"is_paged": True, "device": "cuda", "memory_bytes": 2**20, "caches_prefixes": num_requests > 60}
+    ends = churn(wide.to("cuda"), folders, num_requests, **where)
+    assert ends[Finish.LENGTH] > num_requests // 4, ends
