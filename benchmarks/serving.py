@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+import triton
 from serving_rows import ours
 from serving_rows.cold_loads import ColdLoads
 from serving_rows.shapes import random_decoder
@@ -53,28 +54,33 @@ class Row:
 
 def main() -> None:
     options = parsed()
-    rows = []
+    rows: list[Row] = []
     for shape in options.shapes:
         for system in options.systems:
             for row in SYSTEMS[system](shape, options):
                 print(row, flush=True)
                 rows.append(row)
+                # What was measured is kept, whatever becomes of the rest.
+                write(compared(rows), options)
             gc.collect()
             if options.device == "cuda":
                 torch.cuda.empty_cache()
-    rows = compared(rows)
-    for row in rows:
-        print(
-            f"{row.system:6} {row.shape} {row.popularity:10} {row.tokens_per_second:8.0f} {row.share:.3f} {row.to_vllm}"
-        )
-    if options.json:
-        found = {
-            "gpu": torch.cuda.get_device_name() if options.device == "cuda" else "none",
-            "torch": torch.__version__,
-            "commit": options.commit,
-            "rows": [asdict(row) for row in rows],
-        }
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    for row in compared(rows):
+        print(f"{row.system:6} {row.shape} {row.popularity:10} {row.tokens_per_second:8.0f} {row.share} {row.to_vllm}")
+
+
+def write(rows: list[Row], options: argparse.Namespace) -> None:
+    if not options.json:
+        return
+    found = {
+        "gpu": torch.cuda.get_device_name() if options.device == "cuda" else "none",
+        "torch": torch.__version__,
+        "triton": triton.__version__,
+        "commit": options.commit,
+        "options": {name: str(value) for name, value in vars(options).items()},
+        "rows": [asdict(row) for row in rows],
+    }
+    options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def parsed() -> argparse.Namespace:
@@ -89,6 +95,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--max-num-seqs", type=int, default=64, help="requests that run at a time")
     parser.add_argument("--max-model-len", type=int, default=8192, help="vLLM's")
     parser.add_argument("--max-loras", nargs="+", type=int, default=[64], help="vLLM's; its best counts")
+    parser.add_argument("--peers-popularities", nargs="+", choices=POPULARITIES, help="those that peers run, if fewer")
     parser.add_argument("--vllm-site", type=Path, help="where vLLM is installed")
     parser.add_argument("--memory", type=int, default=32, help="GiB of our pool")
     parser.add_argument("--eager", action="store_true", help="ours without graphs")
@@ -160,7 +167,7 @@ def measure_ours(shape: str, options: argparse.Namespace) -> Iterator[Row]:
 def measure_peft(shape: str, options: argparse.Namespace) -> Iterator[Row]:
     from serving_rows import peft_peer
 
-    for popularity in options.popularities:
+    for popularity in options.peers_popularities or options.popularities:
         speed = peft_peer.tokens_per_second(shape, workload_of(options), popularity)
         yield Row(system="peft", shape=shape, popularity=popularity, tokens_per_second=round(speed, 1))
 
@@ -168,8 +175,9 @@ def measure_peft(shape: str, options: argparse.Namespace) -> Iterator[Row]:
 def measure_vllm(shape: str, options: argparse.Namespace) -> Iterator[Row]:
     """Yield vLLM's rows: its base without adapters switched on, and the best of some settings with them."""
     best: dict[str, Row] = {}
-    some = [one for one in options.popularities if one != "none"]
-    runs = [(["none"], 0)] if "none" in options.popularities else []
+    asked = options.peers_popularities or options.popularities
+    some = [one for one in asked if one != "none"]
+    runs = [(["none"], 0)] if "none" in asked else []
     runs += [(some, max_loras) for max_loras in options.max_loras] if some else []
     for popularities, max_loras in runs:
         for row in asked_vllm(shape, popularities, max_loras, options):

@@ -118,13 +118,13 @@ def test_ten_thousand(model: Any, folders: dict[str, Path]) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("num_requests", [2000, 150])
-def test_on_a_gpu(model: Any, folders: dict[str, Path], num_requests: int) -> None:
+@pytest.mark.parametrize(("num_requests", "memory_bytes"), [(2000, 2**18), (150, 2**17)])
+def test_on_a_gpu(folders: dict[str, Path], num_requests: int, memory_bytes: int) -> None:
     """With as many, and with so few that a sanitizer can watch each access to memory."""
     wide = random_model(num_hidden_layers=1, hidden_size=256, head_dim=64).bfloat16()
     for seed, name in enumerate(folders):
         folders[name] = save_adapter(folders[name].with_name(f"wide {name}"), wide, seed)
     scale(folders["huge"], 1e18)
-    where = {"is_paged": True, "device": "cuda", "memory_bytes": 2**18}
+    where = {"is_paged": True, "device": "cuda", "memory_bytes": memory_bytes}
     ends = churn(wide.to("cuda"), folders, num_requests, **where)
     assert ends[Finish.LENGTH] > num_requests // 4, ends
