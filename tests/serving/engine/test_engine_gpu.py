@@ -129,17 +129,20 @@ def compiled() -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def test_nothing_is_compiled_after_the_start(prompts: list[tuple[int, ...]], adapters: list[Path]) -> None:
+@pytest.mark.parametrize("settings", [{"max_loaded": 3}, {"memory_bytes": 2**22}], ids=["loads", "swaps"])
+def test_nothing_is_compiled_after_the_start(
+    prompts: list[tuple[int, ...]], adapters: list[Path], settings: dict[str, int]
+) -> None:
     """Whatever is asked in whatever number, adapters of all ranks and steps that no graph holds included."""
-    generator = on_gpu(adapters, max_rows=40, max_loaded=3, memory_bytes=2**22)
+    generator = on_gpu(adapters, **{"max_rows": 40, "memory_bytes": 2**25, "caches_prefixes": False, **settings})
     before = compiled()
     assert before["attention_decode_kernel"]
     names = [None, *(folder.name for folder in adapters)]
     kinds = [
-        SamplingParams(temperature=0, max_tokens=40, logprobs=1),
-        SamplingParams(max_tokens=25, top_k=7, top_p=0.9, logprobs=16, prompt_logprobs=True),
-        SamplingParams(max_tokens=31, repetition_penalty=1.2, presence_penalty=0.1, logit_bias={3: 1.0}),
-        SamplingParams(max_tokens=17, min_p=0.1, banned_ids=frozenset({5}), min_tokens=3, logprobs=3),
+        SamplingParams(temperature=0, max_tokens=70, logprobs=1),
+        SamplingParams(max_tokens=45, top_k=7, top_p=0.9, logprobs=16, prompt_logprobs=True),
+        SamplingParams(max_tokens=61, repetition_penalty=1.2, presence_penalty=0.1, logit_bias={3: 1.0}),
+        SamplingParams(max_tokens=37, min_p=0.1, banned_ids=frozenset({5}), min_tokens=3, logprobs=3),
     ]
     for number in (1, 2, 3, 17, 64):
         requests = [
@@ -148,7 +151,7 @@ def test_nothing_is_compiled_after_the_start(prompts: list[tuple[int, ...]], ada
         ]
         answered(generator, requests)
     counters = generator.engine.counters()
-    assert min(counters.adapter_loads, counters.num_preemptions) > 0
+    assert (counters.num_preemptions if "memory_bytes" in settings else counters.adapter_loads) > 10
     assert compiled() == before
 
 
