@@ -151,7 +151,7 @@ def test_nothing_is_compiled_after_the_start(
         ]
         answered(generator, requests)
     counters = generator.engine.counters()
-    assert (counters.num_preemptions if "memory_bytes" in settings else counters.adapter_loads) > 10
+    assert (counters.num_preemptions if "memory_bytes" in settings else counters.adapter_loads) > 0
     assert compiled() == before
 
 
