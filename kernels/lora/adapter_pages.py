@@ -4,44 +4,22 @@ Weights map (layer, projection) to the pair A [rank, in], B [out, rank], as PEFT
 [num_pages, page_bytes] in the order of the adapter's page table; `page_layout` says where what stands.
 """
 
-import re
 from collections.abc import Mapping
 
 import torch
 
 from .page_layout import AdapterLayout, PageLayout
+from .peft_names import Place, places_of
 
-Weights = Mapping[tuple[int, str], tuple[torch.Tensor, torch.Tensor]]
-
-# What stands before the layers and the adapter's name tell whose a weight is.
-_PEFT_NAME = re.compile(
-    r"(?P<before>(?:base_model\.model\.)?(?:model\.)?)layers\.(?P<layer>0|[1-9]\d*)\."
-    r"(?:self_attn\.(?P<attention>[qkvo])|mlp\.(?P<mlp>gate|up|down))_proj"
-    r"\.lora_(?P<half>[AB])\.(?:(?P<adapter>[\w-]+)\.)?weight",
-    re.ASCII,
-)
+Weights = Mapping[Place, tuple[torch.Tensor, torch.Tensor]]
 
 
-def read_peft(state: Mapping[str, torch.Tensor]) -> dict[tuple[int, str], tuple[torch.Tensor, torch.Tensor]]:
+def read_peft(state: Mapping[str, torch.Tensor]) -> dict[Place, tuple[torch.Tensor, torch.Tensor]]:
     """Return the weights of a PEFT state dict by layer and projection; anything but linear projections is refused.
 
     It holds one adapter: raises ValueError for weights of two.
     """
-    halves: dict[tuple[int, str], dict[str, torch.Tensor]] = {}
-    first = None
-    for name, tensor in state.items():
-        found = _PEFT_NAME.fullmatch(name)
-        if found is None:
-            raise ValueError(f"adapter weight, got {name!r}, expected lora_A or lora_B of a decoder layer's projection")
-        first = first or found
-        if found["before"] != first["before"] or found["adapter"] != first["adapter"]:
-            raise ValueError(f"adapter weights, got {first[0]!r} and {name!r}, expected those of one adapter")
-        place = int(found["layer"]), found["attention"] or found["mlp"]
-        halves.setdefault(place, {})[found["half"]] = tensor
-    for place, pair in halves.items():
-        if pair.keys() != {"A", "B"}:
-            raise ValueError(f"adapter weights of {place}, got {sorted(pair)}, expected A and B")
-    return {place: (pair["A"], pair["B"]) for place, pair in sorted(halves.items())}
+    return {place: (state[down], state[up]) for place, (down, up) in places_of(state).items()}
 
 
 def layout_of(weights: Weights, pages: PageLayout, num_layers: int) -> AdapterLayout:

@@ -9,9 +9,9 @@ import torch
 from ...kernels.attention.layer_cache import LayerCache
 from ...kernels.cache.kv_pages import KVPages, kv_page_bytes
 from ...kernels.cache.kv_quantize import HEAD_DIMS
-from ..memory.page_size import PageSize
 from ..memory.upload import on_device, on_host
 from ..models.architecture import Architecture
+from .page_size import PageSize
 
 
 def paged_head_dim(head_dim: int) -> int:

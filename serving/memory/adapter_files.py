@@ -1,27 +1,33 @@
 """LoRA adapters as PEFT writes them: from a folder, or from a model in training without a detour over the disk."""
 
-import re
 from collections.abc import Mapping
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict
 
-from ...kernels.lora.adapter_pages import read_peft
+from ...kernels.lora.peft_names import Place
 from ...specs.files.errors import InputError
 from ...synth.models.adapter_files import read_tensors
 from ...synth.models.model_config import AdapterConfig, parse_config
 from ...synth.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from ..models.architecture import Architecture
-from .adapter_weights import AdapterWeights, LowRank, Place
-from .served_config import check_served, module_of, rank_and_alpha, targets
+from ..models.projections import Projections
+from .adapter_weights import AdapterWeights, LowRank
+from .served_config import check_served
+from .served_tensors import (
+    EMBEDDING,
+    check_shape,
+    name_of,
+    not_finite,
+    not_floating,
+    other_embeddings,
+    scale_of,
+    served_places,
+)
 
-_EMBEDDING = re.compile(r"base_model\.model\.(?:model\.)?(embed_tokens|lm_head)\.weight")
-_HALF = re.compile(r"\.lora_[AB]\.(?:[\w-]+\.)?weight$")
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-LARGEST = torch.finfo(torch.float32).max
 
 
 def read_adapter(folder: Path, architecture: Architecture, embeddings: Mapping[str, torch.Tensor]) -> AdapterWeights:
@@ -66,11 +72,10 @@ def _without_embeddings(
 ) -> dict[str, torch.Tensor]:
     kept = {}
     for name, tensor in tensors.items():
-        if not (found := _EMBEDDING.fullmatch(name)):
+        if not (found := EMBEDDING.fullmatch(name)):
             kept[name] = tensor
         elif not _is_same(tensor, embeddings[found[1]]):
-            message = "holds embeddings other than the base model's, expected lora_A and lora_B of projections alone"
-            raise InputError(folder / ADAPTER_WEIGHTS, message, field=name)
+            raise other_embeddings(folder / ADAPTER_WEIGHTS, name)
     return kept
 
 
@@ -81,35 +86,10 @@ def _is_same(found: torch.Tensor, base: torch.Tensor) -> bool:
 def _weights(
     folder: Path, config: AdapterConfig, tensors: Mapping[str, torch.Tensor], architecture: Architecture
 ) -> AdapterWeights:
-    path = folder / ADAPTER_WEIGHTS
-    for name in tensors:
-        if not _HALF.search(name):
-            raise InputError(path, "is no part of an adapter that is served, expected lora_A and lora_B", field=name)
-    try:
-        halves = read_peft(tensors)
-    except ValueError as error:
-        raise InputError(path, str(error)) from None
-    if not halves:
-        raise InputError(path, "got no weights, expected lora_A and lora_B of projections")
-    _check_places(folder, config, [*halves], architecture)
-    return AdapterWeights({place: _low_rank(path, config, place, pair, architecture) for place, pair in halves.items()})
-
-
-def _check_places(folder: Path, config: AdapterConfig, found: list[Place], architecture: Architecture) -> None:
-    """Raise InputError unless the weights are those of the projections that the configuration names."""
-    path, last = folder / ADAPTER_WEIGHTS, architecture.num_layers - 1
-    for place in found:
-        if place[0] > last:
-            message = f"is an adapter for another model: the base model has no such module, expected layers 0 to {last}"
-            raise InputError(path, message, field=_name(place, "A"))
-    named = targets(config, architecture)
-    for place in found:
-        if place not in named:
-            message = f"got weights that target_modules of {ADAPTER_CONFIG} does not name, expected those it names"
-            raise InputError(path, message, field=_name(place, "A"))
-    for place in sorted(named.difference(found)):
-        message = f"is missing, expected it, since target_modules of {ADAPTER_CONFIG} names it in the base model"
-        raise InputError(path, message, field=_name(place, "A"))
+    named = served_places(folder, config, tensors, architecture.num_layers)
+    pairs = {place: (tensors[down], tensors[up]) for place, (down, up) in named.items()}
+    path, projections = folder / ADAPTER_WEIGHTS, architecture.projections
+    return AdapterWeights({place: _low_rank(path, config, place, pair, projections) for place, pair in pairs.items()})
 
 
 def _low_rank(
@@ -117,32 +97,14 @@ def _low_rank(
     config: AdapterConfig,
     place: Place,
     pair: tuple[torch.Tensor, torch.Tensor],
-    architecture: Architecture,
+    projections: Projections,
 ) -> LowRank:
-    rank, alpha = rank_and_alpha(config, place)
-    width, out = architecture.widths[place[1]]
-    for half, tensor, shape in zip("AB", pair, ((rank, width), (out, rank)), strict=True):
-        field = _name(place, half)
+    for half, tensor in zip("AB", pair, strict=True):
+        field = name_of(place, half)
         if tensor.dtype not in _DTYPES:
-            raise InputError(path, f"got numbers of type {tensor.dtype}, expected floating point", field=field)
-        if tuple(tensor.shape) != shape:
-            message = f"got shape {tuple(tensor.shape)}, expected {shape}: rank {rank} by {ADAPTER_CONFIG}"
-            raise InputError(path, f"{message}, and a base model of {width} to {out}", field=field)
+            raise not_floating(path, field, str(tensor.dtype))
+        check_shape(path, config, place, half, tuple(tensor.shape), projections)
         if not bool(tensor.isfinite().all()):
-            message = "some weights are not finite, expected numbers; has its training diverged?"
-            raise InputError(path, message, field=field)
-    scale = alpha / (sqrt(rank) if config.use_rslora else rank)
-    largest = max(1.0, *(float(half.abs().max()) for half in pair)) * abs(scale)
-    # Of a sum over the rank, and of the up projection times the scale.
-    reach = rank * abs(scale) * float(pair[0].abs().max()) * float(pair[1].abs().max())
-    if not max(largest, reach) < LARGEST:
-        message = (
-            f"some weights are not finite once lora_alpha {alpha} scales them, expected numbers below {LARGEST:.1e}"
-        )
-        raise InputError(path, f"{message}; has its training diverged?", field=_name(place, "B"))
-    return LowRank(*pair, scale)
-
-
-def _name(place: Place, half: str) -> str:
-    """Return the name of a half in PEFT's files."""
-    return f"base_model.model.{module_of(place)}.lora_{half}.weight"
+            raise not_finite(path, field)
+    down, up = (float(half.abs().max()) for half in pair)
+    return LowRank(*pair, scale_of(path, config, place, down, up))

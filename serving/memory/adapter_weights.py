@@ -7,10 +7,8 @@ from functools import cached_property
 
 import torch
 
+from ...kernels.lora.peft_names import Place
 from ..models.architecture import Architecture
-
-Place = tuple[int, str]
-"""A projection of a layer, such as (3, "q")."""
 
 
 @dataclass(frozen=True, slots=True)

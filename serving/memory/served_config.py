@@ -1,18 +1,15 @@
-"""What an adapter's configuration must say to be served, and which projections it names."""
+"""What an adapter's configuration must say to be served, and which projections it names. Needs no torch."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from peft.tuners.tuners_utils import check_target_module_exists
-from peft.utils.other import get_pattern_key
-
+from ...kernels.lora.peft_names import Place
 from ...specs.files.errors import InputError
 from ...synth.models.model_config import AdapterConfig
 from ...synth.models.model_files import ADAPTER_CONFIG
-from ..models.architecture import Architecture
-from .adapter_weights import Place
+from .peft_patterns import expressions, is_named, key_of
 
 Number = TypeVar("Number", int, float)
 
@@ -57,15 +54,17 @@ def check_served(folder: Path, config: AdapterConfig) -> None:
             " has saved with path_initial_model_for_weight_conversion"
         )
         raise InputError(folder / ADAPTER_CONFIG, message, field="init_lora_weights")
-    for name, pattern in _patterns(config):
+    for name, pattern, expression in expressions(config):
         try:
+            # Alone, and as it is matched, which not all are that are one alone.
             re.compile(pattern)
+            re.compile(expression)
         except re.error as error:
             message = f"got {pattern!r}, expected a regular expression: {error}"
             raise InputError(folder / ADAPTER_CONFIG, message, field=name) from None
 
 
-def targets(config: AdapterConfig, architecture: Architecture) -> set[Place]:
+def targets(config: AdapterConfig, num_layers: int) -> set[Place]:
     """Return the projections that a configuration names; it has passed `check_served`."""
     named = config.target_modules
     if named is None or named == []:
@@ -73,37 +72,18 @@ def targets(config: AdapterConfig, architecture: Architecture) -> set[Place]:
     elif isinstance(named, str) and named.lower() == "all-linear":
         named = [*ALL_LINEAR]
     resolved = config.model_copy(update={"target_modules": named})
-    places = [(layer, name) for layer in range(architecture.num_layers) for name in _MODULES]
-    return {place for place in places if _is_named(resolved, module_of(place))}
+    places = [(layer, name) for layer in range(num_layers) for name in _MODULES]
+    return {place for place in places if is_named(resolved, module_of(place))}
 
 
 def rank_and_alpha(config: AdapterConfig, place: Place) -> tuple[int, float]:
     """Return what a configuration says of a projection."""
     module = module_of(place)
-    return _patterned(config.rank_pattern, module, config.r), _patterned(
-        config.alpha_pattern, module, config.lora_alpha
-    )
+    rank, alpha = config.rank_pattern or {}, config.alpha_pattern or {}
+    return _patterned(rank, module, config.r), _patterned(alpha, module, config.lora_alpha)
 
 
-def _is_named(config: AdapterConfig, module: str) -> bool:
-    # What is left out counts as False, too.
-    return bool(check_target_module_exists(config, module))
-
-
-def _patterns(config: AdapterConfig) -> Iterator[tuple[str, str]]:
-    """Yield what PEFT takes for regular expressions, with their fields."""
-    for name in ("target_modules", "exclude_modules"):
-        if isinstance(value := getattr(config, name), str):
-            yield name, value
-    layers = config.layers_pattern or []
-    for value in [layers] if isinstance(layers, str) else layers:
-        yield "layers_pattern", value
-    for name in ("rank_pattern", "alpha_pattern"):
-        for value in getattr(config, name) or {}:
-            yield name, value
-
-
-def _patterned(pattern: Mapping[str, Number] | None, module: str, otherwise: Number) -> Number:
+def _patterned(pattern: Mapping[str, Number], module: str, otherwise: Number) -> Number:
     """Return what a pattern of PEFT says of a module."""
-    known: Mapping[str, Number] = pattern or {}
-    return known.get(get_pattern_key([*known], module), otherwise)
+    key = key_of(pattern, module)
+    return otherwise if key is None else pattern[key]

@@ -9,6 +9,7 @@ import torch
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from ...specs.files.errors import InputError, expected_one_of
+from .projections import Projections, widths_of
 
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 # Those of fixed frequencies: others change them with the length of what they read.
@@ -55,16 +56,16 @@ class Architecture:
     @property
     def widths(self) -> Mapping[str, tuple[int, int]]:
         """The linear projections that an adapter may change: (in, out) of each."""
-        hidden, wide = self.hidden_size, self.intermediate_size
-        return {
-            "q": (hidden, self.query_width),
-            "k": (hidden, self.kv_width),
-            "v": (hidden, self.kv_width),
-            "o": (self.query_width, hidden),
-            "gate": (hidden, wide),
-            "up": (hidden, wide),
-            "down": (wide, hidden),
-        }
+        return widths_of(
+            hidden_size=self.hidden_size,
+            intermediate_size=self.intermediate_size,
+            query_width=self.query_width,
+            kv_width=self.kv_width,
+        )
+
+    @property
+    def projections(self) -> Projections:
+        return Projections(num_layers=self.num_layers, widths=self.widths)
 
 
 def architecture_of(config: Any, folder: Path) -> Architecture:

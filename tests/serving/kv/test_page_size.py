@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from verilora.kernels.cache.kv_pages import FORMATS, KVFormat, kv_page_bytes
 from verilora.kernels.lora.page_layout import BLOCK_ROWS, PageLayout
-from verilora.serving.memory.page_size import LARGEST_BYTES, LEAST_BYTES, PageSize, page_size, page_size_beside
+from verilora.serving.kv.page_size import LARGEST_BYTES, LEAST_BYTES, PageSize, page_size, page_size_beside
 
 HEADS = {"8x128": (8, 128), "4x128": (4, 128), "3x64": (3, 64), "2x64": (2, 64)}
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
