@@ -83,6 +83,8 @@ Device = Annotated[str, typer.Option(help="`cpu` or `cuda`.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="How many at once. Default: one for each core.")]
 world_app = typer.Typer(no_args_is_help=True, help="Show the learned worlds, or learn them again in the simulator.")
 app.add_typer(world_app, name="world")
+adapters_app = typer.Typer(no_args_is_help=True, help="Load, update, remove and list the adapters of a running server.")
+app.add_typer(adapters_app, name="adapters")
 
 
 def _show_version(is_asked: bool) -> None:
@@ -329,6 +331,121 @@ def synthesize(
             strict=strict,
         )
     )
+
+
+@app.command(epilog=exit_codes({0: "it was asked to end, and ended", 2: UNUSABLE}))
+def serve(
+    specs: Specs = SHIPPED,
+    task: DomainName = "driving",
+    model: Model = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=DIR", help="An adapter, served as the model NAME. Several are possible."),
+    ] = None,
+    adapter_root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", help="A folder below which clients may name adapters to load. Several are possible."
+        ),
+    ] = None,
+    adapter_resolver: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder whose sub-folders are adapters, loaded when first asked for."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where loaded adapters are kept.", show_default="a folder that goes with the server"
+        ),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where they are listed.", show_default="an SQLite file in the state folder"),
+    ] = None,
+    device: Device = "cpu",
+    host: Annotated[str, typer.Option(help="Without keys, this machine's own only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one, which the log names.")] = 8000,
+    served_model_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The base model's name.", show_default="`base`, or the last part of --model"),
+    ] = None,
+    max_model_len: Annotated[
+        int | None, typer.Option(min=2, help="Tokens of a prompt and its answer.", show_default="the model's context")
+    ] = None,
+    gpu_memory_utilization: Annotated[
+        float | None, typer.Option(min=0.05, max=1, help="The share of a GPU's memory to use.", show_default="0.9")
+    ] = None,
+    max_num_seqs: Annotated[int, typer.Option(min=1, max=4096, help="Sequences that run at a time.")] = 128,
+    drain: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long running requests may go on at the end.")
+    ] = 30.0,
+) -> None:
+    """Serve a language model and its adapters over OpenAI's API, until SIGTERM or Ctrl-C."""
+    from .serving.commands.serve_adapters import AdapterOptions
+    from .serving.commands.serve_command import ServeRequest, serve_models
+
+    request = ServeRequest(
+        vocabulary=load_domain(task, specs).vocabulary,
+        model=model,
+        adapters=AdapterOptions(
+            named=tuple(adapter or ()),
+            roots=tuple(adapter_root or ()),
+            resolver=adapter_resolver,
+            state=state,
+            database=database,
+        ),
+        device=device,
+        host=host,
+        port=port,
+        served_name=served_model_name,
+        max_model_len=max_model_len,
+        gpu_memory_utilization=gpu_memory_utilization,
+        max_num_seqs=max_num_seqs,
+        drain_seconds=drain,
+    )
+    raise typer.Exit(serve_models(request))
+
+
+Server = Annotated[str, typer.Option(metavar="URL", help="Where the server answers.")]
+SERVER = "http://127.0.0.1:8000"
+AdapterName = Annotated[str, typer.Argument(metavar="NAME", help="What requests call it.")]
+AdapterFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Its folder, under an adapter root of the server.")]
+
+
+@adapters_app.command("add", epilog=exit_codes({0: "it is served", 2: f"{UNUSABLE}, or the server refuses it"}))
+def adapters_add(name: AdapterName, folder: AdapterFolder, server: Server = SERVER) -> None:
+    """Let a running server load an adapter under a new name."""
+    from .serving.commands.adapters_command import load_adapter
+
+    raise typer.Exit(load_adapter(server, name, folder, replace=False))
+
+
+@adapters_app.command("update", epilog=exit_codes({0: "it is served", 2: f"{UNUSABLE}, or the server refuses it"}))
+def adapters_update(name: AdapterName, folder: AdapterFolder, server: Server = SERVER) -> None:
+    """Let a name stand for another version; requests that run end with the one that they began with."""
+    from .serving.commands.adapters_command import load_adapter
+
+    raise typer.Exit(load_adapter(server, name, folder, replace=True))
+
+
+@adapters_app.command("remove", epilog=exit_codes({0: "it is gone", 2: f"{UNUSABLE}, or there is no such adapter"}))
+def adapters_remove(name: AdapterName, server: Server = SERVER) -> None:
+    """Let a running server unload an adapter; requests that run with it end."""
+    from .serving.commands.adapters_command import unload_adapter
+
+    raise typer.Exit(unload_adapter(server, name))
+
+
+@adapters_app.command("list", epilog=exit_codes({0: "they are printed", 2: UNUSABLE}))
+def adapters_list(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="This one alone.", show_default="all")] = None,
+    server: Server = SERVER,
+    as_json: Json = False,
+) -> None:
+    """Print the adapters of a running server, those too that could not be loaded; as JSON one has its certificate."""
+    from .serving.commands.adapters_command import list_adapters
+
+    raise typer.Exit(list_adapters(server, name, as_json=as_json))
 
 
 @world_app.command("learn", epilog=exit_codes({0: "every world is learned", 2: UNUSABLE}))

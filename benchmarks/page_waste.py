@@ -4,7 +4,7 @@ import torch
 
 from verilora.kernels.cache.kv_pages import FORMATS, kv_page_bytes
 from verilora.kernels.lora.page_layout import BLOCK_ROWS, AdapterLayout, PageLayout, tile_width_for
-from verilora.serving.memory.page_size import page_size, page_size_beside
+from verilora.serving.kv.page_size import page_size, page_size_beside
 
 # KV heads, head_dim, layers, hidden, heads, intermediate
 MODELS = {

@@ -26,7 +26,22 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
 TASK = "right-at-traffic-light"
 SCHEMA = json.loads((ROOT / "docs" / "verdict.schema.json").read_text())
-COMMANDS = ("verify", "rules", "drive", "synthesize", "world learn", "world show", "report", "certify", "train")
+COMMANDS = (
+    "verify",
+    "rules",
+    "drive",
+    "synthesize",
+    "world learn",
+    "world show",
+    "report",
+    "certify",
+    "train",
+    "serve",
+    "adapters add",
+    "adapters update",
+    "adapters remove",
+    "adapters list",
+)
 
 
 def verilora(
@@ -395,7 +410,7 @@ def test_the_version() -> None:
     assert verilora("--version") == (0, f"verilora {found[1]}\n", "")
 
 
-@pytest.mark.parametrize("command", ["", "world", *COMMANDS])
+@pytest.mark.parametrize("command", ["", "world", "adapters", *COMMANDS])
 def test_help_has_a_short_name_everywhere(command: str) -> None:
     code, out, err = run_main(*command.split(), "-h")
     assert (code, err) == (0, "")

@@ -30,7 +30,21 @@ WINGS: dict[str, tuple[str, ...]] = {
         "reports",
         "commands",
     ),
-    "serving": ("models", "memory", "kv", "requests", "schedule", "steps", "engine", "adapters"),
+    "serving": (
+        "models",
+        "memory",
+        "kv",
+        "requests",
+        "schedule",
+        "steps",
+        "engine",
+        "workers",
+        "adapters",
+        "grammars",
+        "wire",
+        "server",
+        "commands",
+    ),
     "finetune": ("run", "answers", "training", "evaluation", "base", ".", "commands"),
 }
 NO_ROOMS = {"tests", "benchmarks", "docs", "examples", "build", "dist"}

@@ -48,6 +48,21 @@ def test_the_wheel_holds_the_data_and_no_tests(installed: Path) -> None:
     shipped = {path.relative_to(ROOT) for path in (ROOT / "specs").rglob("*.yaml")}
     assert shipped
     assert all((package / path).is_file() for path in shipped)
+    changes = {path.relative_to(ROOT) for path in (ROOT / "serving" / "adapters" / "migrations").rglob("*.py")}
+    assert changes
+    assert all((package / path).is_file() for path in changes)
     assert (package / "py.typed").is_file()
     assert not [folder for folder in ("tests", "examples") if (package / folder).exists()]
     assert {path.name for path in (installed / "bin").iterdir()} == {"train", "verilora"}
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_makes_the_database(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "from verilora.serving.adapters.sql.database import database_url, open_database\n"
+        "from pathlib import Path\n"
+        "open_database(database_url(Path())).dispose()"
+    )
+    done = run(installed, "-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "verilora.db").is_file()

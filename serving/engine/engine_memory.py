@@ -6,12 +6,12 @@ import torch
 
 from ...kernels.cache.kv_pages import PAGE_SIZE
 from ...kernels.lora.page_layout import BLOCK_ROWS, PageLayout, tile_width_for
+from ..kv.page_size import page_size
 from ..kv.paged import PagedCache, paged_layer_bytes
 from ..memory.adapter_files import read_adapter
 from ..memory.adapter_store import AdapterStore
 from ..memory.adapter_weights import AdapterWeights, check_fits
 from ..memory.device_adapters import DeviceAdapters, adapter_layout
-from ..memory.page_size import page_size
 from ..memory.pool import Pool
 from ..memory.prefix_cache import PrefixCache
 from ..models.decoder import Decoder

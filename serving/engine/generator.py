@@ -149,7 +149,11 @@ class Generator:
 
 def load_engine(chat: Chat, device: str, settings: EngineSettings | None = None) -> Engine:
     """Return an engine with a model's weights; raises InputError."""
+    return Engine(load_decoder(chat, device), settings, end_ids=chat.end_ids, detokenize=chat.tokenizer.decode)
+
+
+def load_decoder(chat: Chat, device: str) -> Decoder:
+    """Return a model's weights, ready to compute; raises InputError."""
     model = load_model(chat.folder, device, len(chat.tokenizer))
     architecture = architecture_of(model.config, chat.folder)
-    decoder = Decoder(architecture, weights_of(model, architecture, torch.device(device)))
-    return Engine(decoder, settings, end_ids=chat.end_ids, detokenize=chat.tokenizer.decode)
+    return Decoder(architecture, weights_of(model, architecture, torch.device(device)))

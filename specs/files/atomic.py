@@ -23,11 +23,11 @@ def replacing(path: Path, unfinished: Path | None = None) -> Iterator[Path]:
     unfinished.unlink(missing_ok=True)
     yield unfinished
     for written in (*unfinished.rglob("*"), unfinished):
-        _sync(written)
+        sync(written)
     unfinished.replace(path)
     # It stands there already; some file systems cannot be asked to wait for a folder.
     with suppress(OSError):
-        _sync(path.parent)
+        sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,7 +42,7 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file, or the list of what a folder holds, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -16,6 +16,18 @@ class InputError(ValueError):
         super().__init__(": ".join(part for part in (place, field, message) if part))
         self._made_with = (str(path), message, line, field)
 
+    @property
+    def public(self) -> str:
+        """The message with the file's name alone, for those who may not know where it lies."""
+        path, message, line, field = self._made_with
+        return str(InputError(Path(path).name, message, line=line, field=field))
+
+    @property
+    def reason(self) -> str:
+        """The message without the place: for those who must not know where files are."""
+        _, message, _, field = self._made_with
+        return ": ".join(part for part in (field, message) if part)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Let it pass from one process to another as it is."""
         return _again, self._made_with

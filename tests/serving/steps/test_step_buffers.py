@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from verilora.kernels.cache.kv_pages import PAGE_SIZE
+from verilora.serving.kv.page_size import PageSize
 from verilora.serving.kv.paged import PagedCache, paged_layer_bytes
-from verilora.serving.memory.page_size import PageSize
 from verilora.serving.models.architecture import architecture_of
 from verilora.serving.schedule.plan import DRAWN, Work
 from verilora.serving.steps.states import InFlight

@@ -427,3 +427,9 @@ def test_a_key_or_a_list_with_a_tag(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(InputError, match=r":1: (key: )?YAML takes what begins with '!' for a tag"):
             read_yaml(path)
+
+
+def test_what_the_public_may_know_of_an_error() -> None:
+    error = InputError(Path("/var/lib/secret/rules.yaml"), "got 1, expected 2", line=3, field="weight")
+    assert error.public == "rules.yaml:3: weight: got 1, expected 2"
+    assert InputError(Path("/var/lib/secret"), "nothing there").public == "secret: nothing there"

@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from verilora.kernels.lora.peft_names import Place
 from verilora.serving.engine.engine import Engine
 from verilora.serving.memory import device_adapters, host_adapter
-from verilora.serving.memory.adapter_weights import AdapterWeights, LowRank, Place
+from verilora.serving.memory.adapter_weights import AdapterWeights, LowRank
 from verilora.serving.requests.request import Finish, Output, Request
 from verilora.serving.requests.sampling_params import SamplingParams
 from verilora.specs.files.errors import InputError

@@ -1,0 +1,121 @@
+"""The front's life: from a bound port to the last stream."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from ...specs.files.errors import InputError
+from ..wire.engine_host import EngineHost
+from .front import Front
+
+_LOG = logging.getLogger(__name__)
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LAST_SECONDS = 2
+"""For connections to be closed, once nothing runs."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a bound socket; raises InputError for a host that is not this machine's own, and for a port in use."""
+    if host not in _LOOPBACK:
+        message = f"got {host!r}, expected one of {', '.join(_LOOPBACK)}: a server without keys answers everybody"
+        raise InputError("--host", message)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        # Bound twice is found out only here.
+        listener.listen(2048)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError("--port", f"got {port}, which cannot be used: {reason}: expected a free port") from None
+    return listener
+
+
+class DrainingServer(uvicorn.Server):
+    """Ends when it is asked to, once nothing runs or the time for that is over, and the process with code 0."""
+
+    def __init__(self, app: FastAPI, front: Front) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="h11",
+                log_config=None,
+                access_log=False,
+                log_level="warning",
+                lifespan="off",
+                server_header=False,
+                h11_max_incomplete_event_size=front.settings.max_header_bytes,
+                timeout_graceful_shutdown=LAST_SECONDS,
+            )
+        )
+        self.front = front
+        self._draining: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let the signals that ask for the end begin it; a second one does not wait."""
+        loop = asyncio.get_running_loop()
+        asked = (signal.SIGTERM, signal.SIGINT)
+        for number in asked:
+            loop.add_signal_handler(number, self.drain)
+        try:
+            yield
+        finally:
+            for number in asked:
+                loop.remove_signal_handler(number)
+
+    def drain(self) -> None:
+        """Take nothing more, and end once nothing runs."""
+        if self.front.is_draining:
+            self.force_exit = self.should_exit = True
+            return
+        _LOG.info("the server is about to end")
+        self.front.is_draining = True
+        self._draining = asyncio.ensure_future(self._drained())
+
+    async def _drained(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.front.settings.drain_seconds):
+                while self.front.num_running:
+                    await asyncio.sleep(0.05)
+        if self.front.num_running:
+            _LOG.warning("%d requests are given up", self.front.num_running)
+            self.front.give_up()
+        self.should_exit = True
+
+
+async def serve(
+    server: DrainingServer, engine: EngineHost, listener: socket.socket, when_ready: Callable[[], Awaitable[None]]
+) -> None:
+    """Serve until the end is asked for.
+
+    `when_ready` is called once, when the engine is. Raises InputError for what it or the engine cannot use.
+    """
+    http = asyncio.create_task(server.serve([listener]))
+    running = asyncio.create_task(engine.run())
+    first = asyncio.create_task(_begin(engine, when_ready))
+    watching = asyncio.create_task(server.front.metrics.lag.watch())
+    try:
+        waiting = {http, running, first}
+        while http in waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        server.should_exit = True
+        for task in (running, first, watching):
+            task.cancel()
+        await asyncio.gather(http, running, first, watching, return_exceptions=True)
+
+
+async def _begin(engine: EngineHost, when_ready: Callable[[], Awaitable[None]]) -> None:
+    await engine.first_ready.wait()
+    await when_ready()
