@@ -43,6 +43,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "grammars",
         "wire",
         "server",
+        "load",
         "commands",
     ),
     "finetune": ("run", "answers", "training", "evaluation", "base", ".", "commands"),
