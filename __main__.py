@@ -11,6 +11,7 @@ import typer
 
 from .finetune.commands.train_options import DEFAULTS, TrainOptions, parse_losses, resolve
 from .finetune.run.config import Algorithm, Budget
+from .serving.load.choices import Popularity, PromptKind, Route
 from .specs.domain import DEFAULT_RULEBOOK, SHIPPED, load_domain
 from .specs.files.errors import InputError
 from .specs.files.printable import complain
@@ -446,6 +447,119 @@ def adapters_list(
     from .serving.commands.adapters_command import list_adapters
 
     raise typer.Exit(list_adapters(server, name, as_json=as_json))
+
+
+@app.command(
+    epilog=exit_codes(
+        {
+            0: "every request was answered",
+            1: "one failed",
+            2: f"{UNUSABLE}, or no server answers at --url",
+        }
+    )
+)
+def bench(
+    url: Annotated[str, typer.Option(help="The server; `/v1` at its end is optional.")] = "http://127.0.0.1:8000",
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Models to ask for, with spaces between them or one an option; `tenant-{}` with --num-models.",
+            show_default="all that the server offers",
+        ),
+    ] = None,
+    num_models: Annotated[int | None, typer.Option(min=1, max=100_000, help="How many: of a pattern, of all.")] = None,
+    route: Annotated[Route, typer.Option(help="Which of OpenAI's routes to ask.")] = Route.COMPLETIONS,
+    num_requests: Annotated[int, typer.Option("-n", "--num-requests", min=1, help="How many to send.")] = 100,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Instead: as many as --rate makes in so long.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests a second.", show_default="1; with --concurrency as many as possible")
+    ] = None,
+    cv: Annotated[float, typer.Option(help="Of the gaps between arrivals: 1 is Poisson, more bursts, 0 even.")] = 1.0,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="At most so many at a time.")] = None,
+    popularity: Annotated[
+        Popularity | None, typer.Option(help="How often each model is asked for.", show_default="uniform")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Of the power law: 1 is uniform, less is skewed.", show_default="1")
+    ] = None,
+    input_len: Annotated[str, typer.Option(metavar="N|LOW:HIGH", help="Tokens of a prompt.")] = "8:511",
+    output_len: Annotated[str, typer.Option(metavar="N|LOW:HIGH", help="Most tokens of an answer.")] = "8:511",
+    trace: Annotated[
+        Path | None,
+        typer.Option(metavar="JSONL", help="Lines with timestamp, input_length, output_length, perhaps model."),
+    ] = None,
+    time_unit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="What a unit of the trace's timestamps takes.")
+    ] = 0.001,
+    prompts: Annotated[
+        PromptKind | None, typer.Option(help="What prompts are made of.", show_default="tokens; words for chat")
+    ] = None,
+    ids: Annotated[
+        str, typer.Option("--token-ids", metavar="LOW:HIGH", help="The ids of which prompts are made.")
+    ] = "10:250",
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    ignore_eos: Annotated[
+        bool, typer.Option("--ignore-eos", help="Ask for answers of full length, of servers that know that.")
+    ] = False,
+    temperature: Annotated[float, typer.Option(help="Of sampling.")] = 0.0,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For a whole answer.")] = 600.0,
+    warm_up: Annotated[int, typer.Option(min=0, help="So many requests first, which are not measured.")] = 0,
+    goodput: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:MS", help="Limits that a good request keeps: `ttft:500 tpot:50`, or e2e."),
+    ] = None,
+    busiest: Annotated[int, typer.Option(min=0, help="How many models to tell one by one.")] = 10,
+    max_late: Annotated[
+        float, typer.Option(min=0, metavar="MS", help="Warn if the client sends 1 in 100 later than that.")
+    ] = 10.0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there, as JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Send a load to a server that speaks OpenAI's API, and tell how fast and how fairly it answers.
+
+    A key is taken from the environment variable VERILORA_API_KEY.
+    """
+    from . import __version__
+    from .serving.commands.bench_command import bench_server
+    from .serving.commands.bench_request import bench_request
+
+    try:
+        request = bench_request(
+            version=__version__,
+            url=url,
+            models=models or [],
+            num_models=num_models,
+            route=route,
+            num_requests=num_requests,
+            duration=duration,
+            rate=rate,
+            cv=cv,
+            concurrency=concurrency,
+            popularity=popularity,
+            alpha=alpha,
+            input_len=input_len,
+            output_len=output_len,
+            trace=trace,
+            time_unit=time_unit,
+            prompts=prompts,
+            token_ids=ids,
+            seed=seed,
+            ignore_eos=ignore_eos,
+            temperature=temperature,
+            timeout=timeout,
+            num_warm_up=warm_up,
+            goodput=goodput or [],
+            num_busiest=busiest,
+            max_late=max_late,
+            out=out,
+            as_json=as_json,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    raise typer.Exit(bench_server(request))
 
 
 @world_app.command("learn", epilog=exit_codes({0: "every world is learned", 2: UNUSABLE}))

@@ -37,6 +37,7 @@ COMMANDS = (
     "certify",
     "train",
     "serve",
+    "bench",
     "adapters add",
     "adapters update",
     "adapters remove",
