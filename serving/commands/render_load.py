@@ -64,9 +64,7 @@ def _goodput(goodput: Goodput) -> str:
 
 
 def _models(report: LoadReport) -> Table:
-    table = _table(
-        "model", "requests", "failed", "tokens asked", "served", "TTFT p50", "p99", "TPOT p50", "p99", "E2E p99"
-    )
+    table = _table("model", "sent", "failed", "asked", "served", "TTFT p50", "p99", "TPOT p50", "p99", "E2E p99")
     for model in (*report.busiest, *([report.rest] if report.rest else [])):
         table.add_row(*_model(model))
     return table
@@ -86,13 +84,17 @@ def _model(model: ModelSummary) -> list[str]:
 
 
 def _client(client: ClientSummary) -> Iterator[Text]:
-    if client.late:
-        late = f"sent late by p50 {client.late.p50:.2f}, p99 {client.late.p99:.2f}, max {client.late.max:.2f} ms"
-        token = client.cpu_microseconds_per_token
-        each = "" if token is None else f", {token:.0f} µs a token"
-        yield Text(f"client: {late}; {client.cpu_share:.0%} of a core{each}", style="dim")
+    delays = {"sent": client.late, "read": client.lag}
+    told = [f"{what} late by {_delay(late)} ms" for what, late in delays.items() if late]
+    token = client.cpu_microseconds_per_token
+    each = "" if token is None else f", {token:.0f} µs a token"
+    yield Text("client: " + "; ".join((*told, f"{client.cpu_share:.0%} of a core{each}")), style="dim")
     if client.warning:
         yield Text(f"! {client.warning}", style="yellow")
+
+
+def _delay(late: Distribution) -> str:
+    return f"p50 {late.p50:.1f}, p99 {late.p99:.1f}, max {late.max:.1f}"
 
 
 def _cells(distribution: Distribution | None, names: tuple[str, ...]) -> list[str]:

@@ -1,5 +1,6 @@
 """The HTTP client: it sends requests, reads their streams and notes when what came."""
 
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -110,6 +111,11 @@ async def _check_status(response: aiohttp.ClientResponse) -> None:
         raise Failed(f"status {response.status}", said.decode(errors="replace"))
 
 
+def _reason(error: OSError) -> str:
+    """Return why no connection was made; numbers below 0 are of the lookup of names, which has words of its own."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+
+
 @contextmanager
 def _failures() -> Iterator[None]:
     """Let what goes wrong on the way to a server, or is not understood, be Failed."""
@@ -118,7 +124,7 @@ def _failures() -> Iterator[None]:
     except TimeoutError:
         raise Failed(FailureKind.TIMEOUT, "no answer in time") from None
     except aiohttp.ClientConnectorError as error:
-        raise Failed(FailureKind.CONNECTION, error.os_error.strerror or str(error.os_error)) from None
+        raise Failed(FailureKind.CONNECTION, _reason(error.os_error)) from None
     except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, OSError) as error:
         raise Failed(FailureKind.CUT_OFF, f"the connection was lost: {error}"[:MAX_MESSAGE]) from None
     except (aiohttp.ClientError, msgspec.MsgspecError, RecursionError, ValueError) as error:

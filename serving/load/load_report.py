@@ -78,9 +78,13 @@ class ModelSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSummary:
-    """How well the client kept up: its delays in milliseconds, its CPU, and a warning if it was the bottleneck."""
+    """How well the client kept up: its delays in milliseconds, its CPU, and a warning if it was the bottleneck.
+
+    `late` is of requests behind the moments at which they were due, `lag` of the loop that reads what comes.
+    """
 
     late: Distribution | None
+    lag: Distribution | None
     cpu_share: float
     cpu_microseconds_per_token: float | None
     warning: str | None

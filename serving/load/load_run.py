@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from .attempt import Attempt
 from .workload.plan import PlannedRequest
 
+LAG_EVERY = 0.02
 Send = Callable[[Attempt, bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRun:
-    """What was sent, and what it took: seconds from the start to the last end, and of this process's CPU."""
+    """What was sent, and what it took: seconds from the start to the last end, and of this process's CPU.
+
+    `lags` are how late the event loop came, measured again and again: as late are tokens seen.
+    """
 
     attempts: list[Attempt]
+    lags: list[float]
     seconds: float
     cpu_seconds: float
     num_planned: int
@@ -37,11 +42,17 @@ async def run_load(
     """
     planned = list(requests)
     attempts: list[Attempt] = []
+    lags: list[float] = []
     start, cpu_start = time.perf_counter(), time.process_time()
     sending = asyncio.create_task(_send_all(planned, send, attempts, start, concurrency, report))
-    was_stopped = await _ends_or_stops(sending, stop)
+    watching = asyncio.create_task(_watch(lags))
+    try:
+        was_stopped = await _ends_or_stops(sending, stop)
+    finally:
+        watching.cancel()
     return LoadRun(
         attempts=attempts,
+        lags=lags,
         seconds=time.perf_counter() - start,
         cpu_seconds=time.process_time() - cpu_start,
         num_planned=len(planned),
@@ -64,6 +75,13 @@ async def _ends_or_stops(sending: "asyncio.Task[None]", stop: asyncio.Event | No
     if not sending.cancelled():
         sending.result()
     return was_stopped
+
+
+async def _watch(lags: list[float]) -> None:
+    while True:
+        due = time.perf_counter() + LAG_EVERY
+        await asyncio.sleep(LAG_EVERY)
+        lags.append(time.perf_counter() - due)
 
 
 async def _send_all(

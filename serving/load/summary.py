@@ -133,19 +133,25 @@ def _model(name: str, num_models: int, attempts: Sequence[Attempt]) -> ModelSumm
 
 def _client(run: LoadRun, max_late: float) -> ClientSummary:
     late = Distribution.of((attempt.late for attempt in run.attempts), MILLISECONDS)
+    lag = Distribution.of(run.lags, MILLISECONDS)
     num_tokens = sum(attempt.num_output_tokens for attempt in run.attempts)
-    warning = None
-    if late and late.p99 > max_late:
-        warning = (
-            f"the client was the bottleneck: it sent 1 in 100 requests more than {late.p99:.1f} ms late, "
-            f"expected at most {max_late:g} ms"
-        )
     return ClientSummary(
         late=late,
+        lag=lag,
         cpu_share=run.cpu_seconds / run.seconds,
         cpu_microseconds_per_token=run.cpu_seconds * 1e6 / num_tokens if num_tokens else None,
-        warning=warning,
+        warning=_warning(late, lag, max_late),
     )
+
+
+def _warning(late: Distribution | None, lag: Distribution | None, max_late: float) -> str | None:
+    """Return in words that the client was the bottleneck, None if it was not."""
+    said = []
+    if late and late.p99 > max_late:
+        said.append(f"1 in 100 requests left it more than {late.p99:.1f} ms late")
+    if lag and lag.p99 > max_late:
+        said.append(f"it read 1 in 100 times more than {lag.p99:.1f} ms late")
+    return f"the client was the bottleneck: {' and '.join(said)}, expected at most {max_late:g} ms" if said else None
 
 
 def _row(attempt: Attempt) -> RequestRow:

@@ -50,7 +50,8 @@ class StreamServer:
                 sent = await reader.readexactly(int(headers.get("content-length", 0)))
                 await self.answer(writer, head[0].split()[1], headers, json.loads(sent) if sent else {})
                 await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # The client has gone, or the server is to end: `StreamReaderProtocol` would print a cancelled task.
             pass
         finally:
             writer.close()

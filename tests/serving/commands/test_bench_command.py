@@ -125,7 +125,11 @@ def test_the_key_of_the_environment_is_sent_and_never_shown(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--url", "http://127.0.0.1:1"), "--url: the server does not tell its models, got connection"),
+        (
+            ("--url", "http://127.0.0.1:1"),
+            "--url: the server does not tell its models, got connection: Connection refused",
+        ),
+        (("--url", "http://nowhere.invalid"), "--url: the server does not tell its models, got connection"),
         (("--url", "http://127.0.0.1:1", "--models", "a"), "--url: the server does not tell its models"),
         (("--url", "file:///etc/passwd"), "url, expected http://HOST:PORT"),
         (("--rate", "0"), "rate, got 0.0"),

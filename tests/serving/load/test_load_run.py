@@ -102,6 +102,15 @@ def test_a_stop_leaves_what_is_under_way_and_what_was_not_sent() -> None:
     assert not any(attempt.has_ended for attempt in found.attempts)
 
 
+def test_a_loop_that_is_kept_busy_is_seen() -> None:
+    async def keep_busy(attempt: Attempt, body: bytes) -> None:
+        await asyncio.sleep(0.03)
+        time.sleep(0.1)
+
+    found = asyncio.run(run_load(requests(0), keep_busy))
+    assert max(found.lags) > 0.05
+
+
 def test_progress_is_told_of_each_that_ends() -> None:
     async def run() -> list[int]:
         server, told = Server(), list[int]()

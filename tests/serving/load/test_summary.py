@@ -54,7 +54,9 @@ ATTEMPTS = [
 
 
 def report(objective: Objective | None = None, num_busiest: int = 10, max_late: float = 10.0) -> LoadReport:
-    run = LoadRun(attempts=ATTEMPTS, seconds=10.0, cpu_seconds=2.0, num_planned=9, was_stopped=True)
+    run = LoadRun(
+        attempts=ATTEMPTS, lags=[0.0] * 99 + [1.0], seconds=10.0, cpu_seconds=2.0, num_planned=9, was_stopped=True
+    )
     return summarize(
         run,
         OPTIONS,
@@ -122,13 +124,15 @@ def test_a_client_that_is_late_is_told() -> None:
     assert client.late
     assert client.late.max == pytest.approx(2.0)
     assert client.warning
-    assert report(max_late=2.0).client.warning is None
+    assert "requests left it" in client.warning
+    assert "it read 1 in 100 times more than 10.0 ms late" in client.warning
+    assert report(max_late=10.1).client.warning is None
     assert client.cpu_share == pytest.approx(0.2)
     assert client.cpu_microseconds_per_token == pytest.approx(2e6 / 13)
 
 
 def test_nothing_was_answered() -> None:
-    run = LoadRun(attempts=[], seconds=0.1, cpu_seconds=0.0, num_planned=9, was_stopped=True)
+    run = LoadRun(attempts=[], lags=[], seconds=0.1, cpu_seconds=0.0, num_planned=9, was_stopped=True)
     found = summarize(run, OPTIONS, version="0", started_at="", objective=Objective(ttft=1))
     assert (found.num_sent, found.jains_index, found.busiest, found.client.late) == (0, None, [], None)
     json.dumps(asdict(found), allow_nan=False)
