@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -112,7 +113,8 @@ async def _offered(client: LoadClient, request: BenchRequest) -> list[str]:
 def _stopping(stop: asyncio.Event) -> Iterator[None]:
     """Let a Ctrl-C set an event; the next one is handled as before."""
     before = signal.getsignal(signal.SIGINT)
-    if before in (signal.SIG_IGN, None):
+    # The main thread alone is told of signals.
+    if before in (signal.SIG_IGN, None) or threading.current_thread() is not threading.main_thread():
         yield
         return
 

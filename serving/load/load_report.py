@@ -92,11 +92,12 @@ class ClientSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRow:
-    """One request that was sent; `at` is when it was planned, in seconds from the start."""
+    """One request; `at` is when it was planned and `sent` when it was sent, in seconds from the start, others in ms."""
 
     number: int
     model: str
     at: float
+    sent: float | None
     late: float | None
     input_tokens: int
     output_tokens_asked: int

@@ -16,11 +16,13 @@ Send = Callable[[Attempt, bytes], Awaitable[None]]
 class LoadRun:
     """What was sent, and what it took: seconds from the start to the last end, and of this process's CPU.
 
-    `lags` are how late the event loop came, measured again and again: as late are tokens seen.
+    `start` is on the clock of the attempts. `lags` are how late the event loop came, measured again and again: as late
+    are tokens seen.
     """
 
     attempts: list[Attempt]
     lags: list[float]
+    start: float
     seconds: float
     cpu_seconds: float
     num_planned: int
@@ -53,6 +55,7 @@ async def run_load(
     return LoadRun(
         attempts=attempts,
         lags=lags,
+        start=start,
         seconds=time.perf_counter() - start,
         cpu_seconds=time.process_time() - cpu_start,
         num_planned=len(planned),

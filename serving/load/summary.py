@@ -63,7 +63,7 @@ def summarize(
         busiest=[_model(name, 1, models[name]) for name in list(models)[:num_busiest]],
         rest=_model("the rest", len(models) - num_busiest, rest) if rest else None,
         client=_client(run, max_late),
-        requests=[_row(attempt) for attempt in run.attempts],
+        requests=[_row(attempt, run.start) for attempt in run.attempts],
     )
 
 
@@ -154,11 +154,12 @@ def _warning(late: Distribution | None, lag: Distribution | None, max_late: floa
     return f"the client was the bottleneck: {' and '.join(said)}, expected at most {max_late:g} ms" if said else None
 
 
-def _row(attempt: Attempt) -> RequestRow:
+def _row(attempt: Attempt, start: float) -> RequestRow:
     return RequestRow(
         number=attempt.planned.number,
         model=attempt.planned.model,
         at=attempt.planned.at,
+        sent=None if attempt.sent is None else attempt.sent - start,
         late=_milliseconds(attempt.late),
         input_tokens=attempt.num_input_tokens,
         output_tokens_asked=attempt.planned.output_len,

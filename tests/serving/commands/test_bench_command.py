@@ -5,12 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from verilora.serving.commands.bench_command import bench_server
+from verilora.serving.commands.bench_request import BenchRequest
 from verilora.serving.load.choices import Route
+from verilora.serving.load.target import Target
+from verilora.serving.load.workload.arrivals import Arrivals
+from verilora.serving.load.workload.lengths import LengthRange
+from verilora.serving.load.workload.plan import Workload
 
 from command_line import run_main
 from servers import serving, until
@@ -102,6 +109,16 @@ def test_tables_cannot_be_forged_by_a_server() -> None:
     for said in (r"\x1b[2Jforged\u202e", "5 of 10 requests answered", "5 failed: status 429", "TTFT", "Jain's index"):
         assert said in out
     assert "requests: 10 of 10" in err
+
+
+def test_it_runs_outside_of_the_main_thread() -> None:
+    workload = Workload(
+        num_requests=3, arrivals=Arrivals(rate=None), input_len=LengthRange(2, 2), output_len=LengthRange(2, 2)
+    )
+    with stream_server("a") as server, ThreadPoolExecutor(1) as others:
+        request = BenchRequest(target=Target(url=server.url), workload=workload, version="0", as_json=True)
+        assert others.submit(bench_server, request).result() == 0
+    assert len(server.answered) == 3
 
 
 def test_a_report_is_written_to_a_file(tmp_path: Path) -> None:

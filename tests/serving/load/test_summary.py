@@ -55,7 +55,13 @@ ATTEMPTS = [
 
 def report(objective: Objective | None = None, num_busiest: int = 10, max_late: float = 10.0) -> LoadReport:
     run = LoadRun(
-        attempts=ATTEMPTS, lags=[0.0] * 99 + [1.0], seconds=10.0, cpu_seconds=2.0, num_planned=9, was_stopped=True
+        attempts=ATTEMPTS,
+        lags=[0.0] * 99 + [1.0],
+        start=-1.0,
+        seconds=10.0,
+        cpu_seconds=2.0,
+        num_planned=9,
+        was_stopped=True,
     )
     return summarize(
         run,
@@ -132,7 +138,7 @@ def test_a_client_that_is_late_is_told() -> None:
 
 
 def test_nothing_was_answered() -> None:
-    run = LoadRun(attempts=[], lags=[], seconds=0.1, cpu_seconds=0.0, num_planned=9, was_stopped=True)
+    run = LoadRun(attempts=[], lags=[], start=0.0, seconds=0.1, cpu_seconds=0.0, num_planned=9, was_stopped=True)
     found = summarize(run, OPTIONS, version="0", started_at="", objective=Objective(ttft=1))
     assert (found.num_sent, found.jains_index, found.busiest, found.client.late) == (0, None, [], None)
     json.dumps(asdict(found), allow_nan=False)
@@ -144,4 +150,4 @@ def test_a_report_is_json() -> None:
     rows = content["requests"]
     assert [row["failure"] for row in rows] == [None, None, None, "cut off", "status 429", "status 429", None]
     assert [row["was_interrupted"] for row in rows] == [False] * 6 + [True]
-    assert rows[1]["late"] == pytest.approx(2.0)
+    assert (rows[1]["late"], rows[1]["sent"]) == (pytest.approx(2.0), pytest.approx(1.002))
