@@ -24,7 +24,7 @@ from servers import serving, until
 from stream_server import stream_server
 from tiny_models import base_model, save_tiny_adapter
 
-FAST = ("--rate", "2000", "--input-len", "2:9", "--output-len", "3:5")
+FAST = ("--rate", "2000", "--input-len", "6:9", "--output-len", "3:5")
 
 
 def bench(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
@@ -65,6 +65,8 @@ def test_models_of_a_pattern_and_a_warm_up_that_is_not_measured() -> None:
         arguments = ("--models", "t-{}", "--num-models", "30", "-n", "30", "--popularity", "distinct", "--warm-up", "5")
         code, report = bench("--url", server.url, *arguments, "--busiest", "4")
     assert (code, report["num_sent"], len(server.answered)) == (0, 30, 35)
+    # What is measured was not seen before.
+    assert len({json.dumps(one.body["prompt"]) for one in server.answered}) == 35
     assert {one.body["model"] for one in server.answered} == {f"t-{number}" for number in range(30)}
     assert (len(report["busiest"]), report["rest"]["num_models"], report["rest"]["num_requests"]) == (4, 26, 26)
 

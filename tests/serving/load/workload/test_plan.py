@@ -1,5 +1,7 @@
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from verilora.serving.load.choices import Popularity, PromptKind
@@ -45,6 +47,17 @@ def test_a_change_of_one_part_leaves_the_others_as_they_were(changed: Workload, 
     for name in ("at", "model", "prompt", "input_len", "output_len"):
         is_same = [getattr(one, name) for one in before] == [getattr(one, name) for one in after]
         assert is_same == (name in same), name
+
+
+def test_what_is_drawn_apart_is_independent() -> None:
+    num = 4000
+    planned = plan_requests(replace(WORKLOAD, num_requests=num, prompts=PromptKind.WORDS), MODELS)
+    gaps = np.diff([one.at for one in planned], prepend=0)
+    drawn = [gaps, *([getattr(one, name) for one in planned] for name in ("input_len", "output_len"))]
+    drawn.append([MODELS.index(one.model) for one in planned])
+    correlations = np.corrcoef(drawn) - np.eye(4)
+    # Five standard errors.
+    assert np.abs(correlations).max() < 5 / math.sqrt(num)
 
 
 def test_more_requests_begin_as_fewer_do() -> None:
