@@ -69,6 +69,7 @@ def serve_models(request: ServeRequest) -> int:
             device=request.device,
             max_rows=request.max_num_seqs,
             memory_utilization=_utilization(request),
+            max_model_len=request.max_model_len,
         )
         asyncio.run(_serve(request.adapters, settings, description, step_grammar(request.vocabulary), listener))
     return 0

@@ -46,6 +46,11 @@ class Decoder:
         self._rotary = table.to(weights.device)
         self._head_norms = [_head_norms(layer, architecture.norm_eps) for layer in weights.layers]
 
+    def shortened(self, context_len: int) -> "Decoder":
+        """Return the same decoder for contexts of at most so many tokens, for which less is kept ready."""
+        context_len = min(context_len, self.architecture.context_len)
+        return Decoder(replace(self.architecture, context_len=context_len), self.weights)
+
     def beginning(self) -> "Decoder":
         """Return the fewest layers, from the first on, that run all the kernels that all layers do."""
         windows = self.architecture.windows

@@ -11,6 +11,7 @@ class EngineDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     model               a folder, a GGUF file or a hub id; None for the embedded model
     memory_utilization  the share of a GPU's memory that weights and pool take; a CPU's pool has memory_bytes
     max_rows            sequences that run at a time
+    max_model_len       tokens of a prompt with its answer, where those are fewer than the model's own context has
     """
 
     folder: str
@@ -20,6 +21,7 @@ class EngineDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     memory_bytes: int = 2**30
     memory_utilization: float = 0.9
     max_rows: int = 128
+    max_model_len: int | None = None
 
     @property
     def endpoint(self) -> str:

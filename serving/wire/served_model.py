@@ -30,6 +30,8 @@ def load_served(description: EngineDescription) -> tuple[Engine, ModelCard, str]
         return text
 
     decoder = load_decoder(chat, description.device)
+    if description.max_model_len is not None:
+        decoder = decoder.shortened(description.max_model_len)
     engine = Engine(decoder, _settings(description), end_ids=chat.end_ids, detokenize=detokenize)
     card = ModelCard(
         tokenizer=backend.to_str(),

@@ -6,8 +6,13 @@ import torch
 from decoders import VOCAB_SIZE, decoder_of, logits_of, tiny_model
 from transformers import AutoModelForCausalLM
 
+from verilora.serving.engine.engine import Engine
 from verilora.serving.kv.contiguous import ContiguousCache
 from verilora.serving.kv.contiguous_attention import Chunk, ContiguousAttention
+from verilora.serving.requests.request import Request
+from verilora.serving.requests.sampling_params import SamplingParams
+
+from engines import engine_of, random_model
 
 TOKENS = torch.randint(VOCAB_SIZE, (71,), generator=torch.Generator().manual_seed(0)).tolist()
 LLAMA3 = {
@@ -102,3 +107,14 @@ def test_a_step_of_many_sequences_gives_each_what_it_gets_alone() -> None:
     alone = [expected_logits(model, tokens) for tokens in sequences]
     expected = torch.cat([alone[0][39:], alone[1][56:], alone[2], alone[3][25:]])
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("asked", "context_len"), [(16, 16), (100_000, 256)])
+def test_one_for_shorter_contexts_computes_the_same(asked: int, context_len: int) -> None:
+    engine = engine_of(random_model())
+    decoder = engine._decoder.shortened(asked)
+    assert decoder.architecture.context_len == context_len
+    shorter = Engine(decoder, engine.settings)
+    request = Request(prompt=(1, 2, 3), params=SamplingParams(temperature=0, max_tokens=100))
+    ((whole,),), ((found,),) = engine.generate([request]), shorter.generate([request])
+    assert found.token_ids == whole.token_ids[: context_len - 3]
