@@ -61,6 +61,14 @@ class ModelConfig(FileFields):
     eos_token_id: Token | list[int] = None
     pad_token_id: Token = None
     prompt_style: Annotated[PromptStyle, Field(strict=False)] = PromptStyle.FULL
+    quantization_config: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _is_not_quantized(self) -> "ModelConfig":
+        if self.quantization_config is not None:
+            method = self.quantization_config.get("quant_method", "quantised")
+            raise ValueError(f"quantization_config: got {method!r}, expected weights that are not quantised")
+        return self
 
     @model_validator(mode="after")
     def _heads_share_keys(self) -> "ModelConfig":

@@ -65,6 +65,11 @@ def cut(path: Path) -> None:
             id="architecture",
         ),
         pytest.param(
+            lambda folder: change(folder / "config.json", quantization_config={"quant_method": "awq", "bits": 4}),
+            r"config.json: quantization_config: got 'awq', expected weights that are not quantised",
+            id="quantised",
+        ),
+        pytest.param(
             lambda folder: (folder / "model.safetensors").unlink(),
             r"model: expected \*.safetensors in this folder, got .*config.json",
             id="no weights",
