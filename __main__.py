@@ -334,8 +334,12 @@ def synthesize(
     )
 
 
-@app.command(epilog=exit_codes({0: "it was asked to end, and ended", 2: UNUSABLE}))
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    epilog=exit_codes({0: "it was asked to end, and ended", 2: UNUSABLE}),
+)
 def serve(
+    context: typer.Context,
     specs: Specs = SHIPPED,
     task: DomainName = "driving",
     model: Model = None,
@@ -382,9 +386,11 @@ def serve(
     ] = 30.0,
 ) -> None:
     """Serve a language model and its adapters over OpenAI's API, until SIGTERM or Ctrl-C."""
+    from .serving.commands.foreign_options import refuse_foreign
     from .serving.commands.serve_adapters import AdapterOptions
     from .serving.commands.serve_command import ServeRequest, serve_models
 
+    refuse_foreign(context.args, [name for parameter in context.command.params for name in parameter.opts])
     request = ServeRequest(
         vocabulary=load_domain(task, specs).vocabulary,
         model=model,
