@@ -1,5 +1,7 @@
 """The model of the engine's process, and what fronts are told of it."""
 
+import gc
+
 import torch
 import xgrammar
 
@@ -57,6 +59,9 @@ def _settings(description: EngineDescription) -> EngineSettings:
     memory_bytes = description.memory_bytes
     device = torch.device(description.device)
     if device.type == "cuda":
+        # The model that the weights were taken from, a part of which they share.
+        gc.collect()
+        torch.cuda.empty_cache()
         free, total = torch.cuda.mem_get_info(device)
         memory_bytes = int(total * description.memory_utilization) - (total - free)
         if memory_bytes <= 0:
