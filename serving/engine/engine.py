@@ -24,6 +24,7 @@ from ..schedule.plan import Plan
 from ..schedule.scheduler import Scheduler
 from ..schedule.settings import EngineSettings
 from ..steps.states import InFlight, States
+from .adapter_reader import AdapterReader
 from .draw import Draw, Drawn, top_logprobs
 from .engine_memory import engine_memory
 from .sampler import Sampler
@@ -32,7 +33,10 @@ from .streams import Delta, Stepper, stream
 from .turns import Turns
 
 Listener = Callable[[Sequence], None]
-"""Hears of a sequence after each token, and when it has ended. If it fails, its sequence ends with that error."""
+"""Hears of a sequence after each token, and when it has ended. If it fails, its sequence ends with that error.
+
+An interrupt while it is told of an end lets it be told once more.
+"""
 _LOG = logging.getLogger(__name__)
 # How much the newest step counts in the expected time of one.
 NEWEST_SHARE = 0.1
@@ -107,6 +111,7 @@ class Engine:
         self._news: deque[Sequence] = deque()
         self._numbers = count()
         self._lock = Turns()
+        self._reader = AdapterReader(memory.adapters, memory.runner, self._lock)
         self._stepper = Stepper(self.step)
         # What the step before drew, while its tokens are not known.
         self._draw: Draw | None = None
@@ -167,8 +172,9 @@ class Engine:
         return stream(self.submit, self.cancel, self._stepper.wake, request)
 
     def close(self) -> None:
-        """Stop the thread that computes for streams, if there is one."""
+        """Stop the threads that compute for streams and read adapters, if there are any."""
         self._stepper.close()
+        self._reader.close()
 
     def submit(self, request: Request, listener: Listener) -> list[int]:
         """Let a request wait for its turn, and return the numbers of its sequences, one a candidate.
@@ -223,20 +229,31 @@ class Engine:
             if not self._sequences and not self._scheduler.has_to_let_go:
                 self._draw = None
                 return False
-            started = time.monotonic()
-            try:
-                plan, ended = self._scheduler.plan(started, self._step_time)
-                self._news += ended
-                self._run(plan)
-                self._step_time += NEWEST_SHARE * (time.monotonic() - started - self._step_time)
-                self._num_steps += 1
-                self._tell_news()
-            except Exception as error:
-                self._give_up(f"a step failed: {type(error).__name__}: {error}")
-            except BaseException:
-                self._give_up("the engine was interrupted")
-                raise
+            has_computed = self._step()
+            waits_for_adapters = not has_computed and self._memory.adapters.is_reading
+        if waits_for_adapters:
+            self._reader.wait()
+        return True
+
+    def _step(self) -> bool:
+        """Return whether a step had something to compute."""
+        started = time.monotonic()
+        try:
+            plan, ended = self._scheduler.plan(started, self._step_time)
+            self._reader.begin()
+            self._news += ended
+            has_computed = not plan.is_empty or self._draw is not None
+            self._run(plan)
+            self._step_time += NEWEST_SHARE * (time.monotonic() - started - self._step_time)
+            self._num_steps += 1
+            self._tell_news()
+            return has_computed
+        except Exception as error:
+            self._give_up(f"a step failed: {type(error).__name__}: {error}")
             return True
+        except BaseException:
+            self._give_up("the engine was interrupted")
+            raise
 
     def add_adapter(self, name: str, source: Path | AdapterWeights) -> str:
         """Register an adapter, or another version of one, and return its digest.
@@ -405,18 +422,18 @@ class Engine:
                 self._tell(sequence)
 
     def _tell(self, sequence: Sequence) -> None:
-        listener = self._listeners[sequence.id]
-        if sequence.finish is not None:
-            del self._sequences[sequence.id], self._listeners[sequence.id]
-            self._matchers.pop(sequence.id, None)
         try:
-            listener(sequence)
+            self._listeners[sequence.id](sequence)
         except Exception as error:
             if sequence.finish is not None:
                 _LOG.warning("a listener failed at the end of a sequence", exc_info=error)
             else:
                 self._scheduler.end(sequence, Finish.ERROR, f"its listener failed: {type(error).__name__}: {error}")
                 self._tell(sequence)
+        # Only now: an end that an interrupt cuts off is told again.
+        if sequence.finish is not None and sequence.id in self._sequences:
+            del self._sequences[sequence.id], self._listeners[sequence.id]
+            self._matchers.pop(sequence.id, None)
 
 
 def stream_seed(seed: int, number: int) -> int:

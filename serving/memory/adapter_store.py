@@ -5,12 +5,12 @@ which is let go when the last of them has. A version is known by its content, so
 one, and nothing that was cached for one version is found by another.
 
 A version comes from disk into host memory once, in the form that its device takes, and from there into pages of the
-pool when a request wants it. Pages of a version that no running request takes are idle memory.
+pool when a request wants it. Pages of a version that no running request takes are idle memory. One that host memory let
+go of is read again beside the steps, and requests that want it are passed over meanwhile.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,8 @@ from ...specs.files.errors import InputError
 from .adapter_weights import AdapterWeights
 from .pool import Owner, Pool
 
+# So many are read again at a time.
+MAX_READS = 4
 Reads = Callable[[Path], AdapterWeights]
 """Reads an adapter's folder; raises InputError."""
 
@@ -66,6 +68,8 @@ class Version:
     num_pages: int
     folder: Path | None
     copy: AdapterCopy | None = None
+    # Why it could not be read again.
+    error: InputError | None = None
     names: set[str] = field(default_factory=set)
     num_waiting: int = 0
     num_running: int = 0
@@ -74,16 +78,12 @@ class Version:
     slot: int = -1
 
 
-@contextmanager
-def _errors_of(version: Version) -> Iterator[None]:
-    """Turn what goes wrong with a version into an InputError that names it."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        where = version.folder or Path(min(version.names, default=version.digest))
-        raise InputError(where, f"could not be loaded: {type(error).__name__}: {error}") from error
+def _named(version: Version, error: Exception) -> InputError:
+    """Return what went wrong with a version as an InputError that names it."""
+    if isinstance(error, InputError):
+        return error
+    where = version.folder or Path(min(version.names, default=version.digest))
+    return InputError(where, f"could not be loaded: {type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,11 @@ class AdapterStore:
         self._newest: dict[str, Version] = {}
         # Versions in host memory that could be read again, the least recently used first.
         self._in_host: OrderedDict[str, int] = OrderedDict()
+        # Versions that are read again, those of them that nobody has begun to read, and those that were read for
+        # requests which have not begun yet.
+        self._wanted: set[str] = set()
+        self._unread: list[Version] = []
+        self._fresh: set[str] = set()
         self._num_slots = num_slots
         self._free_slots = list(range(num_slots - 1, -1, -1))
         self._loaded: list[AdapterLoad] = []
@@ -201,19 +206,75 @@ class AdapterStore:
     def dismiss(self, version: Version) -> None:
         """Take back what `expect` said."""
         version.num_waiting -= 1
+        if not version.num_waiting:
+            self._fresh.discard(version.digest)
         self._forget_unused(version)
 
-    def acquire(self, version: Version) -> bool:
-        """Keep a version on the device for a request that begins to run; False if there is no room for it now.
+    def is_at_hand(self, version: Version) -> bool:
+        """Whether it is known whether a version can be acquired: it need not be read again first."""
+        return bool(version.pages) or version.copy is not None or version.error is not None
 
-        Raises InputError if it must be read again and is no longer what it was, or cannot be read or made ready.
+    def is_awaited(self, version: Version) -> bool:
+        """Whether a version must be read again, and is or cannot be now since so many others are."""
+        is_read = version.digest in self._wanted or len(self._wanted) >= MAX_READS
+        return is_read and not self.is_at_hand(version)
+
+    def want(self, version: Version) -> None:
+        """Let a version be read again."""
+        self._wanted.add(version.digest)
+        self._unread.append(version)
+
+    def take_wanted(self) -> list[Version]:
+        """Return what is to be read again: `read_again`, a copy that is filled, and `keep_read`, or `fail_read`."""
+        unread, self._unread = self._unread, []
+        return unread
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether something is being read again."""
+        return bool(self._wanted)
+
+    def read_again(self, version: Version) -> AdapterWeights:
+        """Return a version's content; raises InputError if its files have changed. Any thread may do so."""
+        assert version.folder is not None, "what came from memory stays there"
+        weights = self.read(version.folder)
+        if weights.digest != version.digest:
+            message = "has changed since it was registered; update the adapter to serve what it holds now"
+            raise InputError(version.folder, message)
+        return weights
+
+    def keep_read(self, version: Version, copy: AdapterCopy) -> None:
+        """Take the copy of a version that was read again."""
+        self._wanted.discard(version.digest)
+        if self._versions.get(version.digest) is not version:
+            # It was let go of meanwhile.
+            copy.free()
+            return
+        if version.num_waiting:
+            self._fresh.add(version.digest)
+        self._keep(version, copy)
+
+    def fail_read(self, version: Version, error: Exception) -> None:
+        """Take note that a version could not be read again: those who wait for it now end with this error."""
+        self._wanted.discard(version.digest)
+        if self._versions.get(version.digest) is version:
+            version.error = _named(version, error)
+
+    def acquire(self, version: Version) -> bool:
+        """Keep a version that is at hand on the device for a request that begins to run; False if there is no room now.
+
+        Raises InputError if it could not be read again, or cannot be made ready.
         """
+        if version.error is not None:
+            error, version.error = version.error, None
+            raise error
         if not version.pages:
             if not self._place(version):
                 return False
         elif not version.num_running:
             self._pool.revive(version.digest)
         version.num_running += 1
+        self._fresh.discard(version.digest)
         return True
 
     def release(self, version: Version) -> None:
@@ -255,8 +316,10 @@ class AdapterStore:
     def _place(self, version: Version) -> bool:
         if self._pool.num_available < version.num_pages:
             return False
-        with _errors_of(version):
-            copy = self._copy_of(version)
+        copy = version.copy
+        assert copy is not None, "a version that is at hand"
+        if version.digest in self._in_host:
+            self._in_host.move_to_end(version.digest)
         pages = self._pool.allocate(version.num_pages, Owner.ADAPTER)
         if pages is None:
             return False
@@ -265,11 +328,10 @@ class AdapterStore:
                 self._pool.free(pages)
                 return False
         try:
-            with _errors_of(version):
-                self._runner.stage(version.digest, copy)
-        except InputError:
+            self._runner.stage(version.digest, copy)
+        except Exception as error:
             self._pool.free(pages)
-            raise
+            raise _named(version, error) from error
         version.pages, version.slot = tuple(pages), self._free_slots.pop()
         self._loaded.append(AdapterLoad(version.digest, version.pages, version.slot, self._pool.last_use(pages)))
         self.num_loads += 1
@@ -302,22 +364,6 @@ class AdapterStore:
         self._let_go_of_copy(version)
         self._versions.pop(version.digest, None)
 
-    def _copy_of(self, version: Version) -> AdapterCopy:
-        """Return a version's copy, read again if it was let go; raises InputError if its files have changed."""
-        if version.copy is not None:
-            if version.digest in self._in_host:
-                self._in_host.move_to_end(version.digest)
-            return version.copy
-        assert version.folder is not None, "what came from memory stays there"
-        weights = self.read(version.folder)
-        if weights.digest != version.digest:
-            message = "has changed since it was registered; update the adapter to serve what it holds now"
-            raise InputError(version.folder, message)
-        copy = self._runner.room_for(weights)
-        copy.fill(weights)
-        self._keep(version, copy)
-        return copy
-
     def _keep(self, version: Version, copy: AdapterCopy) -> None:
         if version.copy is not None:
             # Another caller was faster.
@@ -330,7 +376,7 @@ class AdapterStore:
 
     def _shrink(self, kept: str) -> None:
         """Let go of copies that could be read again, the least recently used first, until they are within bounds."""
-        needed = {kept, *(load.digest for load in self._loaded)}
+        needed = {kept, *self._fresh, *(load.digest for load in self._loaded)}
         for digest in [one for one in self._in_host if one not in needed]:
             if sum(self._in_host.values()) <= self._host_bytes:
                 break

@@ -245,9 +245,12 @@ class Scheduler:
         ended = []
         in_use = {one.version for one in self.running.values() if one.version is not None}
         while len(self.running) < self._settings.max_rows and budget > 0:
-            sequence = self.waiting.next(in_use, self._is_read_by_another)
+            sequence = self.waiting.next(in_use, self._is_held_up)
             if sequence is None:
                 break
+            if sequence.version is not None and not self._adapters.is_at_hand(sequence.version):
+                self._adapters.want(sequence.version)
+                continue
             try:
                 has_begun = self._begin(sequence)
             except InputError as error:
@@ -266,6 +269,11 @@ class Scheduler:
             else:
                 budget -= 1
         return ended
+
+    def _is_held_up(self, sequence: Sequence) -> bool:
+        """Whether a sequence gains from waiting: another reads its prompt, or its adapter is being read."""
+        is_awaited = sequence.version is not None and self._adapters.is_awaited(sequence.version)
+        return is_awaited or self._is_read_by_another(sequence)
 
     def _is_read_by_another(self, sequence: Sequence) -> bool:
         """Whether the whole prompt is being read by another sequence, and can be taken over in a moment."""

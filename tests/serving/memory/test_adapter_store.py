@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from verilora.serving.memory.adapter_store import AdapterCopy, AdapterLoad, AdapterStore, UnknownAdapter
+from verilora.serving.memory.adapter_store import AdapterCopy, AdapterLoad, AdapterStore, UnknownAdapter, Version
 from verilora.serving.memory.adapter_weights import AdapterWeights, LowRank
 from verilora.serving.memory.pool import Owner, Pool
 from verilora.specs.files.errors import InputError
@@ -82,10 +82,31 @@ class Shop:
             copy.fill(weights)
         return self.store.add(name, weights, Path(name) if from_disk else None, copy)
 
+    def acquire(self, version: Version) -> bool:
+        """Acquire a version, which is read again if it must be, as the engine does for one that waits for it."""
+        self.store.expect(version)
+        if not self.store.is_at_hand(version):
+            self.store.want(version)
+            for wanted in self.store.take_wanted():
+                self.read(wanted)
+        try:
+            return self.store.acquire(version)
+        finally:
+            self.store.dismiss(version)
+
+    def read(self, version: Version) -> None:
+        try:
+            weights = self.store.read_again(version)
+            copy = Copy()
+            copy.fill(weights)
+            self.store.keep_read(version, copy)
+        except Exception as error:
+            self.store.fail_read(version, error)
+
     def run(self, name: str) -> None:
         """Load an adapter and let go of it, so that it is idle memory."""
         version = self.store.newest(name)
-        assert self.store.acquire(version)
+        assert self.acquire(version)
         self.store.release(version)
 
 
@@ -117,7 +138,7 @@ def test_requests_that_have_begun_end_on_their_version(shop: Shop) -> None:
     shop.add("a", 1)
     old = shop.store.newest("a")
     shop.store.expect(old)
-    assert shop.store.acquire(old)
+    assert shop.acquire(old)
     shop.add("a", 2)
     assert shop.store.newest("a") is not old
     assert shop.has(old.digest)
@@ -157,8 +178,8 @@ def test_an_adapter_that_the_pool_is_too_small_for() -> None:
 def test_loads_are_told_once(shop: Shop) -> None:
     digest = shop.add("a", 1)
     version = shop.store.newest("a")
-    assert shop.store.acquire(version)
-    assert shop.store.acquire(version)
+    assert shop.acquire(version)
+    assert shop.acquire(version)
     assert shop.store.take_loaded() == (AdapterLoad(digest, (5, 4), 0, 0),)
     assert shop.store.take_loaded() == ()
     assert (version.num_running, shop.pool.count(Owner.ADAPTER)) == (2, 2)
@@ -172,11 +193,11 @@ def test_the_least_recently_used_gives_way_and_what_runs_stays(shop: Shop) -> No
     shop.run("a")
     shop.store.take_loaded()
     digests = shop.store.names()
-    assert shop.store.acquire(shop.store.newest("d"))
+    assert shop.acquire(shop.store.newest("d"))
     assert shop.store.take_unloaded() == (digests["b"],)
     assert [load.digest for load in shop.store.take_loaded()] == [digests["d"]]
-    assert all(shop.store.acquire(shop.store.newest(name)) for name in "ac")
-    assert not shop.store.acquire(shop.store.newest("b")), "no room while all others run"
+    assert all(shop.acquire(shop.store.newest(name)) for name in "ac")
+    assert not shop.acquire(shop.store.newest("b")), "no room while all others run"
     assert shop.store.take_unloaded() == ()
 
 
@@ -185,11 +206,11 @@ def test_slots_are_as_scarce_as_pages() -> None:
     for value, name in enumerate("ab"):
         shop.add(name, value)
     one, other = map(shop.store.newest, "ab")
-    assert shop.store.acquire(one)
-    assert not shop.store.acquire(other)
+    assert shop.acquire(one)
+    assert not shop.acquire(other)
     assert shop.pool.num_free == 4, "the pages it could not use are free again"
     shop.store.release(one)
-    assert shop.store.acquire(other)
+    assert shop.acquire(other)
     assert (one.slot, other.slot) == (-1, 0)
     shop.pool.check()
 
@@ -239,7 +260,7 @@ def test_what_will_be_loaded_is_ready_however_little_host_memory_there_is() -> N
     for value, name in enumerate("ab"):
         shop.add(name, value)
     for name in "ab":
-        assert shop.store.acquire(shop.store.newest(name))
+        assert shop.acquire(shop.store.newest(name))
     shop.add("c", 2)
     loads = shop.store.take_loaded()
     assert [load.digest for load in loads] == shop.prepared
@@ -259,7 +280,7 @@ def test_another_caller_may_add_the_same_meanwhile(shop: Shop) -> None:
         shop.store.add("a", weights, Path("a"), copy)
     assert [copy.content for copy in copies if isinstance(copy, Copy)] == [weights.digest, ""]
     assert shop.store.reserve(weights, Path("a")) is None
-    assert shop.store.acquire(shop.store.newest("a"))
+    assert shop.acquire(shop.store.newest("a"))
 
 
 def test_a_load_knows_the_last_step_that_may_touch_its_pages(shop: Shop) -> None:
@@ -286,7 +307,7 @@ def test_one_that_cannot_be_read_again_is_named() -> None:
     shop.add("b", 2)
     del shop.disk.values["a"]
     with pytest.raises(InputError, match=r"^a: could not be loaded: KeyError: 'a'"):
-        shop.store.acquire(shop.store.newest("a"))
+        shop.acquire(shop.store.newest("a"))
     assert shop.pool.num_free == 6
     shop.run("b")
 
@@ -294,9 +315,9 @@ def test_one_that_cannot_be_read_again_is_named() -> None:
 def test_one_that_waits_for_a_slot_is_not_made_ready_each_time() -> None:
     shop = Shop(num_slots=1)
     first, second = (shop.add(name, value) for value, name in enumerate("ab"))
-    assert shop.store.acquire(shop.store.newest("a"))
+    assert shop.acquire(shop.store.newest("a"))
     for _ in range(3):
-        assert not shop.store.acquire(shop.store.newest("b"))
+        assert not shop.acquire(shop.store.newest("b"))
     assert shop.prepared == [first]
     shop.store.release(shop.store.newest("a"))
     shop.run("b")
@@ -311,7 +332,7 @@ def test_one_that_cannot_be_made_ready_takes_nothing(shop: Shop, from_disk: bool
     version = shop.store.newest("a")
     for _ in range(10):
         with pytest.raises(InputError, match=r"^a: could not be loaded: MemoryError: no more"):
-            shop.store.acquire(version)
+            shop.acquire(version)
     assert (shop.pool.num_free, version.pages, version.slot, version.num_running) == (6, (), -1, 0)
     assert shop.store.take_loaded() == ()
     shop.run("b")
@@ -325,7 +346,7 @@ def test_a_folder_that_has_changed(shop: Shop) -> None:
     shop.add("b", 2)
     shop.disk.values["a"] = 3
     with pytest.raises(InputError, match=r"^a: has changed since it was registered; update the adapter"):
-        shop.store.acquire(shop.store.newest("a"))
+        shop.acquire(shop.store.newest("a"))
     assert shop.pool.num_free == 6
     shop.add("a", 3)
     shop.run("a")
@@ -335,7 +356,7 @@ def test_all_is_unloaded_after_a_step_that_failed(shop: Shop) -> None:
     digests = {name: shop.add(name, value) for value, name in enumerate("abc")}
     running, idle, waiting = map(shop.store.newest, "abc")
     shop.store.expect(running)
-    assert shop.store.acquire(running)
+    assert shop.acquire(running)
     shop.run("b")
     shop.store.expect(waiting)
     shop.store.remove("a")
@@ -360,7 +381,7 @@ def test_every_slot_is_free_after_a_step_that_failed() -> None:
         shop.add(name, value)
     for first, second in ("ab", "bc", "ca"):
         for name in (first, second):
-            assert shop.store.acquire(shop.store.newest(name))
+            assert shop.acquire(shop.store.newest(name))
         assert sorted(shop.store.newest(name).slot for name in (first, second)) == [0, 1]
         shop.pool.reset()
         shop.store.reset([])
