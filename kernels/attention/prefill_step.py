@@ -12,7 +12,7 @@ class PrefillStep:
     """Chunks of new tokens, row after row, and the prefixes that are cached before them.
 
     starts              int32 [num_rows + 1]: the first token of each row, and the end of the last
-    max_len             the longest row (an int: prefill is not captured in graphs)
+    max_len             at least the longest row; a number of the host, which bounds the grid
     table, prefix_lens  int32 [num_rows, max_pages] and [num_rows], or none where no row has a prefix
     window              how many of the newest tokens are attended to, all if 0
     """

@@ -48,6 +48,7 @@ class DeviceRunner:
         self._ends.clear()
         self._swapped.clear()
         self._adapters.reset()
+        self._buffers.reset()
 
     def room_for(self, weights: AdapterWeights) -> PackedAdapter:
         """Return room for an adapter, which is not filled yet."""

@@ -59,6 +59,11 @@ class StepBuffers:
         self._chunks = zeros(3 * (max_rows + 1))
         self._chunk_table = zeros(max_rows * self._num_groups * max_blocks)
 
+    def reset(self) -> None:
+        """Forget which rows are written, after a step that was cut off."""
+        self._blocks = [()] * self.max_rows
+        self._sequences = []
+
     def in_order(self, decoding: Sequence[Work]) -> list[Work]:
         """Return the rows that decode, each where it was in the step before if that is one of them."""
         by_sequence = {one.sequence: one for one in decoding}

@@ -88,3 +88,18 @@ def test_chunks_stand_behind_the_rows_that_decode(buffers: StepBuffers) -> None:
     assert (chunk_adapters, prefix_lens, starts) == ([5, -1, -1], [30, 0, 0], [0, 4, 6, 6])
     assert buffers.chunk_table(MIXED).tolist()[0] == [[1, 3, -1, -1], [5, -1, -1, -1], [-1] * 4]
     assert buffers.chunk_table(MIXED).tolist()[1][0] == [2, 4, -1, -1]
+
+
+def test_a_row_that_was_cut_off_is_written_again(buffers: StepBuffers, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = work(0, 3, ((1, 2),))
+    with monkeypatch.context() as patch:
+        patch.setattr("verilora.serving.steps.step_buffers.on_device", raising)
+        with pytest.raises(RuntimeError, match="cut off"):
+            buffers.fill([one], (), ROWS)
+    buffers.reset()
+    buffers.fill([one], (), ROWS)
+    assert buffers.table(ROWS)[:, 0, 0].tolist() == [1, 2]
+
+
+def raising(*arguments: object) -> torch.Tensor:
+    raise RuntimeError("cut off")
