@@ -5,6 +5,7 @@ Finding one asks nobody. All else happens elsewhere: files in jobs, SQL in threa
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -49,6 +50,8 @@ class AdapterManager:
         self._host = host
         self._engine = engine
         self._active: dict[str, AdapterRecord] = {}
+        # How many names each content is being loaded for: what is on its way is not let go of.
+        self._loading: Counter[str] = Counter()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # What runs although nobody may wait for it any more; the event loop alone would forget it.
         self._running: set[asyncio.Task[Any]] = set()
@@ -103,9 +106,9 @@ class AdapterManager:
         if old is not None and old.digest == found.digest:
             await self._sql(self._registry.certify, old, found.certificate)
             return old
-        record = await self._load(await self._sql(self._registry.begin, name, found))
-        self._active[name] = record
-        self._unload(old)
+        record = await self._activate(await self._sql(self._registry.begin, name, found))
+        if old is not None:
+            self._let_go(old.digest)
         return record
 
     async def _remove(self, name: str) -> None:
@@ -114,7 +117,7 @@ class AdapterManager:
             raise AdapterError(Refusal.ABSENT, "there is no adapter of this name")
         await self._sql(self._registry.retire, name)
         del self._active[name]
-        self._unload(old)
+        self._let_go(old.digest)
 
     async def _ingest(self, name: str, path: str, roots: tuple[Path, ...]) -> Ingested:
         """Return what was taken into the store; raises AdapterError, and remembers why if files are at fault."""
@@ -142,6 +145,16 @@ class AdapterManager:
             max_bytes=settings.max_bytes,
         )
 
+    async def _activate(self, record: AdapterRecord) -> AdapterRecord:
+        """Return a version that its name stands for now; raises AdapterError, and the engine has nothing more of it."""
+        self._loading[record.digest] += 1
+        try:
+            self._active[record.name] = active = await self._load(record)
+            return active
+        finally:
+            self._loading -= Counter([record.digest])
+            self._let_go(record.digest)
+
     async def _load(self, record: AdapterRecord) -> AdapterRecord:
         """Return a version that the engine has and its name stands for; raises AdapterError."""
         refusal = Refusal.FILES
@@ -150,16 +163,19 @@ class AdapterManager:
         except Exception as gone:
             refusal, error = Refusal.UNAVAILABLE, f"the engine could not load it: {type(gone).__name__}"
         if not error:
-            return await self._sql(self._registry.activate, record)
+            try:
+                return await self._sql(self._registry.activate, record)
+            except AdapterError as lost:
+                refusal, error = lost.refusal, str(lost)
         # Whoever wrote it did not know for whom.
         error = error.replace(str(record.folder), "adapter")
         await self._sql(self._registry.fail, record, error)
         raise AdapterError(refusal, error)
 
-    def _unload(self, old: AdapterRecord | None) -> None:
-        """Let the engine forget a version that no name stands for any more."""
-        if old is not None and all(record.digest != old.digest for record in self._active.values()):
-            self._engine.unload(old.digest)
+    def _let_go(self, digest: str) -> None:
+        """Let the engine forget a content that no name stands for any more, and none is about to."""
+        if digest not in self._loading and all(record.digest != digest for record in self._active.values()):
+            self._engine.unload(digest)
 
     async def _alone(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """Return what comes of work on a name, of which there is one at a time, and which nobody cuts off."""

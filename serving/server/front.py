@@ -173,6 +173,7 @@ class Front:
             params,
             digest=adapter.digest if adapter else None,
             folder=str(adapter.folder) if adapter else None,
+            is_retired=adapter is not None and not self._is_active(adapter),
             deadline=self.settings.queue_seconds,
             grammar=grammar,
         ) as generation:
@@ -181,6 +182,11 @@ class Front:
                 yield generation
             finally:
                 self._running.remove(generation)
+
+    def _is_active(self, adapter: AdapterRecord) -> bool:
+        """Return whether a name still stands for a version: another may have come since the request found it."""
+        found = self.catalogue.find(adapter.name)
+        return found is not None and found.digest == adapter.digest
 
     def give_up(self) -> None:
         """End what runs with an error that says that the server ends."""

@@ -15,12 +15,16 @@ _LOG = logging.getLogger(__name__)
 
 
 class AdapterLoads:
-    """Registers adapters in an engine, each under its digest and once however many wait for it."""
+    """Registers adapters in an engine, each under its digest and once however many wait for it.
+
+    Those that are kept stay registered until they are forgotten; others only until those who wait have heard of them.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reader = ThreadPoolExecutor(1, "adapter-reader")
         self._loaded: set[str] = set()
+        self._kept: set[str] = set()
         self._waiting: dict[str, list[Then]] = {}
         self._read: SimpleQueue[tuple[str, str]] = SimpleQueue()
 
@@ -29,8 +33,10 @@ class AdapterLoads:
         """Whether somebody waits for an adapter."""
         return bool(self._waiting)
 
-    def want(self, digest: str, folder: str, then: Then) -> None:
+    def want(self, digest: str, folder: str, then: Then, *, is_kept: bool = True) -> None:
         """Let an adapter be registered, and `then` hear of it: at once, or in `collect`."""
+        if is_kept:
+            self._kept.add(digest)
         if digest in self._loaded:
             then("")
         elif digest in self._waiting:
@@ -40,10 +46,10 @@ class AdapterLoads:
             self._reader.submit(self._load, digest, Path(folder))
 
     def forget(self, digest: str) -> None:
-        """Let go of an adapter; requests that run with it end."""
+        """Let go of an adapter; requests that have come before end with it, also those that wait until it is read."""
+        self._kept.discard(digest)
         if digest in self._loaded:
-            self._loaded.remove(digest)
-            self._engine.remove_adapter(digest)
+            self._remove(digest)
 
     def collect(self) -> None:
         """Tell those who wait of the adapters that were read meanwhile."""
@@ -56,10 +62,18 @@ class AdapterLoads:
                 self._loaded.add(digest)
             for then in self._waiting.pop(digest):
                 then(error)
+            if error:
+                self._kept.discard(digest)
+            elif digest not in self._kept:
+                self._remove(digest)
 
     def close(self) -> None:
         """Begin nothing more."""
         self._reader.shutdown(wait=False, cancel_futures=True)
+
+    def _remove(self, digest: str) -> None:
+        self._loaded.remove(digest)
+        self._engine.remove_adapter(digest)
 
     def _load(self, digest: str, folder: Path) -> None:
         error = ""

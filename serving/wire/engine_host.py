@@ -128,13 +128,21 @@ class EngineHost:
 
     async def _serve(self, link: EngineLink) -> str:
         card = await link.greet()
-        for digest, folder in self._adapters.items():
-            if error := await link.load(digest, folder):
-                _LOG.error("adapter %s is not there any more: %s", digest, error)
+        for digest, folder in [*self._adapters.items()]:
+            await self._load_again(link, digest, folder)
         self.card, self.link, self.state = card, link, EngineState.READY
         self.first_ready.set()
         forever: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         return await forever
+
+    async def _load_again(self, link: EngineLink, digest: str, folder: str) -> None:
+        if digest not in self._adapters:
+            return
+        if error := await link.load(digest, folder):
+            _LOG.error("adapter %s is not there any more: %s", digest, error)
+        if digest not in self._adapters:
+            # It was unloaded meanwhile, when there was no link to say so on.
+            link.unload(digest)
 
     async def _broken(self, link: EngineLink) -> str:
         try:

@@ -67,13 +67,15 @@ class EngineLink:
         *,
         digest: str | None = None,
         folder: str | None = None,
+        is_retired: bool = False,
         tenant: str = "",
         deadline: float | None = None,
         grammar: tuple[str, bytes] | None = None,
     ) -> Generation:
         """Return what comes of some prompts, each with its parameters, all with as many candidates.
 
-        `grammar` is one that all answers follow: its key, and what was compiled of it.
+        `grammar` is one that all answers follow: its key, and what was compiled of it. `is_retired` says of an adapter
+        that the engine was told to let go of it: then it is there for these prompts alone.
         """
         numbers = [next(self._ids) for _ in prompts]
         generation = Generation(
@@ -82,7 +84,7 @@ class EngineLink:
         for number, prompt, one in zip(numbers, prompts, params, strict=True):
             self._generations[number] = generation
             key = self._sent(*grammar) if grammar else None
-            self._send(Add(number, prompt, one, digest, folder, tenant, deadline, key))
+            self._send(Add(number, prompt, one, digest, folder, tenant, deadline, key, is_retired))
         return generation
 
     async def load(self, digest: str, folder: str) -> str:

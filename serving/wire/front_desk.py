@@ -44,7 +44,12 @@ class FrontDesk:
             self._submit(add, grammar)
         else:
             assert add.folder is not None, "an adapter comes with its folder"
-            self._loads.want(add.digest, add.folder, lambda error: self._submit(add, grammar, error))
+            self._loads.want(
+                add.digest,
+                add.folder,
+                lambda error: self._submit(add, grammar, error),
+                is_kept=not add.is_retired,
+            )
 
     def keep(self, grammar: SendGrammar) -> None:
         """Keep a grammar; a request that names one that could not be kept is refused."""

@@ -5,7 +5,7 @@ import msgspec
 from ..requests.request import Finish, TokenLogprobs
 from ..requests.sampling_params import SamplingParams
 
-VERSION = 1
+VERSION = 2
 """Of these messages. Both sides say theirs first, and part if they differ."""
 
 
@@ -25,6 +25,7 @@ class Add(Message, frozen=True, tag="add"):
     digest, folder  name the adapter and where it is read from if the engine does not have it; None for the base model
     deadline        seconds from now on within which its first token is of use
     grammar         the key of one that was sent before
+    is_retired      whether the adapter has been let go of: it is there for this request alone
     """
 
     id: int
@@ -35,6 +36,7 @@ class Add(Message, frozen=True, tag="add"):
     tenant: str = ""
     deadline: float | None = None
     grammar: str | None = None
+    is_retired: bool = False
 
 
 class SendGrammar(Message, frozen=True, tag="grammar"):

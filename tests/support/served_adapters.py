@@ -25,12 +25,16 @@ class ListeningEngine:
         self.unloads: list[str] = []
         self.error: str | Exception = ""
         self.is_slow = False
+        # While it is not set, what is loaded is not there yet.
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def load(self, digest: str, folder: str) -> str:
         """Return the error that is set, with a word of where the adapter lies."""
         self.loads.append((digest, folder))
         if self.is_slow:
             await asyncio.Event().wait()
+        await self.gate.wait()
         if isinstance(self.error, Exception):
             raise self.error
         return self.error and f"{folder}: {self.error}"

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from verilora.serving.adapters.adapter_error import AdapterError, Refusal
 from verilora.serving.adapters.adapter_manager import AdapterManager
-from verilora.serving.adapters.adapter_record import AdapterState
+from verilora.serving.adapters.adapter_record import AdapterRecord, AdapterState
 from verilora.serving.adapters.adapter_settings import AdapterSettings
 from verilora.serving.adapters.catalogue import Catalogue
+from verilora.serving.adapters.sql.registry import AdapterRegistry
 from verilora.serving.models.projections import projections_of
 from verilora.synth.models.model_files import described
 
@@ -175,6 +177,41 @@ def test_aibrix_860_what_is_registered_outlives_a_restart(settings: AdapterSetti
 
     with_manager(settings, first)
     with_manager(settings, second)
+
+
+def test_a_content_that_another_name_is_getting_is_not_let_go_of(settings: AdapterSettings) -> None:
+    async def body(manager: AdapterManager, engine: ListeningEngine) -> None:
+        await manager.add("one", "a")
+        engine.gate.clear()
+        coming = asyncio.create_task(manager.add("two", "a"))
+        while len(engine.loads) < 2:
+            await asyncio.sleep(0.01)
+        await manager.remove("one")
+        assert engine.unloads == []
+        engine.gate.set()
+        record = await coming
+        assert engine.unloads == []
+        await manager.remove("two")
+        assert engine.unloads == [record.digest]
+
+    with_manager(settings, body)
+
+
+def test_what_could_not_be_activated_does_not_stay_in_the_engine(
+    settings: AdapterSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(registry: AdapterRegistry, record: AdapterRecord) -> AdapterRecord:
+        raise OperationalError("", {}, OSError("database or disk is full"))
+
+    async def body(manager: AdapterManager, engine: ListeningEngine) -> None:
+        monkeypatch.setattr(AdapterRegistry, "activate", cannot)
+        assert (await refusal_of(manager.add("fleet", "a")))[0] is Refusal.UNAVAILABLE
+        assert engine.unloads == [digest for digest, _ in engine.loads] != []
+        (entry,) = await manager.entries("fleet")
+        assert entry.record.state is AdapterState.FAILED
+        assert entry.last_error == "the database could not be used: OperationalError"
+
+    with_manager(settings, body)
 
 
 def test_one_thing_at_a_time_happens_to_a_name(settings: AdapterSettings) -> None:

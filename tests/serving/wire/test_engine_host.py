@@ -12,6 +12,7 @@ from verilora.serving.requests.sampling_params import SamplingParams
 from verilora.serving.wire.description import EngineDescription
 from verilora.serving.wire.engine_host import EngineHost, EngineState
 from verilora.serving.wire.generation import EngineLost, GenerationError
+from verilora.serving.wire.messages import ModelCard
 
 from tiny_models import base_model, save_tiny_adapter
 
@@ -110,3 +111,37 @@ def test_whoever_leaves_a_generation_cancels_it(tmp_path: Path) -> None:
             assert refused.value.is_refused
 
     hosted(tmp_path, work)
+
+
+class UnloadingLink:
+    """A link to an engine, behind whose back adapters are unloaded while the first one is loaded again."""
+
+    def __init__(self, host: EngineHost) -> None:
+        self._host = host
+        self.loads: list[str] = []
+        self.unloads: list[str] = []
+
+    async def greet(self) -> ModelCard:
+        return ModelCard("{}", "", {}, (), 160, 256, 1)
+
+    async def load(self, digest: str, folder: str) -> str:
+        self.loads.append(digest)
+        self._host.unload("d1")
+        self._host.unload("d2")
+        return ""
+
+    def unload(self, digest: str) -> None:
+        self.unloads.append(digest)
+
+
+def test_what_is_unloaded_while_another_engine_starts_does_not_come_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        host = EngineHost(EngineDescription(folder=str(tmp_path)))
+        host._adapters = {"d1": "1", "d2": "2"}
+        link = UnloadingLink(host)
+        serving = asyncio.create_task(host._serve(link))  # type: ignore[arg-type]
+        await host.first_ready.wait()
+        serving.cancel()
+        assert (link.loads, link.unloads) == (["d1"], ["d1"])
+
+    asyncio.run(run())
