@@ -381,6 +381,13 @@ def serve(
         float | None, typer.Option(min=0.05, max=1, help="The share of a GPU's memory to use.", show_default="0.9")
     ] = None,
     max_num_seqs: Annotated[int, typer.Option(min=1, max=4096, help="Sequences that run at a time.")] = 128,
+    max_loras: Annotated[
+        int, typer.Option(min=1, max=65536, help="Adapters that are on the device at a time; others wait for a place.")
+    ] = 1024,
+    max_lora_rank: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="The highest rank of an adapter.", show_default="64 on a GPU, 256 on a CPU"),
+    ] = None,
     drain: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How long running requests may go on at the end.")
     ] = 30.0,
@@ -400,6 +407,7 @@ def serve(
             resolver=adapter_resolver,
             state=state,
             database=database,
+            max_rank=max_lora_rank or (64 if device.startswith("cuda") else 256),
         ),
         device=device,
         host=host,
@@ -408,6 +416,7 @@ def serve(
         max_model_len=max_model_len,
         gpu_memory_utilization=gpu_memory_utilization,
         max_num_seqs=max_num_seqs,
+        max_loras=max_loras,
         drain_seconds=drain,
     )
     raise typer.Exit(serve_models(request))

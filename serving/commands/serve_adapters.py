@@ -26,6 +26,7 @@ class AdapterOptions:
     resolver  a folder of adapters that are registered when they are first asked for
     state     where what is registered outlives the server; None if it does not
     database  the URL of a database other than the state's own
+    max_rank  the highest that an adapter may have
     """
 
     named: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class AdapterOptions:
     resolver: Path | None = None
     state: Path | None = None
     database: str | None = None
+    max_rank: int = 256
 
     def folders(self, base_name: str) -> dict[str, Path]:
         """Return the folders of named adapters, by name; raises InputError for options that cannot be used."""
@@ -76,6 +78,7 @@ async def adapters_of(
         database=options.database,
         roots=tuple(root.absolute() for root in options.roots),
         resolver=options.resolver,
+        max_rank=options.max_rank,
     )
     host = JobHost([JOBS])
     await host.start()

@@ -44,6 +44,7 @@ class ServeRequest:
     max_model_len: int | None
     gpu_memory_utilization: float | None
     max_num_seqs: int
+    max_loras: int
     drain_seconds: float
 
 
@@ -68,6 +69,8 @@ def serve_models(request: ServeRequest) -> int:
             model=model,
             device=request.device,
             max_rows=request.max_num_seqs,
+            max_loaded=request.max_loras,
+            max_rank=request.adapters.max_rank,
             memory_utilization=_utilization(request),
             max_model_len=request.max_model_len,
         )

@@ -12,6 +12,7 @@ class EngineDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     memory_utilization  the share of a GPU's memory that weights and pool take; a CPU's pool has memory_bytes
     max_rows            sequences that run at a time
     max_model_len       tokens of a prompt with its answer, where those are fewer than the model's own context has
+    max_loaded          adapters that are on the device at a time, each of at most `max_rank`
     """
 
     folder: str
@@ -22,6 +23,8 @@ class EngineDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     memory_utilization: float = 0.9
     max_rows: int = 128
     max_model_len: int | None = None
+    max_loaded: int = 1024
+    max_rank: int = 64
 
     @property
     def endpoint(self) -> str:

@@ -68,4 +68,10 @@ def _settings(description: EngineDescription) -> EngineSettings:
             message = f"got {description.memory_utilization}, expected more: other things take {total - free} bytes"
             raise InputError("--gpu-memory-utilization", message)
     rows = description.max_rows
-    return EngineSettings(memory_bytes=memory_bytes, max_rows=rows, token_budget=max(2048, rows))
+    return EngineSettings(
+        memory_bytes=memory_bytes,
+        max_rows=rows,
+        token_budget=max(2048, rows),
+        max_loaded=description.max_loaded,
+        max_rank=description.max_rank,
+    )

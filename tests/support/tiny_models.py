@@ -82,7 +82,7 @@ def base_model(model: str | Path | None = None) -> nn.Module:
     return load_model(chat.folder, "cpu", len(chat.tokenizer))
 
 
-def random_adapter(folder: Path, model: Path, kind: dict[str, object]) -> tuple[Path, nn.Module]:
+def random_adapter(folder: Path, model: Path | None, kind: dict[str, object]) -> tuple[Path, nn.Module]:
     """Save a LoRA adapter of a kind with random weights; return the folder, and the model with it as PEFT has it."""
     settings = {"target_modules": "all-linear", "r": 4, "task_type": "CAUSAL_LM", **kind}
     with torch.random.fork_rng(devices=[]):
