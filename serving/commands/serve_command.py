@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ..server.server_process import DrainingServer, bind, serve
 from ..server.settings import ServerSettings
 from ..wire.description import EngineDescription
 from ..wire.engine_host import EngineHost
+from .private_folder import private_folder
 from .serve_adapters import AdapterOptions, adapters_of, register
 
 EMBEDDED_NAME = "base"
@@ -62,10 +62,10 @@ def serve_models(request: ServeRequest) -> int:
     listener = bind(request.host, request.port)
     log_in_json()
     _LOG.info("listening", extra={"fields": {"host": request.host, "port": listener.getsockname()[1]}})
-    # A folder that nobody else may enter (mode 0700): whoever reaches the sockets in it speaks to the engine.
-    with listener, tempfile.TemporaryDirectory(prefix="verilora-") as folder:
+    # Whoever reaches the sockets in it speaks to the engine.
+    with listener, private_folder() as folder:
         description = EngineDescription(
-            folder=folder,
+            folder=str(folder),
             model=model,
             device=request.device,
             max_rows=request.max_num_seqs,
