@@ -78,6 +78,7 @@ def test_what_is_compiled_here_is_followed_there(path: str, tokens: str, chat: C
     [
         Grammar(GrammarKind.SCHEMA, '{"type": "nothing"}'),
         Grammar(GrammarKind.SCHEMA, '{"$ref": "#/nowhere"}'),
+        Grammar(GrammarKind.SCHEMA, '{"$ref": "#"}'),
         Grammar(GrammarKind.SCHEMA, "{"),
         Grammar(GrammarKind.EBNF, "root ::= nothing"),
     ],

@@ -74,9 +74,7 @@ class Churn:
 
 
 @pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.slow)])
-def test_vllm_11727_13698_none_fails_while_others_load_update_fail_and_unload(
-    server: Served, seconds: int
-) -> None:
+def test_vllm_11727_13698_none_fails_while_others_load_update_fail_and_unload(server: Served, seconds: int) -> None:
     for seed in range(3):
         body = {"lora_name": f"steady-{seed}", "lora_path": f"good-{seed}", "load_inplace": True}
         assert server.ask("POST", LOAD, body)[0] == 200
