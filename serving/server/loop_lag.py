@@ -2,15 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 SECONDS = 0.05
 
 
 class LoopLag:
-    """The longest time that the event loop was late for a timer since it was last asked."""
+    """The longest time that the event loop was late for a timer since it was last asked; `note` hears of each time."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[float], None] = lambda _: None) -> None:
         self._worst = 0.0
+        self._note = note
 
     def take(self) -> float:
         """Return the worst lag in seconds, and begin again."""
@@ -22,4 +24,6 @@ class LoopLag:
         while True:
             due = time.monotonic() + SECONDS
             await asyncio.sleep(SECONDS)
-            self._worst = max(self._worst, time.monotonic() - due)
+            lag = time.monotonic() - due
+            self._worst = max(self._worst, lag)
+            self._note(lag)

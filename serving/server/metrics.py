@@ -14,6 +14,7 @@ from .loop_lag import LoopLag
 NUM_LABELS = 50
 OTHER = "other"
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
+_LATE_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
 class Metrics:
@@ -21,7 +22,8 @@ class Metrics:
 
     def __init__(self, engine: EngineHost) -> None:
         self.registry = CollectorRegistry()
-        self.lag = LoopLag()
+        late = self._histogram("event_loop_late_seconds", "How late the event loop was.", _LATE_SECONDS)
+        self.lag = LoopLag(late.observe)
         self.registry.register(_EngineCollector(engine))
         self.registry.register(_LagCollector(self.lag))
         self.requests = self._counter("requests", "Requests by route and status.", ("route", "status"))
@@ -48,8 +50,8 @@ class Metrics:
     def _counter(self, name: str, said: str, labels: tuple[str, ...]) -> Counter:
         return Counter(f"verilora_{name}", said, labels, registry=self.registry)
 
-    def _histogram(self, name: str, said: str) -> Histogram:
-        return Histogram(f"verilora_{name}", said, registry=self.registry, buckets=_SECONDS)
+    def _histogram(self, name: str, said: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
+        return Histogram(f"verilora_{name}", said, registry=self.registry, buckets=buckets)
 
 
 class Busiest:

@@ -1,6 +1,8 @@
 """Labels stay few however many adapters there are."""
 
+import asyncio
 import re
+import time
 
 from verilora.serving.server.metrics import OTHER, Busiest, Metrics
 from verilora.serving.wire.engine_host import EngineState
@@ -38,3 +40,19 @@ def test_a_page_of_two_thousand_adapters_is_small() -> None:
     assert len(page) < 30_000
     assert 'verilora_pool_pages{owner="kv"} 2.0' in page
     assert "verilora_engine_ready 1.0" in page
+
+
+def test_each_delay_of_the_event_loop_is_told() -> None:
+    metrics = Metrics(Engine())  # type: ignore[arg-type]
+
+    async def hold_up() -> None:
+        watching = asyncio.create_task(metrics.lag.watch())
+        await asyncio.sleep(0.01)
+        time.sleep(0.3)
+        await asyncio.sleep(0.01)
+        watching.cancel()
+
+    asyncio.run(hold_up())
+    page = metrics.page().decode()
+    assert 'verilora_event_loop_late_seconds_bucket{le="0.2"} 0.0' in page
+    assert "verilora_event_loop_late_seconds_count 1.0" in page
