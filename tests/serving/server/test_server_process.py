@@ -1,8 +1,10 @@
 """How a server ends: nothing more is taken, streams come to their end, and the exit code is 0."""
 
+import asyncio
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,22 @@ def test_an_engine_that_is_killed_ends_its_streams_with_an_error_and_is_started_
         until(lambda: served.ask("GET", "/ready")[0] == 200)
         assert served.ask("POST", "/v1/completions", {**ASKED, "stream": False, "max_tokens": 3})[0] == 200
         assert served.metric("verilora_engine_restarts_total") == 1
+
+
+def test_small_writes_go_at_once() -> None:
+    """Else the events behind the headers wait until the client has acknowledged those, which it puts off for 40 ms."""
+
+    async def connect() -> int:
+        listener = bind("127.0.0.1", 0)
+        accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(note, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.close()
+            return await accepted
+
+    assert asyncio.run(connect())
