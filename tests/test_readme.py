@@ -90,6 +90,18 @@ def test_both_examples_of_the_readme_are_the_same_steps() -> None:
     assert repr(steps.strip())[1:-1] in code
 
 
+def test_the_readme_serves_as_its_example_does(driving: Domain) -> None:
+    commands = [command.strip() for command, _ in told("README.md")]
+    example = page("examples/serve_and_verify.py")
+    for line in example.partition("\n\n")[2].partition('"""')[0].splitlines():
+        assert line.partition(" [")[0] in commands, line
+    (shown,) = (out for command, out in told("README.md") if "serve_and_verify" in command)
+    found = re.findall(r"^(\w+) +compliance (\d+)%, (\d+) of (\d+) answers keep all rules$", shown, re.MULTILINE)
+    num_answers = 16 * len(driving.task("right-at-traffic-light").wordings["validation"])
+    assert [(name, int(total)) for name, *_, total in found] == [("base", num_answers), ("driving", num_answers)]
+    assert int(found[0][1]) < int(found[1][1])
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(path.read_text())):

@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
+from verilora.synth.models.language_model import ignoring_renamed_property
 
+
+@ignoring_renamed_property()
 def train_adapter(folder: Path, model: Any, texts: Sequence[Sequence[int]], rank: int, num_steps: int = 60) -> Path:
     """Train an adapter of all linear projections to continue texts, save it as PEFT does, and return its folder."""
     settings = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
