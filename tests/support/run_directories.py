@@ -46,7 +46,7 @@ class Sampled:
 def answer(task: Task, kind: str, domain: Domain) -> str:
     """Return an answer of some kind: what an ideal, forgetful, hasty, … writer would say."""
     english, idle = domain.vocabulary.english, domain.vocabulary.idle
-    goal = task.goal.text.split()[-1]
+    goal = next(name for name in domain.vocabulary.action_ids if name in task.goal.propositions - {idle})
     action = english[goal]
     terms = [english[name] if name.startswith("green") else f"no {english[name]}" for name in task.relevant]
     condition = " and ".join(terms)

@@ -46,8 +46,8 @@ def judged(driving: Domain, verifier: Verifier, tasks_like: dict[str, list[Task]
 
 def test_answers_are_of_mixed_quality(judged: Sequence[tuple[Draw, Task, Verdict]]) -> None:
     verdicts = [verdict for _, _, verdict in judged]
-    assert 0.57 <= mean(verdict.compliance for verdict in verdicts) <= 0.65
-    assert 0.74 <= mean(verdict.gates_kept for verdict in verdicts) <= 0.82
+    assert 0.39 <= mean(verdict.compliance for verdict in verdicts) <= 0.47
+    assert 0.47 <= mean(verdict.gates_kept for verdict in verdicts) <= 0.55
     assert mean(not verdict.valid for verdict in verdicts) <= 0.05
 
 
@@ -72,11 +72,19 @@ def test_some_answers_to_every_task_keep_all_and_most_differ(
 def test_the_best_answers_keep_every_rule_under_every_task(
     judged: Sequence[tuple[Draw, Task, Verdict]], verifier: Verifier, tasks_like: dict[str, list[Task]]
 ) -> None:
+    """Some go on with another manoeuvre, which breaks no rule, but misses the goal."""
     best = [draw for draw, _, _ in judged if draw.quality == "high"]
     assert len(best) > 200
     for draw in best[:120]:
         for task in tasks_like[draw.task_id]:
-            assert verifier.verify_text(draw.answer, task).all_kept, (task.id, draw.answer)
+            verdict = verifier.verify_text(draw.answer, task)
+            assert all(rule.status.is_kept for rule in verdict.deciding), (task.id, draw.answer)
+            assert verdict.all_kept is _makes_no_other_movement(verifier, draw.answer, task), (task.id, draw.answer)
+
+
+def _makes_no_other_movement(verifier: Verifier, answer: str, task: Task) -> bool:
+    edges = (edge for edges in verifier.read(answer).states for edge in edges)
+    return {edge.action for edge in edges} <= task.goal.propositions
 
 
 def test_the_two_rulebooks_disagree_about_right_turns_at_lights(

@@ -154,6 +154,24 @@ def test_the_wrong_manoeuvre_first_fails_the_goal(driving: Domain) -> None:
     assert verdict.compliance == 0
 
 
+@pytest.mark.parametrize(
+    ("afterwards", "goal"),
+    [
+        ("", Status.SATISFIED),
+        ("\n3. stop", Status.SATISFIED),
+        ("\n3. turn left", Status.VIOLATED),
+        ("\n3. turn left\n4. go to step 3", Status.VIOLATED),
+    ],
+    ids=["none", "stop", "once", "for ever"],
+)
+def test_another_manoeuvre_after_the_right_one_fails_the_goal(driving: Domain, afterwards: str, goal: Status) -> None:
+    asked = driving.task("right-at-roundabout").goal.text
+    steps = f"1. wait until no car from left and no pedestrian at right, then turn right\n2. stop{afterwards}"
+    verdict = judge(driving, steps, "roundabout", goal=asked)
+    assert [gate.status for gate in verdict.gates] == [goal, Status.SATISFIED]
+    assert verdict.gates_kept is goal.is_kept
+
+
 def test_a_machine_that_dead_ends_is_invalid_although_it_breaks_no_rule_on_any_run(driving: Domain) -> None:
     """Without a reaction to some letter there is no infinite run left, and a naive checker counts 15 of 15."""
     header = 'HOA: v1\nStates: 1\nStart: 0\nAP: 5 "green_traffic_light" "stop" "go_straight" "turn_left" "turn_right"\n'

@@ -18,7 +18,7 @@ from ..verdicts.response import read_controller
 from ..verdicts.witness import SHOWN_MOMENTS
 
 GATES = {
-    "goal": "The first movement is the one that the task asks for.",
+    "goal": "The controller makes the movement that the task asks for, and no other.",
     "progress": "The controller never comes to rest for good.",
 }
 BROKEN = (Status.VIOLATED, Status.UNKNOWN)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ...specs.domain import Domain
+from ...specs.logic import Formula
 from ...specs.rulebook import Rulebook
 from ...specs.vocabulary import Vocabulary
 from ...synth.models.repair_feedback import (
@@ -14,7 +15,7 @@ from ...synth.models.repair_feedback import (
     rule_broken,
     unreadable,
 )
-from ..records.verdict import Moment, Status, Verdict, Witness
+from ..records.verdict import GateVerdict, Moment, Status, Verdict, Witness
 
 
 def feedback_of(verdict: Verdict, domain: Domain, rulebook: Rulebook) -> str | None:
@@ -24,7 +25,7 @@ def feedback_of(verdict: Verdict, domain: Domain, rulebook: Rulebook) -> str | N
         return feedback_text(unreadable(verdict.invalid))
     for gate in verdict.gates:
         if gate.status is Status.VIOLATED and gate.name == "goal":
-            return feedback_text(GOAL_MISSED, _told(_to_first_movement(gate.witness, vocabulary.idle), vocabulary))
+            return feedback_text(GOAL_MISSED, _told(_to_other_movement(gate, vocabulary.idle), vocabulary))
         if gate.status is Status.VIOLATED:
             return feedback_text(PROGRESS_MISSED, _told(_essence(gate.witness), vocabulary))
     english = {rule.id: rule.english for rule in rulebook.rules}
@@ -56,11 +57,12 @@ def _essence(witness: Witness | None) -> Sequence[Moment]:
     return witness.cycle[:MAX_MOMENTS] if witness.cycle else witness.prefix[-MAX_MOMENTS:]
 
 
-def _to_first_movement(witness: Witness | None, idle: str) -> Sequence[Moment]:
-    """Return the instants up to the first movement, which was not the goal; without one, what shows the violation."""
-    path = (*witness.prefix, *witness.cycle) if witness else ()
-    moved = next((time for time, moment in enumerate(path, start=1) if moment.action != idle), None)
-    return path[max(0, moved - MAX_MOMENTS) : moved] if moved else _essence(witness)
+def _to_other_movement(goal: GateVerdict, idle: str) -> Sequence[Moment]:
+    """Return the instants up to the first movement that the goal does not name; without one, what shows it missed."""
+    path = (*goal.witness.prefix, *goal.witness.cycle) if goal.witness else ()
+    asked = {idle, *Formula(goal.formula).propositions}
+    moved = next((time for time, moment in enumerate(path, start=1) if moment.action not in asked), None)
+    return path[max(0, moved - MAX_MOMENTS) : moved] if moved else _essence(goal.witness)
 
 
 def _told(moments: Sequence[Moment], vocabulary: Vocabulary) -> Sequence[Told]:

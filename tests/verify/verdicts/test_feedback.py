@@ -35,6 +35,12 @@ def test_nothing_is_said_about_steps_that_keep_everything(driving: Domain) -> No
             id="another movement first",
         ),
         pytest.param(
+            "1. turn right\n2. stop\n3. turn left",
+            "This does not reach its goal. Counterexample: nothing: turn right; nothing: stop; nothing: turn left. "
+            "Write the steps again.",
+            id="another movement afterwards",
+        ),
+        pytest.param(
             "1. wait until no car from left and no pedestrian at right then turn right\n2. go to step 3\n"
             "3. wait until stop sign",
             "This stands idle for ever. Counterexample: ",
