@@ -51,11 +51,16 @@ def main() -> None:
             loads = {streams: several(served, options, streams) for streams in options.streams}
             arriving = load(served, **lengths(options), num_requests=options.requests, rate=before.rate)
             loading = while_loading(served, options, adapters, loads[options.streams[0]])
-        behind = bare_figures(model, options, before.rate)
-    rows = [*compared(before, behind, loads), first_token(before, behind, arriving), loading]
-    print_rows(rows)
-    if options.json:
-        write_json(options.json, {**about(options), "rows": [asdict(row) for row in rows]})
+
+        def tell(behind: BareFigures) -> None:
+            rows = [*compared(before, behind, loads), first_token(before, behind, arriving), loading]
+            print_rows(rows)
+            if options.json:
+                write_json(options.json, {**about(options), "rows": [asdict(row) for row in rows]})
+
+        # What was measured is kept, whatever becomes of the rest.
+        tell(before)
+        tell(bare_figures(model, options, before.rate))
 
 
 def bare_figures(model: Path, options: argparse.Namespace, rate: float | None) -> BareFigures:
