@@ -170,7 +170,7 @@ def told(row: Row) -> tuple[str, str, str, str]:
         return f"tokens/s, {row.streams} streams", f"{row.bare:.0f}", f"{speed:.0f}", f"{row.share:.1%}"
     if isinstance(row, FirstToken):
         name = f"TTFT p50 ms, {row.rate:g} requests/s"
-        return name, f"{row.bare:.1f}", f"{row.served:.1f}", f"+{row.added:.1f} ms"
+        return name, f"{row.bare:.1f}", f"{row.served:.1f}", f"{row.added:+.1f} ms"
     name = f"tokens/s, {row.streams} streams, {row.adapters.per_second:.1f} adapters/s"
     return name, "", f"{speed:.0f}", f"{row.share:.1%}"
 
