@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from verilora.serving.adapters.adapter_record import AdapterState
 from verilora.serving.adapters.ingestion.ingest import Ingested
+from verilora.serving.adapters.sql import registry as registry_module
 from verilora.serving.adapters.sql.database import database_url, open_database
 from verilora.serving.adapters.sql.registry import AdapterRegistry
 
@@ -155,3 +156,19 @@ def test_whatever_happens_names_stand_for_what_was_last_activated(
             assert registry.retire(name) == (expected.pop(name, None) is not None)
     assert registry.active() == [record for _, record in sorted(expected.items())]
     database.dispose()
+
+
+def test_a_clock_that_is_set_back_by_an_hour_changes_no_order(
+    registry: AdapterRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = registry.activate(registry.begin("fleet", found("a")))
+    hour = 3_600_000_000
+    now = registry_module._now
+    monkeypatch.setattr(registry_module, "_now", lambda: now() - hour)
+    second = registry.activate(registry.begin("fleet", found("b")))
+    registry.refuse("fleet", "no adapter")
+    registry.recover()
+    assert second.created_at < first.created_at
+    assert registry.active() == [second]
+    (entry,) = registry.entries("fleet")
+    assert (entry.record, entry.last_error) == (second, "no adapter")
