@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from verilora.serving.engine.generator import Generator
 from verilora.serving.requests.request import Request
 from verilora.serving.requests.sampling_params import SamplingParams
+from verilora.serving.schedule.settings import EngineSettings
 
 from damaged_adapters import CONFIG, WEIGHTS
 from servers import Served, events
@@ -38,10 +39,10 @@ def reseeded(adapter: Path, folder: Path, seed: int) -> Path:
 
 
 class Alone:
-    """What the model answers with the adapter of a folder, or with none, in an engine that does nothing else."""
+    """What the model answers with the adapter of a folder, or with none, in an engine that keeps nothing."""
 
     def __init__(self) -> None:
-        self._generator = Generator()
+        self._generator = Generator(settings=EngineSettings(caches_prefixes=False))
         self._known: dict[Path | None, str] = {}
         chat = self._generator.chat
         self._prompt = tuple(chat.tokenizer(PROMPT, add_special_tokens=False)["input_ids"])
