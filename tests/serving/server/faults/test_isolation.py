@@ -1,29 +1,14 @@
 """Every stream is answered with the version of its adapter that it began with, whatever its neighbours are."""
 
 import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rotation import LOAD, Alone, Rotation
-from servers import Served, serving, until
+from servers import Served, until
 from tiny_models import random_adapter
-
-ROOM = 8
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("root")
-
-
-@pytest.fixture(scope="module")
-def server(root: Path) -> Iterator[Served]:
-    options = ("--max-loras", str(ROOM), "--max-lora-rank", "4", "--adapter-root", root)
-    with serving(root.with_suffix(".log"), *options) as served:
-        yield served
 
 
 @pytest.mark.parametrize(
@@ -34,7 +19,7 @@ def server(root: Path) -> Iterator[Served]:
     ],
 )
 def test_vllm_47724_11077_sglang_23141_more_adapters_than_there_is_room_for(
-    server: Served,
+    rotating: Served,
     root: Path,
     adapter_folder: Path,
     num_adapters: int,
@@ -44,7 +29,7 @@ def test_vllm_47724_11077_sglang_23141_more_adapters_than_there_is_room_for(
 ) -> None:
     """Adapters beyond the room take turns, base requests run beside them, and versions change under way."""
     noise = random.Random(0)
-    rotation = Rotation(server, adapter_folder, root)
+    rotation = Rotation(rotating, adapter_folder, root)
     names = [f"{num_adapters}-{number}" for number in range(num_adapters)]
     with ThreadPoolExecutor(4) as pool:
         for _ in pool.map(rotation.update, names):
@@ -55,9 +40,9 @@ def test_vllm_47724_11077_sglang_23141_more_adapters_than_there_is_room_for(
     asked += [None if noise.random() < 0.1 else noise.choice(names) for _ in range(num_requests - len(asked))]
     noise.shuffle(asked)
     rotation.run(asked, num_streams=num_streams, updates=updated)
-    until(server.is_idle)
-    assert server.metric("verilora_adapter_loads_total") > num_adapters, "they took turns"
-    assert server.metric("verilora_engine_restarts_total") == 0
+    until(rotating.is_idle)
+    assert rotating.metric("verilora_adapter_loads_total") > num_adapters, "they took turns"
+    assert rotating.metric("verilora_engine_restarts_total") == 0
     alone = Alone()
     assert rotation.wrong(alone) == []
     # Those that were updated answer with their last version, to the same prompt as before.
@@ -65,12 +50,12 @@ def test_vllm_47724_11077_sglang_23141_more_adapters_than_there_is_room_for(
         assert rotation.ask(name).text == alone.answer(rotation.versions[name][-1].folder)
     told = [alone.answer(one.folder) for versions in rotation.versions.values() for one in versions]
     assert len({*told}) > 0.9 * len(told), "what is told apart here differs"
-    assert len(server.ask("GET", "/metrics")[1]) <= 200 * 1024
+    assert len(rotating.ask("GET", "/metrics")[1]) <= 200 * 1024
 
 
-def test_an_adapter_of_a_higher_rank_than_is_allowed_is_refused(server: Served, root: Path) -> None:
+def test_an_adapter_of_a_higher_rank_than_is_allowed_is_refused(rotating: Served, root: Path) -> None:
     random_adapter(root / "rank-8", None, {"r": 8})
-    status, error = server.ask("POST", LOAD, {"lora_name": "x", "lora_path": "rank-8"})
+    status, error = rotating.ask("POST", LOAD, {"lora_name": "x", "lora_path": "rank-8"})
     assert status == 400
     assert error["error"]["message"].endswith("r: got 8, expected at most 4")
-    assert server.ask("GET", "/v1/adapters/x")[1]["state"] == "failed"
+    assert rotating.ask("GET", "/v1/adapters/x")[1]["state"] == "failed"

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 from shutil import copytree
@@ -18,25 +17,18 @@ from verilora.serving.load.workload.plan import Workload, plan_requests
 
 from damaged_adapters import WEIGHTS, cut
 from rotation import LOAD, reseeded
-from servers import Served, serving, until
+from servers import Served, until
 
 UNLOAD = "/v1/unload_lora_adapter"
 RATE = 50
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, adapter_folder: Path) -> Path:
-    root = tmp_path_factory.mktemp("root")
+def server(rotating: Served, root: Path, adapter_folder: Path) -> Served:
     for seed in range(6):
         reseeded(adapter_folder, root / f"good-{seed}", seed)
     cut(copytree(root / "good-0", root / "bad"))
-    return root
-
-
-@pytest.fixture(scope="module")
-def server(root: Path) -> Iterator[Served]:
-    with serving(root.with_suffix(".log"), "--max-loras", "4", "--adapter-root", root) as served:
-        yield served
+    return rotating
 
 
 class Churn:
