@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from verilora.specs.domain import Domain, load_domain
 from verilora.synth.controllers.alignment import Alignment
-from verilora.verify.checking import compiled, trace
+from verilora.verify.checking import compiled
 
 # Machines are noisy: no example fails for being slow.
 settings.register_profile("verilora", deadline=None)
@@ -77,8 +77,7 @@ def translations() -> Iterator[None]:
         return remembered
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (compiled, trace):
-            patch.setattr(module, "within", remembering(module.within))
+        patch.setattr(compiled, "within", remembering(compiled.within))
         yield
 
 

@@ -34,9 +34,10 @@ def never_moves(controller: Controller) -> bool:
 def _classes(controller: Controller) -> list[int]:
     """Return the class of each state under Moore's partition refinement; equivalent states share one.
 
-    Classes are numbered by their first state in the order of the machine's states.
+    Classes are numbered by their first state in the order of the machine's states. The end of a run is in none with a
+    state that goes on.
     """
-    classes = [0] * len(controller.states)
+    classes = [int(state == controller.end) for state in range(len(controller.states))]
     while True:
         # Kept alive while compared: the id of a freed diagram is given to another one.
         reactions = [_reactions(controller, state, classes) for state in range(len(classes))]
@@ -51,8 +52,10 @@ def _classes(controller: Controller) -> list[int]:
 
 
 def _reactions(controller: Controller, state: int, classes: list[int]) -> dict[tuple[str, int], Bdd]:
-    """Return the guard of each (action, class of the target) of a state."""
+    """Return the guard of each (action, class of the target) of a state; none of the end of a run."""
     reactions: dict[tuple[str, int], Bdd] = {}
+    if state == controller.end:
+        return reactions
     for edge in controller.states[state]:
         key = (edge.action, classes[edge.target])
         reactions[key] = reactions.get(key, buddy.bddfalse) | edge.guard

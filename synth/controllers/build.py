@@ -37,7 +37,7 @@ def build_controller(program: Program, vocabulary: Vocabulary, reading: Reading 
         for step in order
     )
     names = tuple("the end" if step == flow.done else f"step {step}" for step in order)
-    return Controller(vocabulary, states, names, len(program))
+    return Controller(vocabulary, states, names, len(program), end=state_of.get(flow.done))
 
 
 class _Flow:

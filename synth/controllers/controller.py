@@ -14,7 +14,7 @@ Letter = frozenset[str]
 
 
 class Ending(StrEnum):
-    """What follows the last step: step 1 again, at once, or idling for ever."""
+    """What follows the last step: step 1 again, at once, or nothing: the run ends (in paper mode it idles for ever)."""
 
     PATROL = "patrol"
     ONE_SHOT = "one-shot"
@@ -53,7 +53,8 @@ class Edge:
 class Controller:
     """A machine over the vocabulary; it starts in state 0. `states[q]` are the edges that leave state q.
 
-    The action belongs to the same letter as the propositions that chose it (no lag). Raises InvalidController if
+    `end` is the state after the last step of a run that ends there, where a machine that goes on idles (None: it never
+    ends). The action belongs to the same letter as the propositions that chose it (no lag). Raises InvalidController if
     two edges of a state overlap or leave a letter without reaction, or one names no action or state that is there.
     """
 
@@ -61,6 +62,7 @@ class Controller:
     states: tuple[tuple[Edge, ...], ...]
     names: tuple[str, ...]
     num_steps: int
+    end: int | None = None
 
     def __post_init__(self) -> None:
         for name, edges in zip(self.names, self.states, strict=True):
@@ -89,14 +91,17 @@ class Controller:
         """Return the edge that a state takes under a letter given as a decision diagram."""
         return next(edge for edge in self.states[state] if edge.guard & letter != buddy.bddfalse)
 
-    def automaton(self) -> Automaton:
-        """Return the machine as a Spot automaton that accepts all its runs; letters hold exactly one action."""
+    def automaton(self, *, ends: bool = False) -> Automaton:
+        """Return the machine as a Spot automaton that accepts all its runs; letters hold exactly one action.
+
+        With `ends` nothing follows its end; else it idles there for ever.
+        """
         automaton = new_automaton((*self.vocabulary.proposition_ids, *self.vocabulary.action_ids))
         outputs = {action: exactly_one(self.vocabulary.action_ids, action) for action in self.vocabulary.action_ids}
         automaton.new_states(len(self.states))
         automaton.set_init_state(0)
         for state, edges in enumerate(self.states):
-            for edge in edges:
+            for edge in () if ends and state == self.end else edges:
                 automaton.new_edge(state, edge.target, edge.guard & outputs[edge.action])
         return automaton
 

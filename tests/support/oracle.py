@@ -134,3 +134,105 @@ def _reachable(state: Any, successors: dict[Any, set[Any]]) -> set[Any]:
 def _highest_mark(automaton: Any, states: set[tuple[int, int, int]]) -> int:
     """Return the highest mark of some states, which need not have any; without one the number is odd: rejected."""
     return max((mark for _, _, state in states for mark in automaton.state_acc_sets(state).sets()), default=-1)
+
+
+def keeps_in_one_shot(formula: Formula, world: Any, controller: Any) -> bool:
+    """Return whether no run of a chain with a controller that may end breaks a rule: by a bad prefix, or for ever."""
+    automaton = spot.translate(formula.ltl, "parity max even", "deterministic", "complete", "colored", "SBAcc")
+    start = (world.graph.get_init_state_number(), 0, automaton.get_init_state_number())
+    successors = _until_the_end(start, world, controller, lambda state, full: _targets(automaton, state, full))
+    hopeful = {state for state in range(automaton.num_states()) if _is_hopeful(automaton, state)}
+    return all(state[2] in hopeful for state in successors) and _endless_runs_accept(automaton, successors)
+
+
+def reaches_in_one_shot(goal: Formula, world: Any, controller: Any) -> bool:
+    """Return whether almost every run reaches a goal: those that end as finite traces, the others for ever."""
+    automaton = spot.translate(goal.ltl, "parity max even", "deterministic", "complete", "colored", "SBAcc")
+    start = (world.graph.get_init_state_number(), 0, automaton.get_init_state_number())
+    endless = _until_the_end(start, world, controller, lambda state, full: _targets(automaton, state, full))
+    names = (*controller.vocabulary.proposition_ids, *controller.vocabulary.action_ids)
+    residual = _disjuncts(_strong_next(spot.negative_normal_form(_strong_next(goal.ltl))))
+
+    def left(state: Any, full: Any) -> list[Any]:
+        letter = frozenset(name for name in names if spot.buddy.bdd_implies(full, letter_diagram([name], [])))
+        return [_disjuncts(progress(_formula_of(state), letter | {_MORE}))]
+
+    finite = _until_the_end((start[0], 0, residual), world, controller, left)
+    ended = [state for state, following in finite.items() if not following]
+    return all(_holds_at_the_end(_formula_of(state[2])) for state in ended) and _endless_runs_accept(automaton, endless)
+
+
+_MORE = "more_to_come"
+
+
+def _strong_next(ltl: Any) -> Any:
+    """Return a formula whose every next says that there is one: at the last letter `X f` is false, and `!X f` true."""
+    if ltl.kind() in (spot.op_ap, spot.op_tt, spot.op_ff):
+        return ltl
+    parts = ltl.map(_strong_next)
+    if ltl.kind() != spot.op_X or _MORE in str(parts):
+        return parts
+    return spot.formula.X(spot.formula.And([spot.formula.ap(_MORE), parts[0]]))
+
+
+def _holds_at_the_end(ltl: Any) -> bool:
+    """Return whether what is left of a formula holds when nothing more comes."""
+    kind = ltl.kind()
+    if kind in (spot.op_And, spot.op_Or):
+        return (all if kind == spot.op_And else any)(_holds_at_the_end(part) for part in ltl)
+    if kind == spot.op_Not:
+        return ltl[0].ap_name() == _MORE
+    return kind in (spot.op_tt, spot.op_G, spot.op_W, spot.op_R)
+
+
+def _disjuncts(ltl: Any) -> frozenset[frozenset[Any]]:
+    """Return a formula as alternatives, each a set of what must hold; none that says more than another."""
+    kind = ltl.kind()
+    if kind == spot.op_Or:
+        found = {option for part in ltl for option in _disjuncts(part)}
+    elif kind == spot.op_And:
+        found = {frozenset().union(*choice) for choice in product(*map(_disjuncts, ltl))}
+    else:
+        found = set() if kind == spot.op_ff else {frozenset() if kind == spot.op_tt else frozenset([ltl])}
+    return frozenset(option for option in found if not any(other < option for other in found))
+
+
+def _formula_of(options: frozenset[frozenset[Any]]) -> Any:
+    return spot.formula.Or([spot.formula.And(list(option)) for option in options])
+
+
+def _until_the_end(start: Any, world: Any, controller: Any, follow: Any) -> dict[Any, set[Any]]:
+    """Return what can follow each reachable state (world, controller, judged); nothing follows the controller's end."""
+    names = controller.vocabulary.proposition_ids
+    successors: dict[Any, set[Any]] = {}
+    frontier = [start]
+    while frontier:
+        state = frontier.pop()
+        if state in successors:
+            continue
+        successors[state] = set()
+        for letter in all_letters(names) if state[1] != controller.end else ():
+            edge = controller.react(state[1], letter)
+            false = {*names, *controller.vocabulary.action_ids} - letter - {edge.action}
+            full = letter_diagram(letter | {edge.action}, false)
+            targets = _targets(world.graph, state[0], full)
+            successors[state] |= {(to, edge.target, judged) for to in targets for judged in follow(state[2], full)}
+        frontier.extend(successors[state])
+    return successors
+
+
+def _endless_runs_accept(automaton: Any, successors: dict[Any, set[Any]]) -> bool:
+    reach = {state: _reachable(state, successors) for state in successors}
+    bottoms = [state for state in successors if reach[state] and all(state in reach[other] for other in reach[state])]
+    return all(_highest_mark(automaton, reach[state]) % 2 == 0 for state in bottoms)
+
+
+def _is_hopeful(automaton: Any, start: int) -> bool:
+    """Return whether a run from a state is accepted: one that comes back to an even mark without meeting a higher."""
+    mark = {state: max(automaton.state_acc_sets(state).sets(), default=-1) for state in range(automaton.num_states())}
+    edges = {state: {edge.dst for edge in automaton.out(state)} for state in mark}
+    for state in {start} | _reachable(start, edges):
+        lower = {one: {to for to in following if mark[to] <= mark[state]} for one, following in edges.items()}
+        if mark[state] % 2 == 0 and state in _reachable(state, lower):
+            return True
+    return False

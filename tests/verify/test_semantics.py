@@ -127,8 +127,9 @@ def test_before_fine_tuning(driving: Domain) -> None:
     ("steps", "runs", "expected"),
     [
         (AFTER, Runs.ALL, [7, 10]),
-        (AFTER, Runs.FAIR, [10]),
-        (AFTER, Runs.CHAIN, [10]),
+        # It ends, and what phi10 asks for could still come.
+        (AFTER, Runs.FAIR, []),
+        (AFTER, Runs.CHAIN, []),
         (AFTER_LOOPING, Runs.ALL, [7, 10]),
         (AFTER_LOOPING, Runs.FAIR, []),
         (AFTER_LOOPING, Runs.CHAIN, []),
@@ -152,6 +153,30 @@ def test_the_wrong_manoeuvre_first_fails_the_goal(driving: Domain) -> None:
         ("progress", Status.SATISFIED),
     ]
     assert verdict.compliance == 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected", "goal"),
+    [
+        ("1. wait until no car from left and no pedestrian at right, then turn right\n2. stop", [], Status.SATISFIED),
+        ("1. stop\n2. stop", [], Status.VIOLATED),
+        ("1. stop\n2. go to step 1", [7, 10], Status.VIOLATED),
+        ("1. turn right\n2. stop", [5, 9, 11], Status.SATISFIED),
+    ],
+)
+def test_a_run_that_ends_owes_less_to_rules_and_nothing_less_to_its_goal(
+    driving: Domain, steps: str, expected: list[int], goal: Status
+) -> None:
+    verdict = judge(driving, steps, "traffic_light", reading=ONE_SHOT)
+    assert (broken(verdict), [gate.status for gate in verdict.gates]) == (expected, [goal])
+
+
+def test_paper_mode_parks_for_ever_after_the_last_step(driving: Domain) -> None:
+    steps = "1. turn right\n2. stop"
+    settings = Settings.of(Mode.PAPER, reading=ONE_SHOT)
+    parked = Verifier(driving, driving.rulebook(), settings).verify_text(steps, task_in("traffic_light"))
+    assert 10 in broken(parked)
+    assert 10 not in broken(judge(driving, steps, "universal", Runs.ALL, ONE_SHOT))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from ...specs.domain import Domain
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...synth.controllers.alignment import Alignment
-from ...synth.controllers.controller import Reading
+from ...synth.controllers.controller import Controller, Reading
 from ...synth.controllers.hoa import is_hoa
 from ..checking.compiled import Compiler
 from ..checking.trace import Monitor, TraceStatus
@@ -71,6 +71,7 @@ class ReplaySearch:
         be simulated.
         """
         monitor = self._monitor(rule_id)
+        controller = read_controller(text, Alignment(self.domain.vocabulary), self.reading)
         deadline = time.monotonic() + self.time_limit
         pending, num_tried = None, 0
         while num_tried < self.num_seeds and time.monotonic() < deadline:
@@ -80,7 +81,8 @@ class ReplaySearch:
             status = monitor.check(episode.letters)
             if status is TraceStatus.VIOLATED:
                 return Reproduction(rule_id=rule_id, seed=seed, is_pending=False, num_tried=num_tried)
-            if pending is None and is_pending_at_horizon(status, episode):
+            is_pending = is_pending_at_horizon(status, episode) and not _has_ended(controller, episode)
+            if pending is None and is_pending:
                 pending = seed
                 if not monitor.can_be_violated:
                     break
@@ -102,3 +104,11 @@ def save_episode(path: Path, text: str, world: str, seed: int, domain: Domain, r
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     shown = controller.names if is_hoa(text) else lines
     return save_replay(path, world, ControllerPolicy(controller), seed, domain.vocabulary, shown)
+
+
+def _has_ended(controller: Controller, episode: Episode) -> bool:
+    """Return whether a controller was behind its last step when an episode was over: nothing was left to come."""
+    state = 0
+    for labels in episode.labels:
+        state = controller.react(state, labels).target
+    return state == controller.end

@@ -35,11 +35,19 @@ def find_violation(
 ) -> FindCounterexample | None:
     """Return None if the formula is kept, else a function that finds a short run which violates it.
 
-    For `Runs.FAIR` the behaviour must already be the product with the fairness automaton. Raises Unanswered at the
-    deadline, and for products that are too large; so does the function.
+    For `Runs.FAIR` the behaviour must already be the product with the fairness automaton. Of a behaviour with ends
+    (see `ending.py`) the runs that never end are judged. Raises Unanswered at the deadline, and for products that are
+    too large; so does the function.
     """
     if runs is not Runs.FAIR and formula.is_safety:
-        return _bad_prefix(behaviour, formula, deadline)
+        return find_bad_prefix(behaviour, formula, deadline)
+    return find_endless_violation(behaviour, formula, runs, deadline)
+
+
+def find_endless_violation(
+    behaviour: Automaton, formula: CompiledFormula, runs: Runs, deadline: Deadline = _ENDLESS
+) -> FindCounterexample | None:
+    """Return None if every infinite run that counts keeps the formula, else a function that finds one that does not."""
     if runs is Runs.CHAIN:
         return _rejecting_bottom(behaviour, formula, deadline)
     if intersects(behaviour, formula.complement, deadline):
@@ -47,7 +55,10 @@ def find_violation(
     return None
 
 
-def _bad_prefix(behaviour: Automaton, formula: CompiledFormula, deadline: Deadline) -> FindCounterexample | None:
+def find_bad_prefix(
+    behaviour: Automaton, formula: CompiledFormula, deadline: Deadline = _ENDLESS
+) -> FindCounterexample | None:
+    """Return None if nothing that the behaviour does makes the formula impossible, else a function that finds it."""
     both = product(behaviour, formula.automaton, deadline)
     pairs = both.get_product_states()
     if not any(monitor in formula.bad for _, monitor in pairs):
@@ -67,7 +78,9 @@ def _rejecting_bottom(behaviour: Automaton, formula: CompiledFormula, deadline: 
     for component in range(components.scc_count()):
         if components.succ(component):
             continue
-        assert not components.is_trivial(component), "a behaviour without dead ends"
+        # Of a single state that nothing follows: the run has ended.
+        if components.is_trivial(component):
+            continue
         if not acceptance.accepting(components.acc_sets_of(component)):
             return lambda: _lasso(both, components, component, deadline, accepts=False)
     return None

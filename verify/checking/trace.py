@@ -8,8 +8,7 @@ neither: what it asks for can still come.
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
-from ...specs.logic import Automaton, Bdd, Formula, buddy, letter_diagram, owned, spot
-from ...specs.processes.forked import within
+from ...specs.logic import Automaton, Bdd, Formula, buddy, letter_diagram, owned
 from ...synth.controllers.controller import Letter
 from .compiled import Compiler
 
@@ -45,9 +44,9 @@ class Monitor:
         compiled = compiler.compile(formula)
         self._endless = _Stepper(compiled.automaton, formula.propositions)
         self._bad = compiled.bad
-        hoa, accepting = within(compiler.time_limit, _translate_finite, formula)
-        self._finite = _Stepper(spot.automaton(hoa + "\n"), formula.propositions)
-        self._accepting = accepting
+        finite = compiler.compile_finite(formula)
+        self._finite = _Stepper(finite.automaton, formula.propositions)
+        self._accepting = finite.accepting
         self.initial = (self._endless.initial, self._finite.initial)
 
     @property
@@ -99,11 +98,3 @@ class _Stepper:
     def _find(self, state: int, letter: Letter) -> int:
         diagram = letter_diagram(letter, self._propositions - letter)
         return next(target for guard, target in self._edges[state] if guard & diagram != buddy.bddfalse)
-
-
-def _translate_finite(formula: Formula) -> tuple[str, frozenset[int]]:
-    """Return a formula's automaton on finite traces as HOA text, and its accepting states."""
-    endless = spot.translate(spot.from_ltlf(formula.ltl), "buchi", "sbacc", "deterministic", "complete")
-    finite = spot.complete(spot.to_finite(endless))
-    accepting = frozenset(state for state in range(finite.num_states()) if finite.state_is_accepting(state))
-    return finite.to_str("hoa"), accepting

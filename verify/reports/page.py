@@ -49,7 +49,10 @@ WORLDS = {
     WorldKind.ABSTRACT: "worlds as they are described, nothing learned",
     WorldKind.UNIVERSAL: "a world where anything can happen at any time",
 }
-ENDINGS = {Ending.PATROL: "after the last step comes step 1", Ending.ONE_SHOT: "after the last step it idles for ever"}
+ENDINGS = {
+    Ending.PATROL: "after the last step comes step 1",
+    Ending.ONE_SHOT: "after the last step the run ends (in paper mode it idles for ever)",
+}
 OTHERWISE = {
     Otherwise.STAY: "where a condition fails and nothing else is said, it waits",
     Otherwise.ADVANCE: "where a condition fails and nothing else is said, it goes on",

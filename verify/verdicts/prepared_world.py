@@ -10,6 +10,7 @@ from ...specs.rulebook import Rule, Rulebook
 from ...synth.controllers.controller import Controller
 from ..checking.check import Runs
 from ..checking.compiled import CompiledFormula, Compiler
+from ..checking.ending import has_end
 from ..checking.implication import any_action, implications
 from ..checking.product import intersects, product
 from ..checking.vacuity import trigger
@@ -24,7 +25,7 @@ class PreparedRule:
 
     It applies if some run of the world breaks it and all that it presumes exists. `weight` is 0 where it does not
     apply or another applicable rule implies it. `compiled` is None if translating it, or all that is to be prepared,
-    took too long (`reason`), and it then counts as applicable. `trigger` accepts the runs on which it is triggered.
+    took too long (`reason`), and it then counts as applicable. `untriggered` says that nothing ever triggers it.
     """
 
     rule: Rule
@@ -33,7 +34,7 @@ class PreparedRule:
     can_be_violated: bool
     applicable: bool
     weight: float
-    trigger: Automaton | None
+    untriggered: CompiledFormula | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +54,33 @@ class PreparedWorld:
 
         Raises Unanswered at the deadline, and if it is too large.
         """
-        machine = controller.automaton()
+        machine = controller.automaton(ends=True)
         closure = self.world.closure
         return Product(
             self._behaviour(self.world, machine, runs, deadline),
             self._behaviour(closure, machine, runs, deadline) if closure else None,
+            ends=controller.end is not None,
         )
 
     def _behaviour(self, world: World, machine: Automaton, runs: Runs, deadline: Deadline) -> Automaton:
         behaviour = product(world.graph, machine, deadline)
         if runs is Runs.FAIR:
             behaviour = product(behaviour, self.fairness, deadline)
-        if behaviour.is_empty():
+        if behaviour.is_empty() and not has_end(behaviour):
             raise WorldError(f"world {world.name!r}: the controller has no run in it, so every rule would be kept")
         return behaviour
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What a controller does in a world, step by step; where fair runs count, already restricted to these."""
+    """What a controller does in a world, step by step; where fair runs count, already restricted to these.
+
+    `ends` says that runs may end.
+    """
 
     behaviour: Automaton
     closure: Automaton | None
+    ends: bool = False
 
 
 def prepare_world(
@@ -115,7 +121,7 @@ def _prepared_rules(
             can_be_violated=rule.id in violable,
             applicable=rule in applicable,
             weight=rule.weight if rule.id in counted else 0.0,
-            trigger=_trigger(rule, compiler, deadline),
+            untriggered=_untriggered(rule, compiler, deadline),
         )
         for rule in rulebook.rules
     )
@@ -129,7 +135,7 @@ def _unprepared(rule: Rule, reason: str) -> PreparedRule:
         can_be_violated=True,
         applicable=True,
         weight=rule.weight,
-        trigger=None,
+        untriggered=None,
     )
 
 
@@ -145,10 +151,10 @@ def _counted(applicable: list[Rule], implied_by: dict[str, tuple[str, ...]]) -> 
     return {rule.id for rule in applicable if not any(gives_way(rule, other) for other in implied_by.get(rule.id, ()))}
 
 
-def _trigger(rule: Rule, compiler: Compiler, deadline: Deadline) -> Automaton | None:
+def _untriggered(rule: Rule, compiler: Compiler, deadline: Deadline) -> CompiledFormula | None:
     formula = trigger(rule.formula)
     try:
-        return compiler.compile(formula, deadline).automaton if formula else None
+        return compiler.compile(~formula, deadline) if formula else None
     except Unanswered:
         deadline.check()
         return None

@@ -1,13 +1,14 @@
 """The verifier: controllers against a rulebook in the worlds of a domain."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 from ...specs.domain import DEFAULT_RULEBOOK, Domain
-from ...specs.logic import Formula
+from ...specs.logic import Automaton, Formula
 from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered, check_time_limit
 from ...specs.rulebook import Rulebook
@@ -18,7 +19,7 @@ from ...synth.controllers.controller import Controller, Ending, Reading
 from ...synth.controllers.steps import MAX_STEPS, InvalidController
 from ..checking.check import FindCounterexample, Runs, find_violation
 from ..checking.compiled import CompiledFormula, Compiler
-from ..checking.product import intersects
+from ..checking.ending import find_broken_rule, find_missed_goal
 from ..records.verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict, Witness
 from ..worlds.learned import learned_world
 from ..worlds.world import World, WorldKind, world_of
@@ -98,7 +99,7 @@ class Verifier:
 
     def read(self, text: str) -> Controller:
         """Return the controller in a response, numbered steps or HOA; raises InvalidController."""
-        return read_controller(text, self.alignment, self.settings.reading, self.settings.max_steps)
+        return self._judged(read_controller(text, self.alignment, self.settings.reading, self.settings.max_steps))
 
     def parse(self, text: str) -> Parsed:
         """Return the controller in a response, or the error that says why it holds none."""
@@ -119,6 +120,7 @@ class Verifier:
             rules = tuple(_rule_verdict(rule, Status.INVALID) for rule in prepared.rules)
             gates = tuple(_gate_verdict(name, formula, Status.INVALID) for name, formula in self._gates(task))
             return self._verdict(task, prepared, 0, rules, gates, invalid=str(parsed))
+        parsed = self._judged(parsed)
         try:
             product = prepared.product(parsed, self.settings.runs, deadline)
         except Unanswered as error:
@@ -139,14 +141,14 @@ class Verifier:
         if not rule.can_be_violated:
             return _rule_verdict(rule, Status.SATISFIED)
         try:
-            status, violation = self._check(rule.compiled, product, deadline)
+            status, violation = self._check(partial(self._broken, rule.compiled, product.ends, deadline), product)
         except Unanswered as error:
             return _rule_verdict(rule, Status.UNKNOWN, reason=str(error))
         if violation is not None:
             witness, reason = self._tell(violation, controller)
             return _rule_verdict(rule, status, witness=witness, reason=reason)
         try:
-            vacuous = None if rule.trigger is None else not intersects(product.behaviour, rule.trigger, deadline)
+            vacuous = None if rule.untriggered is None else self._is_untriggered(rule.untriggered, product, deadline)
         except Unanswered as error:
             return _rule_verdict(rule, status, reason=f"whether anything triggers it was not found out: {error}")
         return _rule_verdict(rule, status, vacuous=vacuous)
@@ -155,20 +157,44 @@ class Verifier:
         self, name: str, gate: Formula, product: Product, controller: Controller, deadline: Deadline
     ) -> GateVerdict:
         try:
-            status, violation = self._check(self.compiler.compile(gate, deadline), product, deadline)
+            status, violation = self._check(self._missed(gate, product.ends, deadline), product)
         except Unanswered as error:
             return _gate_verdict(name, gate, Status.UNKNOWN, str(error))
         witness, reason = self._tell(violation, controller)
         return _gate_verdict(name, gate, status, reason, witness)
 
+    def _judged(self, controller: Controller) -> Controller:
+        """Return a controller as the mode has it: in paper mode it idles for ever after its last step, as published."""
+        return replace(controller, end=None) if self.settings.mode is Mode.PAPER else controller
+
+    def _broken(
+        self, rule: CompiledFormula, ends: bool, deadline: Deadline, behaviour: Automaton
+    ) -> FindCounterexample | None:
+        find = find_broken_rule if ends else find_violation
+        return find(behaviour, rule, self.settings.runs, deadline)
+
+    def _missed(
+        self, gate: Formula, ends: bool, deadline: Deadline
+    ) -> Callable[[Automaton], FindCounterexample | None]:
+        compiled = self.compiler.compile(gate, deadline)
+        if not ends:
+            return partial(self._broken, compiled, False, deadline)
+        finite = self.compiler.compile_finite(gate, is_strong=True)
+        return lambda behaviour: find_missed_goal(behaviour, compiled, finite, self.settings.runs, deadline)
+
+    def _is_untriggered(self, untriggered: CompiledFormula, product: Product, deadline: Deadline) -> bool:
+        runs = Runs.FAIR if self.settings.runs is Runs.FAIR else Runs.ALL
+        find = find_broken_rule if product.ends else find_violation
+        return find(product.behaviour, untriggered, runs, deadline) is None
+
     def _check(
-        self, formula: CompiledFormula, product: Product, deadline: Deadline
+        self, find: Callable[[Automaton], FindCounterexample | None], product: Product
     ) -> tuple[Status, FindCounterexample | None]:
-        """Return the status of a formula, and how to find a run that violates it in what was seen."""
-        violation = find_violation(product.behaviour, formula, self.settings.runs, deadline)
+        """Return the status of what is looked for, and how to find a run that violates it in what was seen."""
+        violation = find(product.behaviour)
         if violation is not None:
             return Status.VIOLATED, violation
-        if product.closure is not None and find_violation(product.closure, formula, self.settings.runs, deadline):
+        if product.closure is not None and find(product.closure):
             return Status.OBSERVED, None
         return Status.SATISFIED, None
 
