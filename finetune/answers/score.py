@@ -70,6 +70,7 @@ def score(answers: Sequence[ScoredAnswer]) -> Score:
         observed_only=share_of(answers, lambda verdict: verdict.observed_only),
         invalid=share_of(answers, lambda verdict: not verdict.valid),
         vacuous=share_of(answers, lambda verdict: bool(verdict.vacuous)),
+        decided=mean_of(answers, lambda verdict: verdict.decided_share),
         always_stop=_share_of(answers, lambda answer: answer.never_moves),
         distinct_machines=len({(answer.sample.task_id, answer.behaviour) for answer in readable}),
         effective_machines=effective_machines(answers),

@@ -167,6 +167,7 @@ def score(answers: Sequence[Sampled], verifier: Verifier) -> Json:
         "num_prompts": len(groups),
         "num_tokens": sum(len(found.text.split()) for found in answers),
         "compliance": mean(answers, lambda verdict: verdict.compliance),
+        "decided": mean(answers, lambda verdict: verdict.decided_share),
         "raw_share": mean(answers, lambda verdict: verdict.raw_kept / len(verdict.rules)),
         "gate_rate": counted(lambda found: found.verdict.gates_kept),
         "all_kept": counted(lambda found: found.verdict.all_kept),

@@ -87,7 +87,7 @@ def _rule_table(verdict: Verdict, rulebook: Rulebook) -> Table:
         table.add_row(_title(gate), _status(gate), "", gate.reason or gate.formula)
     for found in verdict.deciding:
         rule = rules[found.rule_id]
-        remark = " (vacuous: never triggered)" if found.vacuous else ""
+        remark = _vacuity(found)
         is_implied = rule.weight and not found.weight and verdict.mode is Mode.GATED
         remark += " (implied by another rule)" if is_implied else ""
         waiver = rulebook.waiver(rule.id)
@@ -95,6 +95,12 @@ def _rule_table(verdict: Verdict, rulebook: Rulebook) -> Table:
         weight = f"{found.weight:g}" if verdict.mode is Mode.GATED else "1"
         table.add_row(rule.id, _status(found), weight, (found.reason or rule.english) + remark)
     return table
+
+
+def _vacuity(found: RuleVerdict) -> str:
+    if not found.is_vacuous:
+        return ""
+    return " (vacuous: never triggered)" if found.vacuous else " (vacuous: kept even if always triggered)"
 
 
 def _status(part: RuleVerdict | GateVerdict) -> Text:
@@ -109,7 +115,8 @@ def _summary(verdict: Verdict) -> Text:
     gates = "" if verdict.gates_kept else " because a gate failed"
     return Text(
         f"compliance {verdict.compliance:.0%}{gates}; applicable rules kept by weight "
-        f"{verdict.kept_weight:g} of {verdict.total_weight:g}; {raw}"
+        f"{verdict.kept_weight:g} of {verdict.total_weight:g}; {raw}\n"
+        f"decided by {len(verdict.decided_by)} of {len(verdict.deciding)} rules; any other is kept vacuously"
     )
 
 

@@ -111,6 +111,7 @@ class Score(Record):
     all_kept: Share
     invalid: Share
     vacuous: Share
+    decided: Mean
     always_stop: Share
     distinct_machines: int
     effective_machines: float

@@ -96,7 +96,8 @@ class Witness(Record):
 class RuleVerdict(Record):
     """One rule. `weight` is what it counts in compliance here: 0 if not applicable or implied by an applicable rule.
 
-    `vacuous` says that the controller keeps it because what would trigger it never happens (None: it has no trigger).
+    `vacuous` says that the controller keeps it because what would trigger it never happens (None: it has no trigger),
+    `unconditional` that it would keep it if it were triggered always (None: not asked, because nothing triggers it).
     """
 
     rule_id: str
@@ -104,8 +105,14 @@ class RuleVerdict(Record):
     applicable: bool
     weight: float
     vacuous: bool | None = None
+    unconditional: bool | None = None
     reason: str = ""
     witness: Witness | None = None
+
+    @property
+    def is_vacuous(self) -> bool:
+        """Whether it is kept whatever its trigger says, from either side."""
+        return self.status.is_kept and bool(self.vacuous or self.unconditional)
 
 
 class GateVerdict(Record):
@@ -118,7 +125,7 @@ class GateVerdict(Record):
     witness: Witness | None = None
 
 
-SUMMARY = ("valid", "gates_kept", "all_kept", "compliance", "raw_kept", "raw_total")
+SUMMARY = ("valid", "gates_kept", "all_kept", "compliance", "raw_kept", "raw_total", "decided_by")
 """What follows from the rest of a verdict, and stands in files for those who read nothing else."""
 
 
@@ -211,8 +218,18 @@ class Verdict(Record):
 
     @property
     def vacuous(self) -> tuple[str, ...]:
-        """The rules that decide and are kept because nothing triggers them."""
-        return tuple(rule.rule_id for rule in self.deciding if rule.vacuous and rule.status.is_kept)
+        """The rules that decide and are kept whatever their triggers say, from either side."""
+        return tuple(rule.rule_id for rule in self.deciding if rule.is_vacuous)
+
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """The rules that told this controller from others: not kept, or kept and not vacuously. Never ranked."""
+        return tuple(rule.rule_id for rule in self.deciding if not rule.is_vacuous)
+
+    @property
+    def decided_share(self) -> float:
+        """The share of the rules that decide by which it was decided; 0 if there are none."""
+        return len(self.decided_by) / len(self.deciding) if self.deciding else 0.0
 
     def exit_code(self, *, strict: bool = False) -> int:
         """Return 0 if all is kept, 1 if not, 2 if invalid; with `strict`, kept by observation only is not kept."""

@@ -50,7 +50,8 @@ MEASURES = (
     Measure("raw_share", "Raw share", "share of all rules kept, whether they apply or not, gates aside", 1),
     Measure("invalid", "Invalid", "answers that cannot be read as a controller", -1),
     Measure("always_stop", "Never act", "answers that never give any action but the idle one", -1),
-    Measure("vacuous", "Vacuous", "answers with a rule kept because nothing ever triggers it; reported, not ranked", 0),
+    Measure("vacuous", "Vacuous", "answers with a rule kept whatever its trigger says; reported, not ranked", 0),
+    Measure("decided", "Decided", "share of the rules that decide which are not kept vacuously; not ranked", 0),
     Measure("observed_only", "Observed only", "answers that pass only on what was observed of a world", -1),
 )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ...specs.domain import Domain
-from ...specs.logic import Automaton
+from ...specs.logic import Automaton, Formula
 from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered
 from ...specs.rulebook import Rule, Rulebook
@@ -13,7 +13,7 @@ from ..checking.compiled import CompiledFormula, Compiler
 from ..checking.ending import has_end
 from ..checking.implication import any_action, implications
 from ..checking.product import intersects, product
-from ..checking.vacuity import trigger
+from ..checking.vacuity import demand, never_triggered
 from ..worlds.world import World, WorldError
 
 _ENDLESS = Deadline()
@@ -25,7 +25,8 @@ class PreparedRule:
 
     It applies if some run of the world breaks it and all that it presumes exists. `weight` is 0 where it does not
     apply or another applicable rule implies it. `compiled` is None if translating it, or all that is to be prepared,
-    took too long (`reason`), and it then counts as applicable. `untriggered` says that nothing ever triggers it.
+    took too long (`reason`), and it then counts as applicable. `untriggered` says that nothing ever triggers it,
+    `demand` is the rule as if it were always triggered.
     """
 
     rule: Rule
@@ -35,6 +36,7 @@ class PreparedRule:
     applicable: bool
     weight: float
     untriggered: CompiledFormula | None
+    demand: CompiledFormula | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,8 @@ def _prepared_rules(
             can_be_violated=rule.id in violable,
             applicable=rule in applicable,
             weight=rule.weight if rule.id in counted else 0.0,
-            untriggered=_untriggered(rule, compiler, deadline),
+            untriggered=_compiled(never_triggered(rule.formula), compiler, deadline),
+            demand=_compiled(demand(rule.formula), compiler, deadline),
         )
         for rule in rulebook.rules
     )
@@ -136,6 +139,7 @@ def _unprepared(rule: Rule, reason: str) -> PreparedRule:
         applicable=True,
         weight=rule.weight,
         untriggered=None,
+        demand=None,
     )
 
 
@@ -151,10 +155,9 @@ def _counted(applicable: list[Rule], implied_by: dict[str, tuple[str, ...]]) -> 
     return {rule.id for rule in applicable if not any(gives_way(rule, other) for other in implied_by.get(rule.id, ()))}
 
 
-def _untriggered(rule: Rule, compiler: Compiler, deadline: Deadline) -> CompiledFormula | None:
-    formula = trigger(rule.formula)
+def _compiled(formula: Formula | None, compiler: Compiler, deadline: Deadline) -> CompiledFormula | None:
     try:
-        return compiler.compile(~formula, deadline) if formula else None
+        return compiler.compile(formula, deadline) if formula else None
     except Unanswered:
         deadline.check()
         return None

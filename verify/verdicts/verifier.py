@@ -149,9 +149,12 @@ class Verifier:
             return _rule_verdict(rule, status, witness=witness, reason=reason)
         try:
             vacuous = None if rule.untriggered is None else self._is_untriggered(rule.untriggered, product, deadline)
+            unconditional = None
+            if rule.demand is not None and not vacuous:
+                unconditional = self._broken(rule.demand, product.ends, deadline, product.behaviour) is None
         except Unanswered as error:
-            return _rule_verdict(rule, status, reason=f"whether anything triggers it was not found out: {error}")
-        return _rule_verdict(rule, status, vacuous=vacuous)
+            return _rule_verdict(rule, status, reason=f"whether its trigger matters was not found out: {error}")
+        return _rule_verdict(rule, status, vacuous=vacuous, unconditional=unconditional)
 
     def _verify_gate(
         self, name: str, gate: Formula, product: Product, controller: Controller, deadline: Deadline
@@ -288,6 +291,7 @@ def _rule_verdict(
     status: Status,
     *,
     vacuous: bool | None = None,
+    unconditional: bool | None = None,
     witness: Witness | None = None,
     reason: str = "",
 ) -> RuleVerdict:
@@ -297,6 +301,7 @@ def _rule_verdict(
         applicable=prepared.applicable,
         weight=prepared.weight,
         vacuous=vacuous,
+        unconditional=unconditional,
         reason=reason or prepared.reason,
         witness=witness,
     )

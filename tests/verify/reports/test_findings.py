@@ -53,7 +53,7 @@ def score(compliance: float, rules: dict[str, RuleScore], num_prompts: int = 20,
     counted = {name: share(fields.pop(name, count), 100) for name, count in shares.items()}
     numbers = {"num_responses": 100, "num_prompts": num_prompts, "num_tokens": 4000, "distinct_machines": 30}
     variety = {"effective_machines": 12.5, "mean_steps": 3.0}
-    return Score(compliance=mean, raw_share=mean, rules=rules, **numbers, **variety, **counted)
+    return Score(compliance=mean, raw_share=mean, decided=mean, rules=rules, **numbers, **variety, **counted)
 
 
 def run_of(before: Score, after: Score, mode: Mode = Mode.GATED, alarms: tuple[Alarm, ...] = ()) -> Run:

@@ -41,6 +41,19 @@ def test_a_rule_kept_because_nothing_triggers_it_is_called_vacuous_and_ranked_as
     assert verdict.compliance == 1
 
 
+def test_a_rule_kept_whatever_triggers_it_is_called_vacuous_from_the_other_side(driving: Domain) -> None:
+    verdict = Verifier(driving, driving.rulebook(), ABSTRACT).verify_text(AFTER_LOOPING, TASK)
+    # It moves and stops again and again, whatever the lights show.
+    unconditional = {rule.rule_id for rule in verdict.deciding if rule.unconditional}
+    assert {"phi7", "phi10"} <= unconditional
+    assert not {rule.rule_id for rule in verdict.deciding if rule.vacuous} & unconditional
+    assert set(verdict.vacuous) == {"phi12", "phi14"} | unconditional
+    assert "phi5" in verdict.decided_by
+    assert {*verdict.decided_by, *verdict.vacuous} == {rule.rule_id for rule in verdict.deciding}
+    broken = Verifier(driving, driving.rulebook(), ABSTRACT).verify_text("1. turn right\n2. stop", TASK)
+    assert {"phi5", "phi9"} <= set(broken.decided_by)
+
+
 def test_one_shot_is_judged_by_its_goal_alone(driving: Domain) -> None:
     settings = Settings(world=WorldKind.ABSTRACT, reading=Reading(ending=Ending.ONE_SHOT))
     verdict = Verifier(driving, driving.rulebook(), settings).verify_text(AFTER, TASK)
