@@ -47,6 +47,7 @@ def run_script(script: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_an_adapter_answers_better_over_http(driving: Domain, tmp_path: Path) -> None:
     """The adapter has learned one good answer to the task's training wordings, and is asked in others."""
     assert len(SERVED.read_text().splitlines()) <= 30

@@ -20,6 +20,7 @@ from .adapter_weights import AdapterWeights
 from .host_arena import HostArena
 from .upload import on_device, recorded
 
+ARENA_BYTES_ON_CPU = 2**20
 FusedSets = frozenset[tuple[str, ...]]
 """Fused sets of projections, such as ("q", "k", "v")."""
 
@@ -115,7 +116,9 @@ class DeviceAdapters:
         self._fused = {
             names: FusedProjections(names, tuple(architecture.widths[name][1] for name in names)) for names in FUSED
         }
-        self._arena = HostArena(host_bytes, pages.page_bytes, is_pinned=pool.is_cuda)
+        # Without a GPU nothing is pinned, and memory that nobody uses would only keep the process from forking.
+        arena_bytes = host_bytes if pool.is_cuda else min(host_bytes, ARENA_BYTES_ON_CPU)
+        self._arena = HostArena(arena_bytes, pages.page_bytes, is_pinned=pool.is_cuda)
         # What the next step loads.
         self._staged: dict[str, PackedAdapter] = {}
         self._stream = torch.cuda.Stream(pool.device) if pool.is_cuda else None  # type: ignore[no-untyped-call]

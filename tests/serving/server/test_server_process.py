@@ -59,6 +59,7 @@ def test_the_engine_ends_with_the_server_however_it_ends(tmp_path: Path) -> None
         until(lambda: not Path(f"/proc/{engine}").exists())
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_killed_ends_its_streams_with_an_error_and_is_started_again(tmp_path: Path) -> None:
     with serving(tmp_path / "log") as served:
         running = served.open("POST", "/v1/completions", {**ASKED, "n": 64, "max_tokens": 1000})

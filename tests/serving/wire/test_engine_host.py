@@ -134,6 +134,7 @@ class UnloadingLink:
         self.unloads.append(digest)
 
 
+@pytest.mark.slow
 def test_what_is_unloaded_while_another_engine_starts_does_not_come_back(tmp_path: Path) -> None:
     async def run() -> None:
         host = EngineHost(EngineDescription(folder=str(tmp_path)))

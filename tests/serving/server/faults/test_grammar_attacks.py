@@ -96,7 +96,7 @@ def processes(served: Served) -> list[int]:
     return [served.process.pid, *map(int, children)]
 
 
-@pytest.mark.parametrize(("num_first", "num_more"), [(70, 70), pytest.param(280, 300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("num_first", "num_more"), [(20, 20), pytest.param(280, 300, marks=pytest.mark.slow)])
 def test_vllm_16283_14837_unique_schemas_fill_no_memory(served: Served, num_first: int, num_more: int) -> None:
     def ask_many(first: int, last: int) -> None:
         def one(number: int) -> int:
