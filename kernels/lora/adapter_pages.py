@@ -36,9 +36,9 @@ def layout_of(weights: Weights, pages: PageLayout, num_layers: int) -> AdapterLa
     return AdapterLayout(pages=pages, rank=ranks.pop(), num_layers=num_layers, widths=widths)
 
 
-def pack(layout: AdapterLayout, weights: Weights) -> torch.Tensor:
-    """Return the pages of an adapter, in pinned memory if a GPU is there; padding is zero."""
-    page_bytes, pin = layout.pages.page_bytes, torch.cuda.is_available()
+def pack(layout: AdapterLayout, weights: Weights, *, is_pinned: bool = True) -> torch.Tensor:
+    """Return the pages of an adapter, in pinned memory if a GPU is there and it is asked for; padding is zero."""
+    page_bytes, pin = layout.pages.page_bytes, is_pinned and torch.cuda.is_available()
     packed = torch.zeros(layout.num_pages, page_bytes, dtype=torch.uint8, pin_memory=pin)
     stacks = stacks_of(layout, packed)
     for (layer, name), pair in weights.items():

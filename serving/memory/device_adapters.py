@@ -64,7 +64,9 @@ class PackedAdapter:
         scales = {pair.scale for pair in weights.places.values()}
         if len(scales) == 1:
             (self.scale,) = scales
-        packed = pack(self.layout, _filled(weights, self.layout, self.layout.pages.dtype, folds_scale=len(scales) > 1))
+        filled = _filled(weights, self.layout, self.layout.pages.dtype, folds_scale=len(scales) > 1)
+        # The arena is pinned itself.
+        packed = pack(self.layout, filled, is_pinned=self._ids is None)
         if self._ids is None:
             self._own = packed
         else:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import msgspec
+from fastapi.responses import Response
 from msgspec import UNSET, UnsetType
 
 Reason = Literal["stop", "length"]
@@ -172,3 +173,8 @@ class Status(Answer, frozen=True, kw_only=True):
     """How a server is."""
 
     status: str
+
+
+def as_json(answer: Answer) -> Response:
+    """Return an answer as the body of a response."""
+    return Response(msgspec.json.encode(answer), media_type="application/json")

@@ -12,6 +12,7 @@ from ...adapters.adapter_error import AdapterError, Refusal
 from ...adapters.adapter_manager import AdapterManager
 from ...adapters.sql.registry import Entry
 from ..api.adapters import AdapterDetail, Adapters, LoadAdapterBody, UnloadAdapterBody, adapter_of, detail_of
+from ..api.answers import as_json
 from ..api.api_error import ApiError, documented
 from ..api.read_body import body_document, read_body
 from .document import answers_with
@@ -88,7 +89,7 @@ def adapter_routes(manager: AdapterManager) -> APIRouter:
             raise _answered(error) from None
         if not found:
             raise _answered(AdapterError(Refusal.ABSENT, "there is no adapter of this name"))
-        return Response(msgspec.json.encode(detail_of(found[0])), media_type="application/json")
+        return as_json(detail_of(found[0]))
 
     return router
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from msgspec import UNSET
@@ -19,6 +18,7 @@ from ..api.answers import (
     ChunkChoice,
     Delta,
     Usage,
+    as_json,
 )
 from ..api.api_error import documented, refused, too_long
 from ..api.bodies import ChatBody, ChatMessage
@@ -64,7 +64,7 @@ def chat_routes(front: Front) -> APIRouter:
         if asked.body.stream:
             return await EventStream.begun(request, _events(front, asked))
         answer = await while_there(request.receive, _whole(front, asked))
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        return as_json(answer)
 
     return router
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from msgspec import UNSET
@@ -11,7 +10,7 @@ from msgspec import UNSET
 from ...adapters.adapter_record import AdapterRecord
 from ...requests.sampling_params import SamplingParams
 from ..answering import Answering, Choice, Piece
-from ..api.answers import Completion, CompletionChoice, CompletionLogprobs, Usage
+from ..api.answers import Completion, CompletionChoice, CompletionLogprobs, Usage, as_json
 from ..api.api_error import documented, refused
 from ..api.bodies import CompletionBody
 from ..api.read_body import body_document, read_body
@@ -65,7 +64,7 @@ def completion_routes(front: Front) -> APIRouter:
         if asked.body.stream:
             return await EventStream.begun(request, _events(front, asked))
         answer = await while_there(request.receive, _whole(front, asked))
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        return as_json(answer)
 
     return router
 

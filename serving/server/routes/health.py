@@ -2,12 +2,11 @@
 
 import asyncio
 
-import msgspec
 from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from ..api.answers import Status
+from ..api.answers import Status, as_json
 from ..api.api_error import documented, unavailable
 from ..front import Front
 from .document import answers_with
@@ -22,7 +21,7 @@ def health_routes(front: Front) -> APIRouter:
     @router.get("/health", operation_id="health", responses=answers_with(Status))
     async def health() -> Response:
         """Say that the server is alive."""
-        return Response(msgspec.json.encode(Status(status="alive")), media_type="application/json")
+        return as_json(Status(status="alive"))
 
     @router.get("/ready", operation_id="ready", responses={**answers_with(Status), **documented(503)})
     async def ready() -> Response:
@@ -31,7 +30,7 @@ def health_routes(front: Front) -> APIRouter:
             raise unavailable("the server is about to end", "draining")
         if not front.is_ready:
             raise unavailable("the engine is not ready", "engine_unavailable")
-        return Response(msgspec.json.encode(Status(status="ready")), media_type="application/json")
+        return as_json(Status(status="ready"))
 
     @router.get(
         "/metrics", operation_id="metrics", responses={200: {"description": "Prometheus' text.", "content": _TEXT}}

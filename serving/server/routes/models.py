@@ -1,11 +1,10 @@
 """/v1/models: the base model and its adapters."""
 
-import msgspec
 from fastapi import APIRouter
 from fastapi.responses import Response
 
 from ...adapters.adapter_record import AdapterRecord
-from ..api.answers import Model, Models
+from ..api.answers import Model, Models, as_json
 from ..api.api_error import documented
 from ..front import Front
 from .document import answers_with
@@ -19,7 +18,7 @@ def model_routes(front: Front) -> APIRouter:
     async def models() -> Response:
         """List the base model and the adapters, each of which can be named as `model`."""
         found = [_base(front), *(_adapter(front, record) for record in front.catalogue.all())]
-        return Response(msgspec.json.encode(Models(data=found)), media_type="application/json")
+        return as_json(Models(data=found))
 
     @router.get(
         "/v1/models/{model:path}", operation_id="getModel", responses={**answers_with(Model), **documented(404, 503)}
@@ -28,7 +27,7 @@ def model_routes(front: Front) -> APIRouter:
         """Tell of one model."""
         record = await front.adapter(model)
         found = _base(front) if record is None else _adapter(front, record)
-        return Response(msgspec.json.encode(found), media_type="application/json")
+        return as_json(found)
 
     return router
 

@@ -1,10 +1,9 @@
 """/tokenize and /detokenize, as vLLM has them."""
 
-import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from ..api.answers import Text, Tokens
+from ..api.answers import Text, Tokens, as_json
 from ..api.api_error import documented, refused
 from ..api.bodies import DetokenizeBody, TokenizeBody
 from ..api.read_body import body_document, read_body
@@ -37,7 +36,7 @@ def token_routes(front: Front) -> APIRouter:
             tokens=[*tokens],
             token_strs=[front.text.spelled(token)[0] for token in tokens] if body.return_token_strs else None,
         )
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        return as_json(answer)
 
     @router.post(
         "/detokenize",
@@ -51,7 +50,7 @@ def token_routes(front: Front) -> APIRouter:
         if body.model is not None:
             await front.adapter(body.model)
         answer = Text(prompt=await front.text.long_text(body.tokens))
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        return as_json(answer)
 
     return router
 
