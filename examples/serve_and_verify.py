@@ -19,8 +19,9 @@ verifier = Verifier(domain)
 for model in ("base", "driving"):
     verdicts = []
     for wording in task.wordings["validation"]:
-        messages = [{"role": "user", "content": wording}]
-        answer = client.chat.completions.create(model=model, messages=messages, max_tokens=160, n=16, seed=1)
-        verdicts += [verifier.verify_text(choice.message.content, task) for choice in answer.choices]
+        answer = client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": wording}], max_tokens=160, n=16, seed=1
+        )
+        verdicts += [verifier.verify_text(choice.message.content or "", task) for choice in answer.choices]
     compliance, all_kept = mean(one.compliance for one in verdicts), sum(one.all_kept for one in verdicts)
     print(f"{model:8} compliance {compliance:.0%}, {all_kept} of {len(verdicts)} answers keep all rules")

@@ -450,18 +450,17 @@ def test_a_run_that_is_killed_ten_times_ends_with_the_same_adapter(finished: Pat
     startup = time.monotonic() - begin
     num_kills = 0
     while num_kills < 10:
-        process = subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        try:
-            process.wait(timeout=rng.uniform(startup, startup + 10))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            num_kills += 1
-        else:
-            # It ended before the kill came: once more from the beginning.
-            assert process.returncode == 0, process.stderr and process.stderr.read()
-            assert weights(out) == weights(finished)
-            shutil.rmtree(out)
+        with subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            try:
+                _, stderr = process.communicate(timeout=rng.uniform(startup, startup + 10))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                num_kills += 1
+            else:
+                # It ended before the kill came: once more from the beginning.
+                assert process.returncode == 0, stderr
+                assert weights(out) == weights(finished)
+                shutil.rmtree(out)
         resuming = (out / "config.json").exists()
         words = [*VERILORA, "train", "--resume", str(out)] if resuming else command(out)
     assert run(words).returncode == 0
