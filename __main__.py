@@ -144,7 +144,10 @@ def verify(
         str | None,
         typer.Option("--for", metavar="TASK_ID", help="What the files answer, unless their first lines say it."),
     ] = None,
-    rulebook: Book = DEFAULT_RULEBOOK,
+    rulebook: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The rulebook to judge by.", show_default="default; in paper mode paper"),
+    ] = None,
     world: WorldOption = None,
     mode: ModeOption = Mode.GATED,
     ending: AtTheEnd = Ending.PATROL,
@@ -176,7 +179,7 @@ def verify(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     domain = load_domain(task, specs)
-    book = domain.rulebook(rulebook)
+    book = domain.rulebook(rulebook or mode.rulebook(domain.rulebook_names()))
     raise typer.Exit(
         verify_files(files, domain, book, settings, task_id, as_json=as_json, strict=strict, within=within)
     )

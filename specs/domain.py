@@ -13,6 +13,8 @@ from .world_description import WorldDescription, read_worlds
 
 SHIPPED = Path(__file__).parent
 DEFAULT_RULEBOOK = "default"
+PAPER_RULEBOOK = "paper"
+"""Rules as a paper published them, for the mode that counts as it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +33,9 @@ class Domain:
     def rulebook(self, rulebook: str | Rulebook = DEFAULT_RULEBOOK) -> Rulebook:
         """Return a rulebook by name, or one that is given, if it speaks of what the domain knows; raises InputError."""
         if isinstance(rulebook, Rulebook):
-            check_words(rulebook, self.vocabulary)
+            check_words(rulebook, self.vocabulary, self.worlds)
             return rulebook
-        return read_rulebook(self.folder / "rulebooks", rulebook, self.vocabulary)
+        return read_rulebook(self.folder / "rulebooks", rulebook, self.vocabulary, self.worlds)
 
     def rulebook_names(self) -> list[str]:
         return rulebook_names(self.folder / "rulebooks")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from .files.yaml_file import Row, YamlFile, read_yaml
 from .logic import Formula
 from .vocabulary import Name, Vocabulary
 from .waiver import Waiver
+from .world_description import UNIVERSAL
 
 
 class Rule(Row):
-    """One rule. It is judged only in worlds where every proposition that it presumes exists.
+    """One rule. It is judged only where every proposition that it presumes exists, and in its `worlds` if it names any.
 
     `readings` holds other formulas for the same sentence, which a rulebook may select by name.
     """
@@ -26,8 +27,22 @@ class Rule(Row):
     english: str
     source: str = ""
     presumes: tuple[Name, ...] = ()
+    worlds: tuple[Name, ...] = ()
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, strict=True)
     readings: dict[str, Formula] = Field(default_factory=dict)
+
+    def binds_in(self, world: str) -> bool:
+        """Return whether a world is one of those that the rule names; it binds everywhere if it names none.
+
+        The universal world stands for all of them.
+        """
+        return not self.worlds or world in (*self.worlds, UNIVERSAL)
+
+    @property
+    def decisive(self) -> list[object]:
+        """What decides verdicts, for a digest. A rule that names no world keeps the digest that it had without them."""
+        parts: list[object] = [self.id, self.formula.text, sorted(self.presumes), self.weight]
+        return [*parts, sorted(self.worlds)] if self.worlds else parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +73,9 @@ class Rulebook:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what decides verdicts (ids, formulas, presumed propositions, weights) and over all waivers."""
-        rules: list[list[object]] = [
-            [rule.id, rule.formula.text, sorted(rule.presumes), rule.weight] for rule in self.rules
-        ]
-        # Longer than the rows of rules, so that no rule can be taken for one. Books without them keep their digests.
+        """SHA-256 over what decides verdicts (`Rule.decisive`) and over all waivers."""
+        rules = [rule.decisive for rule in self.rules]
+        # Five texts, which no rule's row is, so that no rule can be taken for one. Books without keep their digests.
         waived: list[list[object]] = [
             ["waiver", waiver.rule, waiver.by, waiver.reason, waiver.date.isoformat()]
             for waiver in sorted(self.waivers, key=lambda waiver: waiver.rule)
@@ -91,7 +104,9 @@ class _File(Row):
         return self
 
 
-def read_rulebook(folder: Path, name: str, vocabulary: Vocabulary, extended_by: tuple[str, ...] = ()) -> Rulebook:
+def read_rulebook(
+    folder: Path, name: str, vocabulary: Vocabulary, worlds: Collection[str], extended_by: tuple[str, ...] = ()
+) -> Rulebook:
     """Return the book `folder/name.yaml` with all that it extends; raises InputError."""
     path = folder / f"{name}.yaml"
     if name not in rulebook_names(folder):
@@ -108,14 +123,14 @@ def read_rulebook(folder: Path, name: str, vocabulary: Vocabulary, extended_by: 
             raise file.error(("extends",), f"a rulebook cannot extend itself: {circle}")
         if book.extends not in rulebook_names(folder):
             raise file.error(("extends",), f"no such rulebook: {expected_one_of(book.extends, rulebook_names(folder))}")
-        parent = read_rulebook(folder, book.extends, vocabulary, chain)
+        parent = read_rulebook(folder, book.extends, vocabulary, worlds, chain)
         rules = _changed({rule.id: rule for rule in parent.rules}, book, file)
         waivers = {waiver.rule: waiver for waiver in parent.waivers if waiver.rule in rules}
         written_in = {rule_id: parent.written_in[rule_id] for rule_id in rules}
     for row, rule in enumerate(book.rules):
         if rule.id in rules:
             raise file.error(("rules", row, "id"), f"duplicate id {rule.id!r}")
-        _check(rule, row, file, vocabulary)
+        _check(rule, row, file, vocabulary, worlds)
         rules[rule.id] = rule
         written_in[rule.id] = name
     if not rules:
@@ -130,7 +145,7 @@ def read_rulebook(folder: Path, name: str, vocabulary: Vocabulary, extended_by: 
     )
 
 
-def check_words(rulebook: Rulebook, vocabulary: Vocabulary) -> None:
+def check_words(rulebook: Rulebook, vocabulary: Vocabulary, worlds: Collection[str]) -> None:
     """Raise InputError if a book that no file holds has no rule, one id twice, or a name that the domain lacks."""
     ids = [rule.id for rule in rulebook.rules]
     twice = [name for name in ids if ids.count(name) > 1]
@@ -145,12 +160,13 @@ def check_words(rulebook: Rulebook, vocabulary: Vocabulary) -> None:
             raise InputError(f"rulebook {rulebook.name}", f"got {name!r} waived twice, expected once", field="waivers")
     words = {*vocabulary.proposition_ids, *vocabulary.action_ids}
     for rule in rulebook.rules:
-        for key, names, known in (
-            ("formula", rule.formula.propositions, words),
-            ("presumes", frozenset(rule.presumes), {*vocabulary.proposition_ids}),
+        for key, what, names, known in (
+            ("formula", "proposition", rule.formula.propositions, words),
+            ("presumes", "proposition", frozenset(rule.presumes), {*vocabulary.proposition_ids}),
+            ("worlds", "world", frozenset(rule.worlds), {*worlds}),
         ):
             for name in sorted(names - known):
-                message = f"unknown proposition: {expected_one_of(name, known)}"
+                message = f"unknown {what}: {expected_one_of(name, known)}"
                 raise InputError(f"rulebook {rulebook.name}", message, field=f"{rule.id}.{key}")
 
 
@@ -204,7 +220,7 @@ def _known(rule_id: str, rules: Iterable[str], file: YamlFile, field: str) -> No
         raise file.error((field,), f"no such rule to change: {expected_one_of(rule_id, rules)}")
 
 
-def _check(rule: Rule, row: int, file: YamlFile, vocabulary: Vocabulary) -> None:
+def _check(rule: Rule, row: int, file: YamlFile, vocabulary: Vocabulary, worlds: Collection[str]) -> None:
     vocabulary.check(rule.formula, file, ("rules", row, "formula"), actions=True)
     for name, formula in rule.readings.items():
         vocabulary.check(formula, file, ("rules", row, "readings", name), actions=True)
@@ -212,3 +228,6 @@ def _check(rule: Rule, row: int, file: YamlFile, vocabulary: Vocabulary) -> None
         if name not in vocabulary.proposition_ids:
             message = f"unknown proposition: {expected_one_of(name, vocabulary.proposition_ids)}"
             raise file.error(("rules", row, "presumes", index), message)
+    for index, name in enumerate(rule.worlds):
+        if name not in worlds:
+            raise file.error(("rules", row, "worlds", index), f"unknown world: {expected_one_of(name, worlds)}")

@@ -18,7 +18,7 @@ from verilora.verify.certificates.issue import new_certificate
 
 from certificates import measurement
 from command_line import run_main
-from controllers import AFTER_LOOPING, BEFORE
+from controllers import BEFORE, YIELDING
 from run_directories import write_run
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ FIVE_LINES = f"""
 from verilora import load_domain, verify_text
 steps = {BEFORE!r}
 verdict = verify_text(steps, load_domain("driving"), "{TASK}")
-print(verdict.compliance, verdict.gates[0].status.name, [rule.rule_id for rule in verdict.rules if rule.witness])
+print(verdict.compliance, verdict.gates[0].status.name, [rule.rule_id for rule in verdict.deciding if rule.witness])
 """
 TYPED = """
 from typing import assert_type
@@ -109,7 +109,7 @@ def test_the_version_is_that_of_the_code() -> None:
 
 def test_five_lines_make_a_verdict() -> None:
     assert len(FIVE_LINES.strip().splitlines()) <= 5
-    assert python(FIVE_LINES) == "0.0 VIOLATED ['phi5', 'phi9', 'phi11', 'phi14']\n"
+    assert python(FIVE_LINES) == "0.0 VIOLATED ['phi5', 'phi9', 'phi11', 'phi14', 'right_on_red_yields']\n"
 
 
 @pytest.mark.slow
@@ -144,8 +144,8 @@ def test_the_lint_is_that_of_the_command(greenhouse: Domain) -> None:
 
 def test_the_audit_is_that_of_the_command(driving: Domain) -> None:
     arguments = ("--for", TASK, "--episodes", "3", "--processes", "1")
-    code, out, _ = run_main("drive", *arguments, "-", text=AFTER_LOOPING.encode())
-    audit = verilora.drive(AFTER_LOOPING, driving, TASK, num_episodes=3)
+    code, out, _ = run_main("drive", *arguments, "-", text=YIELDING.encode())
+    audit = verilora.drive(YIELDING, driving, TASK, num_episodes=3)
     assert f"3 episodes in {audit.world}: {audit.num_arrived} arrived, {audit.num_crashed} crashed" in out
     assert code == int(any(rule.violated for rule in audit.rules))
 
@@ -159,10 +159,10 @@ def test_the_answers_are_those_of_the_command(driving: Domain) -> None:
 def test_a_rule_of_ones_own(driving: Domain) -> None:
     rule = verilora.Rule(id="never", formula=verilora.Formula("G !turn_right"), english="The car never turns right.")
     book = driving.rulebook().extended("mine", rule)
-    verdict = verilora.verify_text(AFTER_LOOPING, driving, TASK, rulebook=book)
+    verdict = verilora.verify_text(YIELDING, driving, TASK, rulebook=book)
     assert (verdict.rulebook, verdict.rules[-1].rule_id) == ("mine", "never")
     assert verdict.rules[-1].status is verilora.Status.VIOLATED
-    assert all(rule.status.is_kept for rule in verdict.rules[:-1])
+    assert all(rule.status.is_kept for rule in verdict.deciding[:-1])
     assert len(driving.rulebook().rules) == len(book.rules) - 1
 
 
@@ -172,7 +172,7 @@ def test_a_rule_that_the_domain_cannot_know(driving: Domain) -> None:
     message = r"^rulebook mine: never\.formula: unknown proposition: got 'hop', expected one of car_from_left, .*stop"
     for judge in (verilora.verify_text, verilora.drive):
         with pytest.raises(verilora.InputError, match=message):
-            judge(AFTER_LOOPING, driving, TASK, rulebook=book)
+            judge(YIELDING, driving, TASK, rulebook=book)
     with pytest.raises(verilora.InputError, match=message):
         verilora.lint(driving, book)
 
@@ -195,7 +195,7 @@ def test_bad_input_names_the_file_and_what_was_expected(driving: Domain, greenho
     with pytest.raises(verilora.InvalidController, match="step 1: unknown action"):
         verilora.drive("1. hope\n2. stop", driving, TASK)
     with pytest.raises(ValueError, match=r"^num_episodes: expected at least 1, got 0$"):
-        verilora.drive(AFTER_LOOPING, driving, TASK, num_episodes=0)
+        verilora.drive(YIELDING, driving, TASK, num_episodes=0)
 
 
 def examples() -> Iterator[tuple[str, str]]:
@@ -213,7 +213,7 @@ def run_called_first(folder: Path, domain: Domain) -> None:
     adapter.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (adapter / name).write_text("{}")
-    certificate = new_certificate(adapter, measurement(domain, AFTER_LOOPING, TASK))
+    certificate = new_certificate(adapter, measurement(domain, YIELDING, TASK))
     write_certificate(adapter, certificate)
 
 

@@ -21,7 +21,7 @@ from verilora.verify.records.by_prompt import interval_by_group
 
 from certificates import Fixed, measurement
 from command_line import run_main
-from controllers import AFTER_LOOPING, BEFORE
+from controllers import BEFORE, YIELDING
 
 TASK = "right-at-traffic-light"
 TAUTOLOGIES = """description: two
@@ -308,7 +308,7 @@ def test_of_few_prompts_nothing_can_have_fallen(
     few = load_domain("driving", tmp_path / "specs")
     base = BaseDigests(name="embedded", digest=Fixed.digest, tokenizer_digest=Fixed.tokenizer_digest)
     adapter = attacked / "run" / "adapter"
-    issue_certificate(adapter, measurement(few, AFTER_LOOPING, TASK, base=base))
+    issue_certificate(adapter, measurement(few, YIELDING, TASK, base=base))
     request = CertificationRequest(folder=adapter, specs=tmp_path / "specs", check=True, num_processes=1)
     assert certify(request, lambda *_, **__: Fixed("1. hope")) == 0
     assert "too few prompts: 3 of 6 needed to tell whether anything fell" in capsys.readouterr().out

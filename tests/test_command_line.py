@@ -19,7 +19,7 @@ from verilora.specs.domain import Domain
 from verilora.verify.rulebooks.lint import Examination, RulebookLint
 
 from command_line import run_main, without_progress
-from controllers import AFTER_LOOPING, BEFORE
+from controllers import BEFORE, YIELDING
 from machines import ring
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ def verilora(
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     path = tmp_path / "good.txt"
-    path.write_text(f"Task: {TASK}\n{AFTER_LOOPING}\n")
+    path.write_text(f"Task: {TASK}\n{YIELDING}\n")
     return path
 
 
@@ -111,7 +111,7 @@ def test_a_file_that_cannot_be_used_does_not_stop_the_others(good: Path, tmp_pat
 
 
 def test_standard_input() -> None:
-    code, out, _ = verilora("verify", "--for", TASK, "-", text=AFTER_LOOPING.encode())
+    code, out, _ = verilora("verify", "--for", TASK, "-", text=YIELDING.encode())
     assert (code, "compliance 100%" in out) == (0, True)
 
 
@@ -179,13 +179,13 @@ def test_a_world_whose_fairness_leaves_no_run(good: Path, driving: Domain, tmp_p
 )
 def test_spellings_of_the_task_line(tmp_path: Path, first: str) -> None:
     path = tmp_path / "steps.txt"
-    path.write_bytes(f"{first}\r\n{AFTER_LOOPING}".replace("\n", "\r\n").encode())
+    path.write_bytes(f"{first}\r\n{YIELDING}".replace("\n", "\r\n").encode())
     assert run_main("verify", path)[0] == 0
 
 
 def test_a_task_line_that_names_no_task_names_its_file(tmp_path: Path) -> None:
     path = tmp_path / "steps.txt"
-    path.write_text(f"Task: turn right at the traffic light\n{AFTER_LOOPING}")
+    path.write_text(f"Task: turn right at the traffic light\n{YIELDING}")
     code, _, err = run_main("verify", path)
     assert (code, f"{path}: no such task: got 'turn right at the traffic light'" in err) == (2, True)
 
@@ -297,14 +297,14 @@ def test_rules_of_one_world() -> None:
     code, out, err = run_main("rules", "--world", "traffic_light", "--controllers")
     assert (code, without_progress(err)) == (0, "")
     # Two of each rule; without a goal and with each of three, on fair runs and on all.
-    assert err.endswith("rulebook default, questions answered: 38 of 38\n")
+    assert err.endswith("rulebook default, questions answered: 48 of 48\n")
     assert "questions answered" not in out
-    assert "13 of 15" in out
-    assert "1. wait until no car from left and no pedestrian at right then turn right" in out
+    assert "18 of 20" in out
+    assert "1. wait until (no car from left and green traffic light and no pedestrian at right" in out
     assert run_main("rules", "--world", "moon")[0] == 2
 
 
-@pytest.mark.parametrize(("num_answered", "as_json"), [(12, False), (12, True), (31, False), (31, True)])
+@pytest.mark.parametrize(("num_answered", "as_json"), [(17, False), (17, True), (41, False), (41, True)])
 def test_who_stops_the_examination_gets_what_is_found(
     num_answered: int, as_json: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,16 +317,16 @@ def test_who_stops_the_examination_gets_what_is_found(
     monkeypatch.setattr(Examination, "run", interrupted)
     code, out, err = run_main("rules", "--world", "traffic_light", *(["--json"] if as_json else []))
     assert (code, without_progress(err)) == (130, "interrupted: not all questions are answered\n")
-    # Twelve of fifteen rules are translated and none examined; then all, and one question of the world is answered.
-    is_early = num_answered == 12
+    # Seventeen of twenty rules are translated and none examined; then all, and one question of the world is answered.
+    is_early = num_answered == 17
     if as_json:
         found = json.loads(out)
         assert (found["complete"], len(found["rules"]), len(found["worlds"])) == (
             False,
-            *((0, 0) if is_early else (15, 1)),
+            *((0, 0) if is_early else (20, 1)),
         )
     else:
-        assert ("phi15" in out, "rules apply" in out) == (not is_early, not is_early)
+        assert ("right_on_red_yields" in out, "rules apply" in out) == (not is_early, not is_early)
         assert out.count("digest") == 1
 
 
@@ -459,7 +459,7 @@ def test_the_light_commands_do_not_import_torch(arguments: list[str]) -> None:
     code = "import sys\nfrom verilora.__main__ import main\ntry: main()\nexcept SystemExit: pass\n"
     code += "sys.exit(sum(name in sys.modules for name in ('torch', 'transformers', 'gymnasium')))"
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], input=AFTER_LOOPING.encode(), capture_output=True, check=False
+        [sys.executable, "-c", code, *arguments], input=YIELDING.encode(), capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -25,8 +25,8 @@ PRINTED = {
     "lint_a_rule.py": "no controller keeps all applicable rules with no gate; without phi14 one does",
     "verify_a_controller.py": "  step 2: green traffic light, pedestrian at right -> turn right\n",
 }
-GOOD = """1. observe car from left and pedestrian at right and pedestrian in front
-2. if no car from left and no pedestrian at right and no pedestrian in front, turn right"""
+GOOD = """1. observe car from left and opposite car and pedestrian at right
+2. if no car from left and no opposite car and no pedestrian at right, turn right"""
 
 
 def test_no_example_is_left_out() -> None:

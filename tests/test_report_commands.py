@@ -160,7 +160,7 @@ class TestCertify:
         self, adapter: Path, specs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         shutil.copytree(specs, tmp_path / "specs")
-        book = tmp_path / "specs" / "driving" / "rulebooks" / "default.yaml"
+        book = tmp_path / "specs" / "driving" / "rulebooks" / "paper.yaml"
         book.write_text(book.read_text().replace("formula: G(go_straight -> !pedestrian_in_front)", "formula: G stop"))
         worlds = tmp_path / "specs" / "driving" / "worlds.yaml"
         worlds.write_text(worlds.read_text() + "# another edition\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controllers import AFTER_LOOPING
+from controllers import YIELDING
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +36,7 @@ def run(installed: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProc
 def test_a_controller_is_verified_with_the_installed_wheel(installed: Path, tmp_path: Path) -> None:
     where = run(installed, "-c", "import verilora; print(verilora.__file__)", cwd=tmp_path)
     assert Path(where.stdout.strip()) == installed / "verilora" / "__init__.py"
-    (tmp_path / "steps.txt").write_text(f"Task: right-at-traffic-light\n{AFTER_LOOPING}\n")
+    (tmp_path / "steps.txt").write_text(f"Task: right-at-traffic-light\n{YIELDING}\n")
     done = run(installed, "-m", "verilora", "verify", "steps.txt", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "compliance 100%" in done.stdout

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ...specs.domain import DEFAULT_RULEBOOK, SHIPPED
+from ...specs.rulebook import rulebook_names
 from ...verify.records.requirement import Requirement
 from ...verify.records.verdict import Mode
 from ...verify.verdicts.verifier import Settings
@@ -83,7 +84,7 @@ def resolve(options: TrainOptions, base: TrainConfig = DEFAULTS) -> TrainConfig:
         base,
         task=_or(options.task, base.task),
         specs=_absolute(options.specs) if options.specs else base.specs,
-        rulebook=_or(options.rulebook, base.rulebook),
+        rulebook=_or(options.rulebook, base.rulebook if mode is base.mode else _rulebook_of(mode, options, base)),
         model=_model(options.model) if options.model else base.model,
         world=options.world or (base.world if mode is base.mode else Settings.of(mode).world),
         mode=mode,
@@ -148,6 +149,12 @@ def parse_losses(texts: list[str] | None) -> tuple[Loss, ...] | None:
         except ValueError:
             raise ValueError(f"loss_type: expected LOSS or LOSS:WEIGHT with a number, got {text!r}") from None
     return tuple(losses) or None
+
+
+def _rulebook_of(mode: Mode, options: TrainOptions, base: TrainConfig) -> str:
+    """Return the book that a mode takes where none is named."""
+    folder = Path(options.specs or base.specs) / _or(options.task, base.task) / "rulebooks"
+    return mode.rulebook(rulebook_names(folder))
 
 
 def _or(asked: T | None, default: T) -> T:

@@ -38,6 +38,13 @@ PAPER = {
     "phi14": "G(go_straight -> !pedestrian_in_front)",
     "phi15": "G((turn_right & stop_sign) -> !car_from_left)",
 }
+ADDED = {
+    "left_needs_green": "G(turn_left -> (green_traffic_light | green_left_turn_light))",
+    "turn_clear_front": "G((turn_left | turn_right) -> !pedestrian_in_front)",
+    "left_clear_exit": "G(turn_left -> !pedestrian_at_left)",
+    "straight_yields": "G((go_straight & !green_traffic_light) -> !(car_from_left | car_from_right))",
+    "right_on_red_yields": "G((turn_right & !green_traffic_light) -> !opposite_car)",
+}
 
 
 def rules(domain: Domain, rulebook: str) -> dict[str, Rule]:
@@ -69,38 +76,44 @@ def test_driving_has_ten_propositions_and_four_actions(driving: Domain) -> None:
 
 
 def test_driving_has_the_fifteen_rules_of_the_paper_in_order(driving: Domain) -> None:
-    assert [rule.id for rule in driving.rulebook().rules] == [f"phi{number}" for number in range(1, 16)]
-    assert {rule.id: rule.formula for rule in driving.rulebook().rules} == {
-        name: Formula(text) for name, text in PAPER.items()
-    }
-    assert all(rule.weight == 1 and rule.english for rule in driving.rulebook().rules)
+    book = driving.rulebook("paper").rules
+    assert [rule.id for rule in book] == [f"phi{number}" for number in range(1, 16)]
+    assert {rule.id: rule.formula for rule in book} == {name: Formula(text) for name, text in PAPER.items()}
+    assert all(rule.weight == 1 and rule.english for rule in book)
 
 
-def test_driving_ships_three_rulebooks(driving: Domain) -> None:
-    assert driving.rulebook_names() == ["author-smv", "default", "no-right-on-red"]
-    assert len({driving.rulebook(name).digest for name in driving.rulebook_names()}) == 3
+def test_the_default_book_adds_five_rules_to_the_papers(driving: Domain) -> None:
+    book = driving.rulebook()
+    assert book.rules[:15] == driving.rulebook("paper").rules
+    assert {rule.id: rule.formula for rule in book.rules[15:]} == {name: Formula(text) for name, text in ADDED.items()}
+    assert {rule.id: rule.worlds for rule in book.rules if rule.worlds} == {"turn_clear_front": ("roundabout",)}
+    assert all(rule.english and rule.source.startswith("Ours: ") for rule in book.rules[15:])
+
+
+def test_driving_ships_four_rulebooks(driving: Domain) -> None:
+    assert driving.rulebook_names() == ["author-smv", "default", "no-right-on-red", "paper"]
+    assert len({driving.rulebook(name).digest for name in driving.rulebook_names()}) == 4
 
 
 def test_rules_about_a_light_that_is_not_green_presume_the_light(driving: Domain) -> None:
     presumes = {name: rule.presumes for name, rule in rules(driving, "no-right-on-red").items() if rule.presumes}
-    assert presumes == dict.fromkeys(("phi3", "phi8", "no_right_on_red"), ("green_traffic_light",))
+    about_red = ("phi3", "phi8", "left_needs_green", "right_on_red_yields", "no_right_on_red")
+    assert presumes == dict.fromkeys(about_red, ("green_traffic_light",))
 
 
 def test_rule_7_in_both_readings(driving: Domain) -> None:
     smv = Formula("F((green_traffic_light | green_left_turn_light) -> F !stop)")
-    assert rules(driving, "default")["phi7"].formula == Formula(PAPER["phi7"])
-    assert rules(driving, "default")["phi7"].readings == {"smv": smv}
+    assert rules(driving, "paper")["phi7"].formula == Formula(PAPER["phi7"])
+    assert rules(driving, "paper")["phi7"].readings == {"smv": smv}
     assert rules(driving, "author-smv")["phi7"].formula == smv != Formula(PAPER["phi7"])
-    others = [
-        [rule for rule in driving.rulebook(name).rules if rule.id != "phi7"] for name in ("default", "author-smv")
-    ]
+    others = [[rule for rule in driving.rulebook(name).rules if rule.id != "phi7"] for name in ("paper", "author-smv")]
     assert others[0] == others[1]
 
 
 def test_no_right_on_red_adds_one_rule(driving: Domain) -> None:
     book = driving.rulebook("no-right-on-red")
-    assert book.rules[:15] == driving.rulebook().rules
-    assert [(rule.id, rule.formula) for rule in book.rules[15:]] == [
+    assert book.rules[:20] == driving.rulebook().rules
+    assert [(rule.id, rule.formula) for rule in book.rules[20:]] == [
         ("no_right_on_red", Formula("G(!green_traffic_light -> !turn_right)"))
     ]
 
@@ -224,9 +237,9 @@ def test_a_missing_task_is_told_with_those_there_are(greenhouse: Domain) -> None
 
 
 def test_errors_in_the_shipped_domain_are_placed_too(driving_copy) -> None:
-    driving_copy.replace("rulebooks/default.yaml", "G(stop_sign -> F stop)", "G(stop_sing -> F stop)")
+    driving_copy.replace("rulebooks/paper.yaml", "G(stop_sign -> F stop)", "G(stop_sing -> F stop)")
     driving_copy.rejects(
-        "rulebooks/default.yaml",
+        "rulebooks/paper.yaml",
         "stop_sing",
         "rules[3].formula: unknown proposition in 'G(stop_sing -> F stop)': got 'stop_sing', expected one of ",
         "(did you mean 'stop_sign'?)",

@@ -142,6 +142,7 @@ def test_the_digest_is_a_sha256(greenhouse: Domain) -> None:
         pytest.param("presumes: [tank_empty]", "presumes: [frost]", id="presumed proposition"),
         pytest.param("presumes: [tank_empty]", "presumes: [tank_empty, frost]", id="one more presumed"),
         pytest.param("    presumes: [tank_empty]\n", "", id="nothing presumed"),
+        pytest.param("    weight: 2\n", "    weight: 2\n    worlds: [glasshouse]\n", id="worlds"),
         pytest.param("- id: fight_frost", "- id: frost_fight", id="id"),
     ],
 )
@@ -251,6 +252,13 @@ def test_the_digest_does_not_depend_on_the_name_of_the_book_or_on_how_it_came_by
             "rules[3].readings.at_once: unknown proposition in 'G((dry_soil & !tank_empty) -> "
             "(open_valve | X open_window))': got 'open_window', expected one of ",
             id="unknown proposition in a reading",
+        ),
+        pytest.param(
+            "presumes: [tank_empty]",
+            "worlds: [glashouse]",
+            "worlds: [glashouse]",
+            "rules[0].worlds[0]: unknown world: got 'glashouse', expected one of glasshouse, seedling_bench, universal",
+            id="unknown world",
         ),
         pytest.param(
             "presumes: [tank_empty]",
@@ -464,6 +472,7 @@ def test_a_book_extended_in_memory_is_a_book_like_others(greenhouse: Domain) -> 
     [
         ({"formula": Formula("G(forst -> hold)")}, "formula: unknown proposition: got 'forst', expected one of "),
         # What can be done exists everywhere.
+        ({"worlds": ("moon",)}, "worlds: unknown world: got 'moon', expected one of glasshouse, seedling_bench, "),
         ({"presumes": ("hold",)}, "presumes: unknown proposition: got 'hold', expected one of "),
     ],
 )

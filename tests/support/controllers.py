@@ -20,6 +20,9 @@ BEFORE = """1. if green traffic light, go straight
 AFTER = """1. observe car from left and pedestrian at right
 2. if no car from left and no pedestrian at right, turn right"""
 AFTER_LOOPING = f"{AFTER}\n3. go to step 1"
+"""It keeps the paper's fifteen rules, and turns on red into the way of an oncoming car."""
+YIELDING = "1. wait until no car from left and no opposite car and no pedestrian at right, then turn right\n2. stop"
+"""It keeps the default book at lights."""
 
 
 def guard_of(formula: str) -> Bdd:

@@ -42,7 +42,9 @@ def judge(domain: Domain, folder: Path, split: str, num_samples: int) -> tuple[V
     prompter = Prompter(domain, generator.prompt_style)
     prompts = [prompter.ask(wording) for _, wording in asked]
     completions = generator.sample(prompts, Sampling(temperature=1.0), seed=7)
-    verifier = Verifier(domain, domain.rulebook(), Settings(witnesses=False))
+    # The corpus of the driving domain was written for the paper's fifteen rules.
+    book = domain.rulebook("paper" if "paper" in domain.rulebook_names() else "default")
+    verifier = Verifier(domain, book, Settings(witnesses=False))
     return verifier, [
         (completion.text, verifier.verify_text(completion.text, task))
         for completion, (task, _) in zip(completions, asked, strict=True)
@@ -81,7 +83,7 @@ def test_the_greenhouse_model_answers_with_mixed_success(greenhouse: Domain) -> 
 def test_repair_turns_are_answered_with_steps(driving: Domain) -> None:
     """After feedback the embedded model writes steps that parse, and other ones than before."""
     generator, prompter = Generator(EMBEDDED_FOLDER), Prompter(driving, PromptStyle.PLAIN)
-    verifier = Verifier(driving, driving.rulebook(), Settings(witnesses=False))
+    verifier = Verifier(driving, driving.rulebook("paper"), Settings(witnesses=False))
     steps = "1. observe car from left\n2. turn right"
     feedback = (
         "This breaks the rule: The car never turns, left or right, while a car comes from the left. "

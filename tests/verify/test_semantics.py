@@ -30,7 +30,7 @@ def judge(
     goal: str = "stop U turn_right",
 ) -> Verdict:
     settings = Settings(world=WorldKind.ABSTRACT, runs=runs, reading=reading or Reading())
-    verifier = _VERIFIERS.setdefault(settings, Verifier(domain, domain.rulebook(), settings))
+    verifier = _VERIFIERS.setdefault(settings, Verifier(domain, domain.rulebook("paper"), settings))
     task = task_in(world, goal)
     return verifier.verify_text(controller, task) if isinstance(controller, str) else verifier.verify(controller, task)
 
@@ -45,7 +45,7 @@ def raw_counts(domain: Domain, controller: Controller | str, runs: Runs) -> list
 
 def test_implications_among_the_fifteen_rules(driving: Domain) -> None:
     compiler = Compiler()
-    compiled = {rule.id: compiler.compile(rule.formula) for rule in driving.rulebook().rules}
+    compiled = {rule.id: compiler.compile(rule.formula) for rule in driving.rulebook("paper").rules}
     implied = implications(compiled, driving.vocabulary.action_ids, Deadline(60))
     everything_else = tuple(name for name in compiled if name != "phi6")
     assert {name: by for name, by in implied.items() if by} == {
@@ -174,7 +174,7 @@ def test_a_run_that_ends_owes_less_to_rules_and_nothing_less_to_its_goal(
 def test_paper_mode_parks_for_ever_after_the_last_step(driving: Domain) -> None:
     steps = "1. turn right\n2. stop"
     settings = Settings.of(Mode.PAPER, reading=ONE_SHOT)
-    parked = Verifier(driving, driving.rulebook(), settings).verify_text(steps, task_in("traffic_light"))
+    parked = Verifier(driving, driving.rulebook("paper"), settings).verify_text(steps, task_in("traffic_light"))
     assert 10 in broken(parked)
     assert 10 not in broken(judge(driving, steps, "universal", Runs.ALL, ONE_SHOT))
 
@@ -212,7 +212,7 @@ def test_a_machine_that_dead_ends_is_invalid_although_it_breaks_no_rule_on_any_r
 
 def test_paper_mode_counts_all_rules_on_all_runs_of_the_universal_world(driving: Domain) -> None:
     settings = Settings(world=WorldKind.UNIVERSAL, mode=Mode.PAPER, runs=Runs.ALL)
-    verifier = Verifier(driving, driving.rulebook(), settings)
+    verifier = Verifier(driving, driving.rulebook("paper"), settings)
     verdict = verifier.verify(always("stop", driving.vocabulary), task_in("traffic_light"))
     assert (verdict.world, verdict.gates, verdict.rank, verdict.exit_code()) == ("universal", (), (True, 12), 1)
     with pytest.raises(ValueError, match="got chain runs of the universal world"):
@@ -223,7 +223,7 @@ def test_the_author_reading_of_rule_7(driving: Domain) -> None:
     """Read as one `F`, the rule is true as soon as the lights are off once; always-stop then keeps it as a chain."""
     stop = always("stop", driving.vocabulary)
     kept = {}
-    for name in ("default", "author-smv"):
+    for name in ("paper", "author-smv"):
         verifier = Verifier(driving, driving.rulebook(name), Settings(world=WorldKind.ABSTRACT))
         kept[name] = verifier.verify(stop, task_in("traffic_light")).raw_kept
-    assert kept == {"default": 13, "author-smv": 14}
+    assert kept == {"paper": 13, "author-smv": 14}

@@ -20,7 +20,7 @@ from verilora.verify.records.verdict import Status, Verdict
 from verilora.verify.rulebooks.lint import Linter
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
-from controllers import AFTER_LOOPING, BEFORE
+from controllers import BEFORE, YIELDING
 
 # One task for each learned world: a world and a set of propositions.
 TASKS = {(task.world, frozenset(task.relevant)): task for task in load_domain("driving").tasks.values()}.values()
@@ -94,10 +94,10 @@ def test_one_command_makes_the_shipped_worlds_again_byte_for_byte(driving: Domai
 def test_a_stale_check_is_violated_and_the_simulator_shows_it(driving: Domain) -> None:
     reading = Reading(ending=Ending.ONE_SHOT)
     task = driving.task("right-at-traffic-light")
-    verdict = Verifier(driving, driving.rulebook(), Settings(reading=reading)).verify_text(BEFORE, task)
+    verdict = Verifier(driving, driving.rulebook("paper"), Settings(reading=reading)).verify_text(BEFORE, task)
     violated = {rule.rule_id for rule in verdict.deciding if rule.status is Status.VIOLATED}
     assert {"phi5", "phi9", "phi14"} <= violated
-    rules = {rule.id: rule.formula for rule in driving.rulebook().rules}
+    rules = {rule.id: rule.formula for rule in driving.rulebook("paper").rules}
     check = TraceChecker(rules, Compiler()).statuses
     episodes = run_controller(BEFORE, task.world, range(FIRST_SEED, FIRST_SEED + 60), driving.vocabulary, reading)
     seen = {name for e in episodes for name, status in check(e.letters).items() if status is TraceStatus.VIOLATED}
@@ -114,6 +114,6 @@ def test_waiting_for_both_lights_at_once_is_waiting_for_ever(driving: Domain, ve
     assert {gate.status for gate in verdict.gates} == {Status.VIOLATED}
 
 
-def test_after_fine_tuning_all_is_kept(driving: Domain, verifier: Verifier) -> None:
-    verdict = judge(verifier, AFTER_LOOPING, driving.task("right-at-traffic-light"))
+def test_a_turn_that_yields_keeps_all(driving: Domain, verifier: Verifier) -> None:
+    verdict = judge(verifier, YIELDING, driving.task("right-at-traffic-light"))
     assert (verdict.compliance, verdict.exit_code(strict=True)) == (1, 0)

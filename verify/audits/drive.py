@@ -52,7 +52,8 @@ def check_simulated(place: str, task: Task) -> None:
 
 
 def judged_rules(domain: Domain, rulebook: Rulebook, task: Task) -> Rulebook:
-    """Return the rules of which all that they presume exists in the world of a task."""
+    """Return the rules that bind in the world of a task and of which all that they presume exists there."""
     world = domain.world(task.world)
     exists = {*world.free, *world.constant}
-    return replace(rulebook, rules=tuple(rule for rule in rulebook.rules if exists.issuperset(rule.presumes)))
+    judged = (rule for rule in rulebook.rules if exists.issuperset(rule.presumes) and rule.binds_in(task.world))
+    return replace(rulebook, rules=tuple(judged))

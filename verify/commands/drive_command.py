@@ -45,7 +45,8 @@ def drive_file(
         raise InputError(name, f"no such rule: {expected_one_of(rule_id, (rule.id for rule in rulebook.rules))}")
     judged = {rule.id for rule in judged_rules(domain, rulebook, task).rules}
     if rule_id is not None and rule_id not in judged:
-        raise InputError(name, f"the rule {rule_id!r} presumes what does not exist in the world {task.world!r}")
+        why = "it presumes what does not exist there, or binds in other worlds"
+        raise InputError(name, f"the rule {rule_id!r} is not judged in the world {task.world!r}: {why}")
     out = console()
     try:
         with progress(out, f"driving {name}", num_episodes) as report:

@@ -37,6 +37,8 @@ def _remarks(rule: RuleLint, waiver: Waiver | None) -> Text:
         remarks.append(f"implied by {' and '.join(rule.implied_jointly_by)} together. ")
     if rule.presumes:
         remarks.append(f"presumes {', '.join(rule.presumes)}. ")
+    if rule.worlds:
+        remarks.append(f"binds in {', '.join(rule.worlds)} only. ")
     if rule.weight != 1:
         remarks.append(f"weight {rule.weight:g}. ")
     remarks.append(f"{rule.problem} " if rule.problem and waiver else rule.problem, style="yellow")

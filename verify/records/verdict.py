@@ -1,10 +1,12 @@
 """Verdicts: what was found about one controller, and the numbers that rank it (docs/verdict.schema.json)."""
 
+from collections.abc import Collection
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
 
+from ...specs.domain import DEFAULT_RULEBOOK, PAPER_RULEBOOK
 from ...specs.files.record import Record
 
 Quality_co = TypeVar("Quality_co", covariant=True)
@@ -65,6 +67,10 @@ class Mode(StrEnum):
     def quality(self, measured: HasQualities[Quality]) -> Quality:
         """Return what answers are trained for: compliance, in paper mode the raw share of all rules."""
         return measured.raw_share if self is Mode.PAPER else measured.compliance
+
+    def rulebook(self, names: Collection[str]) -> str:
+        """Return the book to judge by where none is named: paper mode takes the paper's own if a domain has it."""
+        return PAPER_RULEBOOK if self is Mode.PAPER and PAPER_RULEBOOK in names else DEFAULT_RULEBOOK
 
 
 class Moment(Record):

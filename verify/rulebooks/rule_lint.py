@@ -26,6 +26,7 @@ class RuleLint:
     manna_pnueli_class: str
     weight: float
     presumes: tuple[str, ...]
+    worlds: tuple[str, ...] = ()
     unsatisfiable: bool = False
     valid: bool = False
     implied_by: tuple[str, ...] = ()
@@ -70,6 +71,7 @@ def lint_rules(rulebook: Rulebook, vocabulary: Vocabulary, compiler: Compiler) -
             manna_pnueli_class=found.manna_pnueli_class if found else "unknown",
             weight=rule.weight,
             presumes=rule.presumes,
+            worlds=rule.worlds,
             unsatisfiable=found is not None and rule.id not in possible,
             valid=valid,
             implied_by=implied,

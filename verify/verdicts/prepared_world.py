@@ -23,10 +23,10 @@ _ENDLESS = Deadline()
 class PreparedRule:
     """A rule as it stands in one world.
 
-    It applies if some run of the world breaks it and all that it presumes exists. `weight` is 0 where it does not
-    apply or another applicable rule implies it. `compiled` is None if translating it, or all that is to be prepared,
-    took too long (`reason`), and it then counts as applicable. `untriggered` says that nothing ever triggers it,
-    `demand` is the rule as if it were always triggered.
+    It applies if some run of the world breaks it, all that it presumes exists and it binds in this world. `weight` is 0
+    where it does not apply or another applicable rule implies it. `compiled` is None if translating it, or all that is
+    to be prepared, took too long (`reason`), and it then counts as applicable. `untriggered` says that nothing ever
+    triggers it, `demand` is the rule as if it were always triggered.
     """
 
     rule: Rule
@@ -113,7 +113,11 @@ def _prepared_rules(
     anything = product((world.closure or world).graph, any_action(domain.vocabulary.action_ids), deadline)
     violable = {name for name, formula in compiled.items() if intersects(anything, formula.complement, deadline)}
     violable |= set(reasons)
-    applicable = [rule for rule in rulebook.rules if rule.id in violable and all(map(world.has, rule.presumes))]
+    applicable = [
+        rule
+        for rule in rulebook.rules
+        if rule.id in violable and all(map(world.has, rule.presumes)) and rule.binds_in(world.name)
+    ]
     counted = _counted(applicable, implications(compiled, domain.vocabulary.action_ids, deadline))
     return tuple(
         PreparedRule(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
-from ...specs.domain import DEFAULT_RULEBOOK, Domain
+from ...specs.domain import Domain
 from ...specs.logic import Automaton, Formula
 from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered, check_time_limit
@@ -70,15 +70,15 @@ Parsed = Controller | InvalidController
 class Verifier:
     """Verifies controllers. Made once and used many times: it keeps the automata of its rulebook and worlds.
 
-    `rulebook` may be named. Raises InputError.
+    `rulebook` may be named; without it the mode's own holds. Raises InputError.
     """
 
     def __init__(
-        self, domain: Domain, rulebook: str | Rulebook = DEFAULT_RULEBOOK, settings: Settings | None = None
+        self, domain: Domain, rulebook: str | Rulebook | None = None, settings: Settings | None = None
     ) -> None:
         self.domain = domain
-        self.rulebook = domain.rulebook(rulebook)
         self.settings = settings or Settings()
+        self.rulebook = domain.rulebook(rulebook or self.settings.mode.rulebook(domain.rulebook_names()))
         self.alignment = Alignment(domain.vocabulary)
         self.compiler = Compiler(self.settings.time_limit)
         self._prepared: dict[tuple[str, frozenset[str]], PreparedWorld] = {}
@@ -276,7 +276,7 @@ def verify_text(
     domain: Domain,
     task: str,
     *,
-    rulebook: str | Rulebook = DEFAULT_RULEBOOK,
+    rulebook: str | Rulebook | None = None,
     settings: Settings | None = None,
 ) -> Verdict:
     """Return the verdict on one response, numbered steps or HOA, as the task with this id; raises InputError.

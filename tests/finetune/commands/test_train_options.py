@@ -26,6 +26,14 @@ def test_paper_mode_counts_rules_in_the_universal_world() -> None:
     config = resolve(TrainOptions(mode=Mode.PAPER))
     assert (config.world, config.pairs.margin) == (WorldKind.UNIVERSAL, 1.0)
     assert config.settings.mode is Mode.PAPER
+    assert config.rulebook == "paper"
+    assert resolve(TrainOptions(mode=Mode.PAPER, rulebook="default")).rulebook == "default"
+    assert resolve(TrainOptions(mode=Mode.GATED), config).rulebook == "default"
+
+
+def test_paper_mode_takes_the_default_book_of_a_domain_without_a_papers() -> None:
+    config = resolve(TrainOptions(mode=Mode.PAPER, task="greenhouse", specs=Path("tests/data").absolute()))
+    assert config.rulebook == "default"
 
 
 def test_losses_go_to_trl_as_they_are() -> None:

@@ -25,7 +25,7 @@ COUNTS = {"invalid": 1, "violated": 2, "unknown": 3, "observed": 4, "satisfied":
 @pytest.fixture(scope="module")
 def made(driving: Domain, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
-    return read_run(write_run(folder, driving, driving.rulebook(), task_ids=(TASK,), per_prompt=1))
+    return read_run(write_run(folder, driving, driving.rulebook("paper"), task_ids=(TASK,), per_prompt=1))
 
 
 def table(run: Run, book: Rulebook) -> list[dict[str, str]]:
@@ -47,7 +47,7 @@ def entry(rule: str, task: str = TASK, finding: Finding | None = None) -> TaskRu
 
 def test_a_row_goes_from_a_rule_to_its_waiver(made: Run, driving: Domain) -> None:
     waiver = Waiver(rule="phi5", by="The board", reason="A test track.", date=date(2026, 1, 31))
-    book = replace(driving.rulebook(), waivers=(waiver,))
+    book = replace(driving.rulebook("paper"), waivers=(waiver,))
     place = Finding(when="after", split="validation", wording="Go right", sample=3, witness="nothing: turn right")
     run = counted(
         made, entry("phi5", finding=place), entry("phi5", "other"), entry("phi1"), replay=Replay(seed=9, searched=4)
@@ -88,7 +88,7 @@ def test_a_row_goes_from_a_rule_to_its_waiver(made: Run, driving: Domain) -> Non
     ],
 )
 def test_a_replay_is_named_by_its_seed(made: Run, driving: Domain, replay: Replay | None, told: str) -> None:
-    rows = table(counted(made, entry("phi5"), replay=replay), driving.rulebook())
+    rows = table(counted(made, entry("phi5"), replay=replay), driving.rulebook("paper"))
     assert next(row for row in rows if row["rule"] == "phi5")["replay"] == told
 
 
@@ -114,11 +114,11 @@ def test_a_spreadsheet_runs_nothing_of_it(made: Run, driving: Domain) -> None:
 
 
 def test_the_report_writes_it_and_writes_it_again(made: Run, driving: Domain) -> None:
-    build_report(made.files.path, driving, driving.rulebook())
+    build_report(made.files.path, driving, driving.rulebook("paper"))
     path: Path = made.files.audit
     assert path.name == "audit.csv"
     first = path.read_bytes()
     assert first.decode().startswith('"rule","source","formula",')
     path.unlink()
-    build_report(made.files.path, driving, driving.rulebook())
-    assert path.read_bytes() == first == audit_csv(made, driving.rulebook()).encode()
+    build_report(made.files.path, driving, driving.rulebook("paper"))
+    assert path.read_bytes() == first == audit_csv(made, driving.rulebook("paper")).encode()

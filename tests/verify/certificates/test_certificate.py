@@ -30,7 +30,7 @@ from verilora.verify.records.verdict import Status
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from certificates import measurement
-from controllers import AFTER_LOOPING, BEFORE
+from controllers import BEFORE, YIELDING
 
 TASK = "right-at-traffic-light"
 
@@ -54,7 +54,7 @@ def adapter(tmp_path: Path) -> Path:
 
 def issue(adapter: Path, domain: Domain, key: Path | None = None) -> Certificate:
     only = replace(domain, tasks={TASK: domain.task(TASK)})
-    book, texts = domain.rulebook(), (AFTER_LOOPING, BEFORE, "1. hope\n2. stop")
+    book, texts = domain.rulebook(), (YIELDING, BEFORE, "1. hope\n2. stop")
     verifier = Verifier(only, book, Settings(witnesses=False))
     verdicts = [verifier.verify_text(text, domain.task(TASK)) for text in texts]
     return issue_certificate(adapter, measurement(only, BEFORE, TASK, texts=texts, verdicts=verdicts), key)
@@ -109,7 +109,7 @@ def test_what_changed_while_answers_were_judged_is_not_certified(
     book = moved.rulebook()
 
     def issue_with(digests: DomainDigests) -> Certificate:
-        return issue_certificate(adapter, measurement(moved, AFTER_LOOPING, TASK, digests=digests))
+        return issue_certificate(adapter, measurement(moved, YIELDING, TASK, digests=digests))
 
     before = domain_digests(moved, book)
     assert issue_with(before).tasks_digest == before.tasks
@@ -138,7 +138,7 @@ def test_what_is_kept_by_observation_only_does_not_count(driving: Domain, tmp_pa
         for name, formula in (("always_green", "G green_traffic_light"), ("no_left", "G !turn_left"))
     )
     book = Rulebook(name="two", description="", rules=rules)
-    verdict = Verifier(replace(driving, folder=tmp_path), book).verify_text(AFTER_LOOPING, task)
+    verdict = Verifier(replace(driving, folder=tmp_path), book).verify_text(YIELDING, task)
     assert [rule.status for rule in verdict.rules] == [Status.OBSERVED, Status.SATISFIED]
     assert verdict.all_kept
     counts = counts_of([(TASK, "Turn right")], [verdict])

@@ -7,14 +7,14 @@ from verilora.specs.files.errors import InputError
 from verilora.verify.certificates.evidence import changed_files, evidence_of
 from verilora.verify.verdicts.verifier import Verifier
 
-from controllers import AFTER_LOOPING, BEFORE
+from controllers import BEFORE, YIELDING
 
 PROMPTS = (("right-at-traffic-light", "Turn right"), ("right-at-traffic-light", "Go right"))
 
 
 def test_it_changes_with_what_was_answered_and_found(driving: Domain, tmp_path: Path) -> None:
     verifier = Verifier(driving, driving.rulebook())
-    texts = (BEFORE, AFTER_LOOPING)
+    texts = (BEFORE, YIELDING)
     verdicts = [verifier.verify_text(text, driving.task(PROMPTS[0][0])) for text in texts]
     found = evidence_of(PROMPTS, texts, verdicts, {})
     assert evidence_of(PROMPTS, texts, verdicts, {}) == found

@@ -21,7 +21,7 @@ ABSTRACT = Settings(world=WorldKind.ABSTRACT)
 
 @pytest.fixture(scope="module")
 def verifier(driving: Domain) -> Verifier:
-    return Verifier(driving, driving.rulebook(), ABSTRACT)
+    return Verifier(driving, driving.rulebook("paper"), ABSTRACT)
 
 
 def with_status(status: Status, verdict: Verdict) -> Verdict:

@@ -29,7 +29,7 @@ from verilora.verify.reports.report import Report, make_report
 from verilora.verify.reports.summary import render_summary
 
 from certificates import measurement
-from controllers import AFTER_LOOPING
+from controllers import YIELDING
 from run_directories import write_run
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "report.schema.json").read_text())
@@ -259,7 +259,7 @@ class TestCertificate:
         adapter = run / "adapter"
         adapter.mkdir()
         (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-        certificate = issue_certificate(adapter, measurement(driving, AFTER_LOOPING, TASKS[0]))
+        certificate = issue_certificate(adapter, measurement(driving, YIELDING, TASKS[0]))
         build_report(run, driving, driving.rulebook())
         words = Page((run / "report.html").read_text()).words
         assert certificate.adapter["adapter_model.safetensors"] in words
@@ -269,8 +269,8 @@ class TestCertificate:
 
 class TestOtherRuns:
     def test_paper_mode_shows_the_ceiling(self, driving: Domain, tmp_path: Path) -> None:
-        run = write_run(tmp_path / "run", driving, driving.rulebook(), mode=Mode.PAPER, task_ids=TASKS[:1])
-        report = build_report(run, driving, driving.rulebook())
+        run = write_run(tmp_path / "run", driving, driving.rulebook("paper"), mode=Mode.PAPER, task_ids=TASKS[:1])
+        report = build_report(run, driving, driving.rulebook("paper"))
         assert report.ceiling is not None
         assert (report.ceiling.num_rules, report.ceiling.idle, report.ceiling.best) == (15, 12, 13)
         words = Page((run / "report.html").read_text()).words

@@ -5,7 +5,7 @@ from verilora.verify.records.verdict import Moment, Witness
 from verilora.verify.verdicts.feedback import feedback_of, in_short
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
-from controllers import AFTER_LOOPING
+from controllers import YIELDING
 
 TASK = "right-at-traffic-light"
 
@@ -17,7 +17,7 @@ def told(domain: Domain, text: str, *, witnesses: bool = True) -> str | None:
 
 
 def test_nothing_is_said_about_steps_that_keep_everything(driving: Domain) -> None:
-    assert told(driving, AFTER_LOOPING) is None
+    assert told(driving, YIELDING) is None
 
 
 @pytest.mark.parametrize(

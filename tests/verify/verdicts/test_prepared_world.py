@@ -1,9 +1,11 @@
 """Which rules apply and count in a world."""
 
+import pytest
+
 from verilora.specs.domain import Domain
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
-from verilora.verify.records.verdict import Verdict
+from verilora.verify.records.verdict import Mode, Status, Verdict
 from verilora.verify.verdicts.verifier import Settings, Verifier
 from verilora.verify.worlds.world import WorldKind
 
@@ -20,12 +22,24 @@ def weighed(domain: Domain, *rules: tuple[str, str, float]) -> Verdict:
 
 
 def test_a_rule_counts_again_in_a_book_that_drops_what_implies_it(driving: Domain) -> None:
-    book = driving.rulebook()
+    book = driving.rulebook("paper")
     fewer = Rulebook(
         name="fewer", description="", rules=tuple(rule for rule in book.rules if rule.id not in ("phi5", "phi9"))
     )
     rules = Verifier(driving, fewer, ABSTRACT).verify_text(AFTER, TASK).rules
     assert {rule.rule_id: rule.weight for rule in rules}["phi11"] == 1
+
+
+@pytest.mark.parametrize(("settings", "applies"), [(ABSTRACT, False), (Settings.of(Mode.PAPER), True)])
+def test_a_rule_applies_in_the_worlds_that_it_names_and_in_the_universal_one(
+    driving: Domain, settings: Settings, applies: bool
+) -> None:
+    rule = Rule(id="ring", formula=Formula("G !turn_right"), english="", worlds=("roundabout", "two_way_stop"))
+    verifier = Verifier(driving, Rulebook(name="ring", description="", rules=(rule,)), settings)
+    (there,) = verifier.verify_text(AFTER, task_in("roundabout")).rules
+    (elsewhere,) = verifier.verify_text(AFTER, TASK).rules
+    assert (there.applicable, there.weight, there.status) == (True, 1, Status.VIOLATED)
+    assert (elsewhere.applicable, elsewhere.weight) == (applies, float(applies))
 
 
 def test_of_equivalent_rules_the_first_counts(driving: Domain) -> None:

@@ -34,7 +34,7 @@ def test_what_spot_cannot_do_is_unknown(driving: Domain) -> None:
 
 
 def test_a_rule_kept_because_nothing_triggers_it_is_called_vacuous_and_ranked_as_kept(driving: Domain) -> None:
-    verdict = Verifier(driving, driving.rulebook(), ABSTRACT).verify_text(AFTER_LOOPING, TASK)
+    verdict = Verifier(driving, driving.rulebook("paper"), ABSTRACT).verify_text(AFTER_LOOPING, TASK)
     vacuous = {rule.rule_id for rule in verdict.deciding if rule.vacuous}
     # It never turns left nor drives on: the rules that speak of that are never triggered.
     assert vacuous == {"phi12", "phi14"}
@@ -42,7 +42,7 @@ def test_a_rule_kept_because_nothing_triggers_it_is_called_vacuous_and_ranked_as
 
 
 def test_a_rule_kept_whatever_triggers_it_is_called_vacuous_from_the_other_side(driving: Domain) -> None:
-    verdict = Verifier(driving, driving.rulebook(), ABSTRACT).verify_text(AFTER_LOOPING, TASK)
+    verdict = Verifier(driving, driving.rulebook("paper"), ABSTRACT).verify_text(AFTER_LOOPING, TASK)
     # It moves and stops again and again, whatever the lights show.
     unconditional = {rule.rule_id for rule in verdict.deciding if rule.unconditional}
     assert {"phi7", "phi10"} <= unconditional
@@ -50,7 +50,7 @@ def test_a_rule_kept_whatever_triggers_it_is_called_vacuous_from_the_other_side(
     assert set(verdict.vacuous) == {"phi12", "phi14"} | unconditional
     assert "phi5" in verdict.decided_by
     assert {*verdict.decided_by, *verdict.vacuous} == {rule.rule_id for rule in verdict.deciding}
-    broken = Verifier(driving, driving.rulebook(), ABSTRACT).verify_text("1. turn right\n2. stop", TASK)
+    broken = Verifier(driving, driving.rulebook("paper"), ABSTRACT).verify_text("1. turn right\n2. stop", TASK)
     assert {"phi5", "phi9"} <= set(broken.decided_by)
 
 
@@ -69,7 +69,7 @@ def test_where_no_learned_world_ships_the_abstract_one_is_used_and_named(greenho
 
 def test_a_rule_too_hard_to_translate_is_unknown_and_never_kept(driving: Domain) -> None:
     hard = Rule(id="hard", formula=Formula(HARD), english="")
-    book = Rulebook(name="hard", description="", rules=(*driving.rulebook().rules, hard))
+    book = Rulebook(name="hard", description="", rules=(*driving.rulebook("paper").rules, hard))
     verdict = Verifier(driving, book, Settings(world=WorldKind.ABSTRACT, time_limit=0.3)).verify_text(
         AFTER_LOOPING, TASK
     )
