@@ -10,7 +10,7 @@ from ..specs.files.errors import expected_one_of
 from .driving import driving
 from .fault import is_at_fault
 from .path import Path
-from .path_car import PathCar
+from .path_car import CRUISING_SPEED, PathCar
 
 MAX_ACCELERATION = 3.0
 """The strongest acceleration in m/s²."""
@@ -51,8 +51,8 @@ class EgoCar(PathCar):
 
     @property
     def approach_speed(self) -> float:
-        """How fast others must expect it at the junction, in m/s."""
-        return max(float(self.speed), STARTING_SPEED)
+        """How fast others must expect it at the junction, in m/s; told to move, it soon drives at its full speed."""
+        return CRUISING_SPEED if self.is_moving_on else max(float(self.speed), STARTING_SPEED)
 
     @property
     def line_distance(self) -> float:

@@ -26,8 +26,11 @@ START_DISTANCE = (15.0, 30.0)
 """Where the ego's front bumper starts, in metres before its line."""
 WARM_UP = 10.0
 """How long the road lives before an episode, in seconds: cars and pedestrians are on their way by then."""
-APPROACH = 5.0
-"""How long before it the ego is there, in seconds: longer than `ACCEPTED_GAP`, so that all who enter have seen it."""
+APPROACH = 7.0
+"""How long before it the ego is there, in seconds: longer than the gap that a car asks for which rolls up to its gate.
+
+So whoever is bound to enter when the episode begins has seen the ego before.
+"""
 INTERNAL = {"observation", "action", "manual_control", "show_trajectories", "other_vehicles_type", "policy_frequency"}
 INTERNAL |= {"neighbour_vehicles_connected_lanes", "render_agent"}
 

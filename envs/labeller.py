@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from .path_car import PathCar
+from .path_car import EXPECTED_SPEED, PathCar
 from .pedestrian import Pedestrian
 
 COMING_SPEED = 0.5
@@ -24,10 +24,12 @@ def is_coming(car: PathCar) -> bool:
     """Return whether a car moves and is on the watched part of its path or less than its `coming_time` before it.
 
     Its way is measured from its front bumper to where that part begins, and it is past it when its rear bumper has
-    left it. Where it means to go plays no part: nobody can see that. Labels and rights of way share this predicate.
+    left it. One that has set off comes from that instant on: what counts is how fast it will soon be. Where it means to
+    go plays no part: nobody can see that. Labels and rights of way share this predicate.
     """
     start, end = car.path.watched
-    return car.speed > COMING_SPEED and car.rear < end and start - car.front < car.path.coming_time * car.speed
+    speed = max(float(car.speed), EXPECTED_SPEED) if car.has_set_off else float(car.speed)
+    return speed > COMING_SPEED and car.rear < end and start - car.front < car.path.coming_time * speed
 
 
 def pedestrian_labels(pedestrians: Iterable[Pedestrian]) -> set[str]:

@@ -18,6 +18,8 @@ REACTION_TIME = 1.0
 """How long a driver takes at most, in seconds, until it decides anew: the ego decides once a second."""
 LINE_GAP = 0.5
 """How far before its line a front bumper halts, in metres."""
+EXPECTED_SPEED = 5.0
+"""The least speed in m/s that is expected of a car that is bound to pass, such as one that just starts."""
 
 
 class PathCar(ControlledVehicle):
@@ -65,6 +67,11 @@ class PathCar(ControlledVehicle):
         if self.gate == len(self.path.gates):
             return True
         return self.next_gate - self.front < REACTION_TIME * float(self.speed) + self.braking_distance
+
+    @property
+    def has_set_off(self) -> bool:
+        """Whether it was let through a gate and speeds up, however slow it still is."""
+        return self.gate > 0 and float(self.action["acceleration"]) > 0
 
     @property
     def along_lane(self) -> float:

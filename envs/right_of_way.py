@@ -7,14 +7,15 @@ from .ego_car import EgoCar
 from .labeller import is_coming
 from .layout import Zone
 from .path import Path
-from .path_car import PathCar
+from .path_car import EXPECTED_SPEED, PathCar
 from .traffic_car import TrafficCar
 from .traffic_light import TrafficLight
 
 ACCEPTED_GAP = 4.5
-"""A car enters before another that has the right of way only if that one is this far away, in seconds."""
-EXPECTED_SPEED = 5.0
-"""The least speed in m/s that is expected of a car that is bound to pass, such as one that just starts."""
+"""A car at its gate enters before another that has the right of way only if that one is this far away, in seconds.
+
+A car that rolls up to its gate asks before it is there, and needs the time until then as well.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +64,10 @@ class RightOfWay:
         if other.rear > zone.their_end:
             return False
         way: float = max(zone.their_start - other.front, 0.0)
+        gap = ACCEPTED_GAP + max(start - car.front, 0.0) / max(float(car.speed), EXPECTED_SPEED)
         if other.next_gate > zone.their_start:
-            return way < ACCEPTED_GAP * max(other.approach_speed, EXPECTED_SPEED)
-        return self._goes_first(other, car) and way < ACCEPTED_GAP * other.approach_speed
+            return way < gap * max(other.approach_speed, EXPECTED_SPEED)
+        return self._goes_first(other, car) and way < gap * other.approach_speed
 
     def _goes_first(self, other: PathCar, car: TrafficCar) -> bool:
         """Return whether a car that is still before its gate goes before another.

@@ -98,8 +98,31 @@ def test_a_car_at_rest_at_its_red_light_does_not_come() -> None:
     assert any(label for _, label in seen)
 
 
-PEDESTRIANS = [
-    *((world, label) for world in ("traffic_light", "left_turn_light", "two_way_stop")
+def test_a_car_that_sets_off_comes_from_that_instant() -> None:
+    env = empty("two_way_stop")
+    car = put_car(env, 2, 5.5, 0.0)
+    assert car.path.gates[0] - car.front == pytest.approx(0.5)
+    seen = []
+    for _ in range(3):
+        seen.append((car.gate, car.speed > 0, things(env)))
+        env.road.act()
+        env.road.step(env.road.time_step)
+    assert seen[0] == (0, False, set())
+    assert seen[1] == (1, True, {"opposite_car"})
+    assert seen[2] == (1, True, {"opposite_car"})
+
+
+def test_a_car_that_was_let_through_and_is_held_up_does_not_come() -> None:
+    env = empty("two_way_stop")
+    car = put_car(env, 2, 5.5, 0.0)
+    assert car.path.gates[0] - car.front == pytest.approx(0.5)
+    car.gate = 1
+    for acceleration, coming in ((0.0, False), (-1.0, False), (0.1, True)):
+        car.action = {"steering": 0.0, "acceleration": acceleration}
+        assert things(env) == ({"opposite_car"} if coming else set())
+
+
+PEDESTRIANS = [    *((world, label) for world in ("traffic_light", "left_turn_light", "two_way_stop")
       for label in ("pedestrian_at_left", "pedestrian_in_front", "pedestrian_at_right")),
     ("wide_median", "pedestrian_in_front"),
     ("roundabout", "pedestrian_in_front"),

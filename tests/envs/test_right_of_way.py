@@ -3,9 +3,12 @@
 import pytest
 
 from verilora.envs.ego_car import EgoCar
+from verilora.envs.junction_env import APPROACH, WARM_UP
+from verilora.envs.path_car import COMFORTABLE_BRAKING, CRUISING_SPEED
 from verilora.envs.pedestrian import Pedestrian
+from verilora.envs.right_of_way import ACCEPTED_GAP
 from verilora.envs.scenario import SCENARIOS, make_env
-from verilora.envs.traffic_car import TrafficCar
+from verilora.envs.traffic_car import AT_LINE, TrafficCar
 from verilora.envs.traffic_light import Phase
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.controller import Reading
@@ -70,6 +73,11 @@ def test_a_guarded_controller_never_crashes_by_its_own_fault(
         ("traffic_light", "turn left", 3_000_039),
         # A pedestrian who stepped on when the ego could hardly halt any more.
         ("traffic_light", "go straight", 3_000_059),
+        # An oncoming car that had just set off and did not count as coming yet.
+        ("two_way_stop", "turn left", 2_000_671),
+        # An oncoming left turn that rolled up to its gate and was let through too late to be gone before the ego came.
+        ("traffic_light", "go straight", 2_001_888),
+        ("traffic_light", "turn right", 1_509_192),
     ],
 )
 def test_what_once_crashed(driving: Domain, world: str, manoeuvre: str, seed: int) -> None:
@@ -117,6 +125,44 @@ def test_an_oncoming_left_turn_waits_for_an_ego_that_ends_on_amber_what_it_began
     assert not env.road.right_of_way.may_enter(car, env.road)
     env.vehicle.obey("stop")
     assert env.road.right_of_way.may_enter(car, env.road)
+
+
+def far(env, car: TrafficCar, way: float, speed: float) -> None:
+    """Put the ego so far before where it meets a car, in metres."""
+    env.vehicle.progress = env.road.layout.zones[car.path, env.vehicle.path].their_start - way - EgoCar.LENGTH / 2
+    env.vehicle.speed, env.vehicle.gate = speed, 0
+
+
+@pytest.mark.parametrize(("before", "speed", "enters"), [(0.5, 0.0, True), (15.0, 8.0, False)])
+def test_who_rolls_up_to_its_gate_needs_the_time_until_it_is_there_as_well(
+    before: float, speed: float, enters: bool
+) -> None:
+    env, car, _ = signals(Phase.THROUGH, "turn_left")
+    car.progress, car.speed = car.path.gates[0] - before - TrafficCar.LENGTH / 2, speed
+    far(env, car, 40.0, CRUISING_SPEED)
+    assert env.road.right_of_way.may_enter(car, env.road) == enters
+    far(env, car, 60.0, CRUISING_SPEED)
+    assert env.road.right_of_way.may_enter(car, env.road)
+
+
+def test_the_ego_is_there_before_anybody_is_let_through_who_is_still_in_its_way_when_the_episode_begins() -> None:
+    env = make_env("traffic_light").unwrapped
+    braking = CRUISING_SPEED**2 / (2 * COMFORTABLE_BRAKING) + CRUISING_SPEED / env.config["simulation_frequency"]
+    assert ACCEPTED_GAP + (braking + AT_LINE) / CRUISING_SPEED < APPROACH < WARM_UP
+
+
+@pytest.mark.parametrize(("command", "enters"), [("stop", True), ("turn_left", False)])
+def test_a_slow_ego_that_is_told_to_move_is_expected_to_be_fast_soon(command: str, enters: bool) -> None:
+    env = make_env("two_way_stop", **EMPTY).unwrapped
+    env.reset(seed=1)
+    path = env.road.layout.paths[2, "turn_right"]
+    car = TrafficCar(env.road, path, path.gates[0] - TrafficCar.LENGTH / 2 - 0.5, 0.0)
+    car.has_stopped = True
+    env.road.vehicles.append(car)
+    env.vehicle.obey("turn_left")
+    far(env, car, 25.0, 4.4)
+    env.vehicle.obey(command)
+    assert env.road.right_of_way.may_enter(car, env.road) == enters
 
 
 @pytest.mark.parametrize("manoeuvre", ["go_straight", "turn_right"])
