@@ -93,7 +93,7 @@ def rows_by_world(domain: Domain, repeat: int) -> list[Row]:
     for what, settings, is_explicit in (
         ("symbolic, warm", Settings(world=WorldKind.ABSTRACT, witnesses=False, max_steps=12), False),
         ("symbolic, warm, with witnesses", Settings(world=WorldKind.ABSTRACT, max_steps=12), False),
-        ("explicit (129 states), warm", Settings(world=WorldKind.ABSTRACT, witnesses=False, max_steps=12), True),
+        ("explicit (257 states), warm", Settings(world=WorldKind.ABSTRACT, witnesses=False, max_steps=12), True),
     ):
         verifier = prepared(domain, settings, task, is_explicit=is_explicit)
         for num_steps in NUM_STEPS:

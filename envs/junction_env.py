@@ -12,7 +12,7 @@ from .ego_car import EgoCar
 from .junction_road import JunctionRoad
 from .junction_viewer import JunctionViewer
 from .label_observation import LabelObservation
-from .labeller import road_labels
+from .labeller import ego_labels, road_labels
 from .layout import Layout
 from .manoeuvre_action import ManoeuvreAction
 from .options import check_options
@@ -84,7 +84,7 @@ class JunctionEnv(AbstractEnv):
 
     def labels(self) -> frozenset[str]:
         """Return the propositions that are true now."""
-        return frozenset(road_labels(self.road))
+        return frozenset(road_labels(self.road) | ego_labels(self.vehicle))
 
     def line_distance(self) -> float:
         """Return the way in metres from the ego's front bumper to its stop line, negative once it is past it."""

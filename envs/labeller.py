@@ -42,6 +42,11 @@ def is_on_crossing(person: Pedestrian) -> bool:
     return person.is_walking and -STEPPING_ON <= person.offset <= person.crossing.length
 
 
+def ego_labels(ego: PathCar) -> set[str]:
+    """Return the propositions of where the ego itself is: whether it stands at its line."""
+    return {"at_line"} if ego.stands_at_line else set()
+
+
 def road_labels(road: Any) -> set[str]:
     """Return the propositions of all cars and pedestrians of a `JunctionRoad`."""
     return car_labels(road.vehicles) | pedestrian_labels(road.pedestrians)

@@ -18,6 +18,10 @@ REACTION_TIME = 1.0
 """How long a driver takes at most, in seconds, until it decides anew: the ego decides once a second."""
 LINE_GAP = 0.5
 """How far before its line a front bumper halts, in metres."""
+AT_LINE = 1.0
+"""A car that stands this close to its line, in metres, stands at it."""
+AT_REST = 0.3
+"""A car slower than this, in m/s, stands."""
 EXPECTED_SPEED = 5.0
 """The least speed in m/s that is expected of a car that is bound to pass, such as one that just starts."""
 
@@ -67,6 +71,11 @@ class PathCar(ControlledVehicle):
         if self.gate == len(self.path.gates):
             return True
         return self.next_gate - self.front < REACTION_TIME * float(self.speed) + self.braking_distance
+
+    @property
+    def stands_at_line(self) -> bool:
+        """Whether it stands, and at its next gate."""
+        return bool(self.speed < AT_REST and 0 <= self.next_gate - self.front < AT_LINE)
 
     @property
     def has_set_off(self) -> bool:

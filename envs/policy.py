@@ -11,8 +11,8 @@ from typing import Protocol
 from ..specs.vocabulary import Vocabulary
 from ..synth.controllers.controller import Controller, Letter
 
-# Propositions about things that are in nobody's way.
-_SIGNALS = frozenset({"green_traffic_light", "green_left_turn_light", "stop_sign"})
+# Propositions that tell of nobody in the way.
+_SIGNALS = frozenset({"green_traffic_light", "green_left_turn_light", "stop_sign", "at_line"})
 # A random policy moves in one second of this many, so that most episodes are watched to their end.
 _SECONDS_PER_MOVE = 30
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .junction_env import JunctionEnv
-from .labeller import is_coming, pedestrian_labels
+from .labeller import ego_labels, is_coming, pedestrian_labels
 from .layout import Layout
 from .right_of_way import RightOfWay
 from .ring import ring
@@ -33,4 +33,4 @@ class Roundabout(JunctionEnv):
     def labels(self) -> frozenset[str]:
         """Return the propositions that are true now; whoever comes round, comes from the left."""
         cars = {"car_from_left"} if any(is_coming(car) for car in self.road.vehicles[1:]) else set()
-        return frozenset(cars | pedestrian_labels(self.road.pedestrians))
+        return frozenset(cars | pedestrian_labels(self.road.pedestrians) | ego_labels(self.vehicle))

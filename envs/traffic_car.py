@@ -7,13 +7,8 @@ from highway_env.vehicle.objects import RoadObject
 
 from .labeller import is_coming
 from .path import Path
-from .path_car import COMFORTABLE_BRAKING, PathCar
+from .path_car import AT_LINE, COMFORTABLE_BRAKING, PathCar
 from .pedestrian import Pedestrian
-
-AT_LINE = 1.0
-"""A car that stands this close to its line, in metres, has stopped for its stop sign."""
-AT_REST = 0.3
-"""A car slower than this, in m/s, has stopped for its stop sign."""
 
 
 class TrafficCar(PathCar, IDMVehicle):
@@ -47,7 +42,7 @@ class TrafficCar(PathCar, IDMVehicle):
         distance = self.next_gate - self.front
         if distance > self.speed**2 / (2 * COMFORTABLE_BRAKING) + self.speed * self.road.time_step + AT_LINE:
             return True
-        self.has_stopped |= self.speed < AT_REST and distance < AT_LINE
+        self.has_stopped |= self.stands_at_line
         if not self.road.right_of_way.may_enter(self, self.road):
             return False
         self.gate += 1

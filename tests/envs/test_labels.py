@@ -14,7 +14,8 @@ from verilora.envs.traffic_light import Phase
 from verilora.specs.domain import Domain
 
 EMPTY = {"cars_per_minute": 0, "pedestrians_per_minute": 0}
-NOT_SIDES = {"green_traffic_light", "green_left_turn_light", "stop_sign"}
+STOP, STRAIGHT = range(2)
+NOT_SIDES = {"green_traffic_light", "green_left_turn_light", "stop_sign", "at_line"}
 
 
 def empty(world: str):
@@ -122,7 +123,40 @@ def test_a_car_that_was_let_through_and_is_held_up_does_not_come() -> None:
         assert things(env) == ({"opposite_car"} if coming else set())
 
 
-PEDESTRIANS = [    *((world, label) for world in ("traffic_light", "left_turn_light", "two_way_stop")
+@pytest.mark.parametrize("world", SCENARIOS)
+def test_the_ego_is_at_its_line_only_while_it_stands_there(world: str) -> None:
+    env = empty(world)
+    seen = []
+    for action in (*[STOP] * 8, *[STRAIGHT] * 4):
+        seen.append(("at_line" in env.labels(), bool(env.vehicle.speed < 0.3), env.line_distance()))
+        env.step(action)
+    assert seen[0][:2] == (False, False)
+    assert (seen[8][:2], seen[8][2]) == ((True, True), pytest.approx(0.5, abs=0.2))
+    assert [label for label, _, _ in seen[9:]] == [False] * 3
+    assert all(label == (stands and 0 <= distance < 1) for label, stands, distance in seen)
+
+
+@pytest.mark.parametrize(("way", "speed", "label"), [(0.9, 0.2, True), (0.9, 0.4, False), (1.1, 0.2, False)])
+def test_the_ego_is_at_its_line_within_a_tolerance(way: float, speed: float, label: bool) -> None:
+    env = empty("traffic_light")
+    env.vehicle.progress = env.vehicle.next_gate - way - env.vehicle.LENGTH / 2
+    env.vehicle.speed = speed
+    assert ("at_line" in env.labels()) == label
+
+
+def test_the_ego_stands_at_each_of_two_lines() -> None:
+    env = empty("wide_median")
+    lines = []
+    for action in (*[STOP] * 8, STRAIGHT, *[STOP] * 8, STRAIGHT, *[STOP] * 3):
+        env.step(action)
+        lines.append((env.vehicle.gate, "at_line" in env.labels()))
+    assert lines[7:9] == [(0, True), (1, False)]
+    assert lines[16:18] == [(1, True), (2, False)]
+    assert not any(label for _, label in lines[18:])
+
+
+PEDESTRIANS = [
+    *((world, label) for world in ("traffic_light", "left_turn_light", "two_way_stop")
       for label in ("pedestrian_at_left", "pedestrian_in_front", "pedestrian_at_right")),
     ("wide_median", "pedestrian_in_front"),
     ("roundabout", "pedestrian_in_front"),

@@ -19,7 +19,7 @@ from controllers import AFTER_LOOPING, BEFORE
 VOCABULARY = load_domain("driving").vocabulary
 LETTERS = st.frozensets(st.sampled_from(VOCABULARY.proposition_ids))
 MOVES = {"go_straight", "turn_left", "turn_right"}
-SIGNALS = {"green_traffic_light", "green_left_turn_light", "stop_sign"}
+SIGNALS = {"green_traffic_light", "green_left_turn_light", "stop_sign", "at_line"}
 
 
 def actions(name: str, seed: int, labels: list[Letter]) -> list[str]:

@@ -4,11 +4,11 @@ import pytest
 
 from verilora.envs.ego_car import EgoCar
 from verilora.envs.junction_env import APPROACH, WARM_UP
-from verilora.envs.path_car import COMFORTABLE_BRAKING, CRUISING_SPEED
+from verilora.envs.path_car import AT_LINE, COMFORTABLE_BRAKING, CRUISING_SPEED
 from verilora.envs.pedestrian import Pedestrian
 from verilora.envs.right_of_way import ACCEPTED_GAP
 from verilora.envs.scenario import SCENARIOS, make_env
-from verilora.envs.traffic_car import AT_LINE, TrafficCar
+from verilora.envs.traffic_car import TrafficCar
 from verilora.envs.traffic_light import Phase
 from verilora.specs.domain import Domain
 from verilora.synth.controllers.controller import Reading

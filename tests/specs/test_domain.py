@@ -16,7 +16,7 @@ from verilora.specs.task import Task
 LIGHTS = {"green_traffic_light", "green_left_turn_light"}
 CARS = {"opposite_car", "car_from_left", "car_from_right"}
 PEDESTRIANS = {"pedestrian_at_left", "pedestrian_at_right", "pedestrian_in_front"}
-EVERYTHING = LIGHTS | CARS | PEDESTRIANS | {"side_car", "stop_sign"}
+EVERYTHING = LIGHTS | CARS | PEDESTRIANS | {"side_car", "at_line", "stop_sign"}
 MANOEUVRES = ("go_straight", "turn_left", "turn_right")
 PLACES = ("traffic_light", "left_turn_light", "two_way_stop", "wide_median", "roundabout")
 
@@ -68,8 +68,8 @@ def test_driving_is_the_domain_that_ships(driving: Domain) -> None:
     assert driving.folder == SHIPPED / "driving"
 
 
-def test_driving_has_ten_propositions_and_four_actions(driving: Domain) -> None:
-    assert len(driving.vocabulary.proposition_ids) == 10
+def test_driving_has_eleven_propositions_and_four_actions(driving: Domain) -> None:
+    assert len(driving.vocabulary.proposition_ids) == 11
     assert set(driving.vocabulary.proposition_ids) == EVERYTHING
     assert driving.vocabulary.action_ids == ("stop", *MANOEUVRES)
     assert driving.vocabulary.idle == "stop"
@@ -122,11 +122,11 @@ def test_no_right_on_red_adds_one_rule(driving: Domain) -> None:
     ("world", "free", "constant"),
     [
         ("universal", EVERYTHING, set()),
-        ("traffic_light", {"green_traffic_light"} | CARS | PEDESTRIANS, set()),
-        ("left_turn_light", LIGHTS | CARS | PEDESTRIANS, set()),
-        ("two_way_stop", CARS | PEDESTRIANS, {"stop_sign"}),
-        ("wide_median", {"car_from_left", "car_from_right", "pedestrian_in_front"}, set()),
-        ("roundabout", {"car_from_left", "pedestrian_at_right", "pedestrian_in_front"}, set()),
+        ("traffic_light", {"green_traffic_light", "at_line"} | CARS | PEDESTRIANS, set()),
+        ("left_turn_light", {"at_line"} | LIGHTS | CARS | PEDESTRIANS, set()),
+        ("two_way_stop", {"at_line"} | CARS | PEDESTRIANS, {"stop_sign"}),
+        ("wide_median", {"car_from_left", "car_from_right", "pedestrian_in_front", "at_line"}, set()),
+        ("roundabout", {"car_from_left", "pedestrian_at_right", "pedestrian_in_front", "at_line"}, set()),
     ],
 )
 def test_driving_worlds(driving: Domain, world: str, free: set[str], constant: set[str]) -> None:
@@ -138,6 +138,11 @@ def test_driving_has_six_worlds_and_one_constraint(driving: Domain) -> None:
     assert list(driving.worlds) == ["universal", *PLACES]
     constraints = {name: world.constraints for name, world in driving.worlds.items() if world.constraints}
     assert constraints == {"wide_median": (Formula("G !(car_from_left & car_from_right)"),)}
+
+
+def test_no_task_turns_on_where_the_car_itself_is(driving: Domain) -> None:
+    """So that learned worlds do not either: it depends on the actions."""
+    assert all("at_line" not in task.relevant for task in driving.tasks.values())
 
 
 def test_driving_worlds_promise_a_clear_way_again_and_again(driving: Domain) -> None:

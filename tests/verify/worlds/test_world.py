@@ -46,8 +46,8 @@ def test_the_explicit_traffic_light_has_a_state_a_letter_and_a_fresh_initial_one
     symbolic = abstract_world("traffic_light", driving.world("traffic_light"), driving.vocabulary, Compiler())
     explicit = explicit_world(symbolic)
     assert symbolic.graph.num_states() == 1
-    assert explicit.graph.num_states() == 2**7 + 1
-    assert explicit.graph.num_edges() == (2**7 + 1) * 2**7
+    assert explicit.graph.num_states() == 2**8 + 1
+    assert explicit.graph.num_edges() == (2**8 + 1) * 2**8
     assert spot.are_equivalent(symbolic.graph, explicit.graph)
 
 
@@ -59,7 +59,7 @@ def test_explicit_worlds_with_constraints_have_the_same_runs(driving: Domain) ->
 
 def test_the_universal_world_knows_its_kind(driving: Domain) -> None:
     universal = abstract_world("universal", driving.world("universal"), driving.vocabulary, Compiler())
-    assert (universal.kind, len(universal.free)) == (WorldKind.UNIVERSAL, 10)
+    assert (universal.kind, len(universal.free)) == (WorldKind.UNIVERSAL, 11)
 
 
 def test_fairness_that_may_fail_is_an_error() -> None:
