@@ -32,7 +32,7 @@ from verilora.envs.policy import ControllerPolicy, explorers
 from verilora.envs.recording import record
 from verilora.envs.scenario import SCENARIOS, make_env
 from verilora.specs.domain import Domain, load_domain
-from verilora.specs.learned_world import LearnedWorld, learned_world_path, write_learned_world
+from verilora.specs.learned_world import LABELS, LearnedWorld, learned_world_path, write_learned_world
 from verilora.specs.logic import spot
 from verilora.specs.task import Task
 from verilora.synth.controllers.alignment import Alignment
@@ -200,7 +200,7 @@ def timed_learning(
 
     def work() -> LearnedWorld:
         letters = [episode.letters for episode in episodes]
-        return learn(world, propositions, letters[:num_episodes], held_out=letters[num_episodes:])
+        return learn(world, propositions, letters[:num_episodes], held_out=letters[num_episodes:], labels=LABELS)
 
     (milliseconds,) = time_each(lambda _: work(), [None], repeat)
     return work(), milliseconds / 1000

@@ -19,6 +19,7 @@ from typing import Any
 from ..specs.files.errors import InputError, expected_one_of
 from ..specs.files.lock import held
 from ..specs.files.record import decode_json
+from ..specs.learned_world import LABELS
 from ..specs.processes.workers import in_order
 from ..specs.vocabulary import Vocabulary
 from ..synth.controllers.alignment import Alignment
@@ -51,6 +52,7 @@ def provenance(world: str, vocabulary: Vocabulary) -> dict[str, Any]:
     env.close()
     return {
         "format": FORMAT,
+        "labels": LABELS,
         "world": world,
         "environment": scenario.env_id,
         "config": dict(scenario.config),

@@ -18,6 +18,8 @@ from .world_description import Exclusion, WorldDescription
 MAX_PROPOSITIONS = 4
 MAX_BYTES = 2**24
 FORMAT = 1
+LABELS = 2
+"""The version of what the simulator's labels mean. It goes up when that changes: what was counted is no longer so."""
 Label = tuple[Name, ...]
 
 
@@ -33,9 +35,11 @@ class LearnedWorld(Row):
     """A first-order chain over labels, the learned propositions that are true, with counts and where they come from.
 
     `coverage` and `provenance` are for people and reports: episodes, bounds, environment, versions, seeds, command.
+    `labels` is the version of the labels that were counted, None if no simulator that ships gave them.
     """
 
     format: int
+    labels: int | None = None
     world: Name
     propositions: tuple[Name, ...] = Field(min_length=1, max_length=MAX_PROPOSITIONS)
     exclusions: tuple[Exclusion, ...]
@@ -59,6 +63,10 @@ def read_learned_world(path: Path, worlds: Mapping[str, WorldDescription]) -> Le
     """Return the learned world of a file; raises InputError, also if its content does not match its digest or name."""
     content = decode_json(read_text(path, MAX_BYTES), path)
     digest = content.pop("digest", None) if isinstance(content, dict) else None
+    # Before the digest, which covers a field that files of the first version lack.
+    if isinstance(content, dict) and (found := content.get("labels", 1)) not in (None, LABELS):
+        mended = "the labels have changed since; `verilora world learn` learns the world again"
+        raise InputError(path, f"got {found!r}, expected {LABELS}: {mended}", field="labels")
     try:
         learned = LearnedWorld.model_validate(content)
         expected = learned.digest

@@ -15,7 +15,7 @@ from PIL import Image
 
 from verilora.envs.recording import read_recording
 from verilora.specs.domain import Domain, load_domain
-from verilora.specs.learned_world import read_learned_world
+from verilora.specs.learned_world import LABELS, read_learned_world
 from verilora.synth.controllers.alignment import Alignment
 from verilora.synth.controllers.build import parse_controller
 from verilora.synth.controllers.controller import Ending, Reading
@@ -228,6 +228,7 @@ def test_worlds_are_learned_again_from_recordings_and_refused_from_others(
     recorded = recording.read_bytes()
     for name in names:
         learned = read_learned_world(tmp_path / "worlds" / name, driving.worlds)
+        assert learned.labels == LABELS
         assert learned.provenance["seeds"] == "0 to 5"
         assert (learned.coverage["episodes"], learned.coverage["held_out_episodes"]) == (6, 2)
         steps = [len(episode.labels) for episode in read_recording(recording).episodes[:6]]

@@ -229,7 +229,7 @@ def test_the_digest_covers_constants(
         record(path, WORLD, JOBS, driving.vocabulary)
 
 
-@pytest.mark.parametrize("key", ["versions", "config_digest", "propositions"])
+@pytest.mark.parametrize("key", ["versions", "config_digest", "propositions", "labels"])
 def test_other_circumstances_are_named(driving: Domain, whole: bytes, path: Path, key: str) -> None:
     header, _, rest = whole.partition(b"\n")
     path.write_bytes(json.dumps({**json.loads(header), key: []}).encode() + b"\n" + rest.partition(b"\n")[0][:9])

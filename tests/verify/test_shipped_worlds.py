@@ -7,7 +7,7 @@ import pytest
 
 from verilora.envs.recording import provenance
 from verilora.specs.domain import Domain, load_domain
-from verilora.specs.learned_world import learned_world_path, read_learned_world
+from verilora.specs.learned_world import LABELS, learned_world_path, read_learned_world
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Ending, Reading
 from verilora.synth.controllers.steps import Act, step_text
@@ -49,6 +49,7 @@ class TestEveryWorld:
     def test_it_ships_and_few_held_out_episodes_leave_it(self, driving: Domain, task: Task) -> None:
         learned = driving.learned_world(task)
         assert learned is not None
+        assert learned.labels == LABELS
         assert learned.coverage["leaving_bound"] <= MOST_LEAVING
         assert learned.provenance["config_digest"] == provenance(task.world, driving.vocabulary)["config_digest"]
 

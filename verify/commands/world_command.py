@@ -58,6 +58,7 @@ def _learn_worlds(
                 _exclusions(domain, world, propositions),
                 {**recording.provenance, "seeds": f"0 to {num_episodes - 1}", "policies": list(_POLICIES)},
                 letters[num_episodes:],
+                labels=recording.provenance["labels"],
             )
             write_learned_world(learned_world_path(out, world, propositions), learned)
             console().print(f"  {', '.join(propositions)}: {coverage_line(learned)}")

@@ -21,10 +21,12 @@ def learn(
     exclusions: Iterable[Exclusion] = (),
     provenance: dict[str, Any] | None = None,
     held_out: Sequence[Trace] = (),
+    labels: int | None = None,
 ) -> LearnedWorld:
     """Return the chain that was counted in the episodes, with its coverage measured on those held out.
 
-    A letter may hold more than the learned propositions. The end of an episode is not a transition.
+    A letter may hold more than the learned propositions. The end of an episode is not a transition. `labels` is the
+    version of the labels, None if no simulator that ships gave them.
     """
     if not any(episodes):
         raise ValueError("expected at least one episode with a letter, got none")
@@ -32,6 +34,7 @@ def learn(
     ordered = sorted(counts.items(), key=lambda item: (item[0][0] is not None, item[0]))
     return LearnedWorld(
         format=FORMAT,
+        labels=labels,
         world=world,
         propositions=tuple(propositions),
         exclusions=tuple(exclusions),

@@ -1,5 +1,6 @@
 """Verdicts in learned worlds: on what was seen (G) and on what nothing excludes (G+)."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import InputError
+from verilora.specs.learned_world import LABELS as VERSION
 from verilora.specs.learned_world import (
     LearnedWorld,
     Transition,
@@ -207,6 +209,26 @@ class TestFiles:
             self.read(path)
         assert str(caught.value).startswith(str(path))
         assert message in str(caught.value)
+
+    @pytest.mark.parametrize("labels", [VERSION, None])
+    def test_the_labels_of_today_and_those_of_nobodys_simulator_are_read(self, path: Path, labels: int | None) -> None:
+        write_learned_world(path, self.read(path).model_copy(update={"labels": labels}))
+        assert self.read(path).labels == labels
+
+    @pytest.mark.parametrize("labels", [VERSION - 1, VERSION + 1, "new", [], None])
+    def test_labels_of_another_version_are_refused(self, path: Path, labels: object) -> None:
+        content = json.loads(path.read_text())
+        if labels is None:
+            # As files were before there was a version: of the first one.
+            del content["labels"]
+        else:
+            content["labels"] = labels
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError) as caught:
+            self.read(path)
+        mended = "the labels have changed since; `verilora world learn` learns the world again"
+        got = 1 if labels is None else repr(labels)
+        assert str(caught.value) == f"{path}: labels: got {got}, expected {VERSION}: {mended}"
 
     def test_a_file_under_the_name_of_another_world(self, path: Path) -> None:
         path.rename(path.with_name("here.p.json"))

@@ -13,7 +13,8 @@ def transitions(learned: LearnedWorld) -> dict[tuple[tuple[str, ...] | None, tup
 
 
 def test_counts_first_letters_and_steps_and_no_end_of_an_episode() -> None:
-    learned = learn("here", ["p", "q"], [[P, EMPTY, P], [Q], []])
+    learned = learn("here", ["p", "q"], [[P, EMPTY, P], [Q], []], labels=7)
+    assert learned.labels == 7
     assert transitions(learned) == {(None, ("p",)): 1, (None, ("q",)): 1, (("p",), ()): 1, ((), ("p",)): 1}
 
 
