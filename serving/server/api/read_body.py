@@ -9,6 +9,7 @@ from fastapi import Request
 from ..text.text_model import LONG_TEXT
 from .api_error import ApiError, refused
 from .bodies import Body
+from .unique_keys import check_keys
 
 MOST_REASONS = 4
 BODY_SECONDS = 30
@@ -53,9 +54,12 @@ def body_document(kind: type[Body]) -> dict[str, Any]:
 
 def _parsed(raw: bytes, kind: type[Read]) -> Read:
     try:
-        return kind.model_validate_json(raw)
+        read = kind.model_validate_json(raw)
     except pydantic.ValidationError as error:
         raise _refusal(error) from None
+    # Behind it, since it refuses what nests too deeply.
+    check_keys(raw)
+    return read
 
 
 def _refusal(error: pydantic.ValidationError) -> ApiError:
