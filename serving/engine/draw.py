@@ -13,11 +13,15 @@ from ..requests.sampling_params import SamplingParams
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A token, or why none could be drawn. With `is_last` the grammar lets nothing follow."""
+    """A token, or why none could be drawn: `is_refused` says that the request left none.
+
+    With `is_last` the grammar lets nothing follow.
+    """
 
     token_id: int
     logprobs: TokenLogprobs | None = None
     error: str = ""
+    is_refused: bool = False
     is_last: bool = False
 
 
@@ -62,7 +66,7 @@ class Draw:
             elif number in self.failed:
                 drawn.append(Drawn(-1, error=self.failed[number]))
             elif token < 0:
-                drawn.append(Drawn(-1, error="token, got none that may follow, expected at least one"))
+                drawn.append(Drawn(-1, error=_dead_end(row), is_refused=True))
             else:
                 drawn.append(_accepted(row, token))
         if self.logprobs is not None:
@@ -92,10 +96,18 @@ def _accepted(row: Row, token: int) -> Drawn:
         return Drawn(token)
     try:
         if not row.matcher.accept_token(token):
-            return Drawn(-1, error=f"token {token}, forced, expected one that the grammar allows")
+            message = f"token {token}, forced, expected one that the grammar allows"
+            return Drawn(-1, error=message, is_refused=True)
         return Drawn(token, is_last=row.matcher.is_terminated())
     except Exception as error:
         return Drawn(-1, error=grammar_error(error))
+
+
+def _dead_end(row: Row) -> str:
+    """Return what is said of a request that lets no token follow: by its grammar, its bans, or both."""
+    if row.matcher is None:
+        return "token, got none that may follow, expected at least one"
+    return "grammar, got no token that may follow with what else is asked for, expected at least one"
 
 
 def grammar_error(error: Exception) -> str:

@@ -375,6 +375,7 @@ class Engine:
         sequence.is_drawn = False
         self._news.append(sequence)
         if drawn.error:
+            sequence.is_refused = drawn.is_refused
             self._scheduler.end(sequence, Finish.ERROR, drawn.error)
             return
         self._output_tokens += 1

@@ -25,6 +25,7 @@ class Sequence:
     tokens    the prompt and what was drawn behind it
     num_done  tokens whose keys and values are cached
     is_drawn  whether a further token was drawn that the host does not know yet
+    error     why it has failed, and `is_refused` whether that is its request's own fault
     parts     how its tokens stand in the prefix cache, and `used` those of them that it keeps there
     limit     tokens it may have in all
     """
@@ -47,6 +48,7 @@ class Sequence:
     prompt_logprobs: list[TokenLogprobs | None] = field(default_factory=list)
     finish: Finish | None = None
     error: str = ""
+    is_refused: bool = False
     stopped_text: str | None = None
     # Whether it ran before.
     has_begun: bool = False

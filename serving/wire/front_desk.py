@@ -142,6 +142,7 @@ class OutListener:
             tuple(sequence.logprobs[first:]),
             sequence.finish,
             error=sequence.error if sequence.finish is Finish.ERROR else "",
+            refused=sequence.is_refused,
             stopped=sequence.stopped_text,
             num_cached=sequence.num_cached if has_ended else 0,
             prompt_logprobs=tuple(sequence.prompt_logprobs) if wants_prompt else None,

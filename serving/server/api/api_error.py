@@ -135,6 +135,6 @@ _DESCRIPTIONS = {
 
 
 def _field_of(message: str) -> str | None:
-    """Return the field that a message of the engine begins with."""
+    """Return the field that a message of the engine begins with; several may have left no token."""
     found = re.match(r"([a-z_]+),", message)
-    return found[1] if found else None
+    return found[1] if found and found[1] not in ("grammar", "token") else None

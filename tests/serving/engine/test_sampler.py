@@ -224,13 +224,13 @@ def test_a_grammar_and_no_grammar_in_one_step() -> None:
 
 def test_what_is_forced_against_a_grammar_is_an_error() -> None:
     drawn = draw(SamplingParams(forced_ids=(5,)), logits_of(1), matcher=Only({4}))
-    assert drawn == Drawn(-1, error="token 5, forced, expected one that the grammar allows")
+    assert drawn == Drawn(-1, error="token 5, forced, expected one that the grammar allows", is_refused=True)
 
 
 @pytest.mark.parametrize("params", [{"temperature": 0.0}, {"temperature": 1.0}, {"top_p": 0.5}])
 def test_nothing_may_follow(params: dict[str, Any]) -> None:
     drawn = draw(SamplingParams(**params, banned_ids=frozenset(range(VOCAB))), logits_of(1))
-    assert (drawn.token_id, drawn.error) == (-1, "token, got none that may follow, expected at least one")
+    assert drawn == Drawn(-1, error="token, got none that may follow, expected at least one", is_refused=True)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])

@@ -81,3 +81,27 @@ def test_what_cannot_be_followed_is_refused(
     assert status == 400, answer
     assert param is None or answer["error"]["param"] == param
     assert "/" not in answer["error"]["message"]
+
+
+NOWHERE = {
+    "type": "object",
+    "properties": {"turn": {"$ref": "#/$defs/itself"}},
+    "required": ["turn"],
+    "$defs": {"itself": {"$ref": "#/$defs/itself"}},
+}
+DEAD_ENDS: dict[str, dict[str, Any]] = {
+    "a schema that nothing follows": {"structured_outputs": {"json": NOWHERE}},
+    "an answer that is too short": {"structured_outputs": {"json": {"const": "turn"}}, "min_tokens": 100},
+}
+
+
+@pytest.mark.parametrize("asked", DEAD_ENDS.values(), ids=DEAD_ENDS)
+def test_what_ends_nowhere_is_the_requests_fault(served: Served, asked: dict[str, Any]) -> None:
+    status, answer = served.ask("POST", "/v1/chat/completions", {**CHAT, **asked})
+    assert (status, answer["error"]["type"]) == (400, "invalid_request_error"), answer
+    raw = served.open("POST", "/v1/chat/completions", {**CHAT, **asked, "stream": True}).read().decode()
+    *_, last = [part.removeprefix("data: ") for part in raw.split("\n\n") if part]
+    # Behind what could be said, without [DONE].
+    assert json.loads(last) == answer
+    message = "grammar, got no token that may follow with what else is asked for, expected at least one"
+    assert (answer["error"]["message"], answer["error"]["param"]) == (message, None)

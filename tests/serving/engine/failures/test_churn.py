@@ -21,6 +21,7 @@ from listening import Heard, check_empty, drain
 ERRORS = (
     "logits, got some that are not finite",
     "token, got none that may follow",
+    "grammar, got no token that may follow",
     "has changed since it was registered",
     "got nothing there, expected a model's or an adapter's folder",
     "its first token was not to be had in",
