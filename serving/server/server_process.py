@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from ...specs.files.errors import InputError
 from ..wire.engine_host import EngineHost
+from .connections.timed_protocol import TimedProtocol
 from .front import Front
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=TimedProtocol,
                 log_config=None,
                 access_log=False,
                 log_level="warning",
