@@ -391,6 +391,9 @@ def serve(
         int | None,
         typer.Option(min=1, max=256, help="The highest rank of an adapter.", show_default="64 on a GPU, 256 on a CPU"),
     ] = None,
+    fronts: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that accept requests, where one core is too little for that.")
+    ] = 1,
     drain: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How long running requests may go on at the end.")
     ] = 30.0,
@@ -420,6 +423,7 @@ def serve(
         gpu_memory_utilization=gpu_memory_utilization,
         max_num_seqs=max_num_seqs,
         max_loras=max_loras,
+        fronts=fronts,
         drain_seconds=drain,
     )
     raise typer.Exit(serve_models(request))

@@ -29,6 +29,13 @@ JOBS = "verilora.serving.adapters.ingestion.ingest"
 _FAULTS = {Failure.MISSING: Refusal.ABSENT, Failure.REFUSED: Refusal.FILES}
 
 
+Publish = Callable[[str, AdapterRecord | None], Awaitable[None]]
+
+
+async def _to_nobody(_name: str, _record: AdapterRecord | None) -> None:
+    pass
+
+
 class AdapterEngine(Protocol):
     """The engine as far as adapters go."""
 
@@ -49,6 +56,8 @@ class AdapterManager:
         self._registry = registry
         self._host = host
         self._engine = engine
+        # Lets others know what a name stands for now; those that ask them then find it.
+        self.publish: Publish = _to_nobody
         self._active: dict[str, AdapterRecord] = {}
         # How many names each content is being loaded for: what is on its way is not let go of.
         self._loading: Counter[str] = Counter()
@@ -117,6 +126,7 @@ class AdapterManager:
             raise AdapterError(Refusal.ABSENT, "there is no adapter of this name")
         await self._sql(self._registry.retire, name)
         del self._active[name]
+        await self.publish(name, None)
         self._let_go(old.digest)
 
     async def _ingest(self, name: str, path: str, roots: tuple[Path, ...]) -> Ingested:
@@ -150,6 +160,7 @@ class AdapterManager:
         self._loading[record.digest] += 1
         try:
             self._active[record.name] = active = await self._load(record)
+            await self.publish(active.name, active)
             return active
         finally:
             self._loading -= Counter([record.digest])

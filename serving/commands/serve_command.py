@@ -1,4 +1,4 @@
-"""What `verilora serve` does: one front, one engine, until it is asked to end."""
+"""What `verilora serve` does: fronts and one engine, until it is asked to end."""
 
 import asyncio
 import logging
@@ -14,8 +14,10 @@ from ...synth.models.model_files import model_folder
 from ..adapters.resolver import Resolver
 from ..grammars.grammar import Grammar, GrammarKind
 from ..grammars.grammar_compiler import GrammarCompiler
+from ..server.api.adapter_desk import ManagerDesk
 from ..server.app import create_app
 from ..server.front import Front, Grammars
+from ..server.fronts.first_front import FirstFront
 from ..server.routes.adapters import adapter_routes
 from ..server.server_process import DrainingServer, bind, serve
 from ..server.settings import ServerSettings
@@ -45,6 +47,7 @@ class ServeRequest:
     gpu_memory_utilization: float | None
     max_num_seqs: int
     max_loras: int
+    fronts: int
     drain_seconds: float
 
 
@@ -52,6 +55,7 @@ def serve_models(request: ServeRequest) -> int:
     """Serve until the end is asked for, and return the exit code; raises InputError for what cannot be used."""
     settings = ServerSettings(
         served_name=request.served_name or _name_of(request.model),
+        num_fronts=request.fronts,
         max_model_len=request.max_model_len,
         drain_seconds=request.drain_seconds,
     )
@@ -88,25 +92,36 @@ async def _serve(
     engine = EngineHost(description)
     name, state = settings.served_name, Path(description.folder) / "state"
     async with adapters_of(options, model=description.model, base_name=name, state=state, engine=engine) as manager:
-        resolver = Resolver(manager, options.resolver, name) if options.resolver else None
+        resolve = Resolver(manager, options.resolver, name).resolve if options.resolver else None
         compiler = GrammarCompiler(description.tokens_path, settings.grammar_seconds)
-        front = Front(
-            settings,
+        grammars = Grammars(compiler, {STEPS: Grammar(GrammarKind.EBNF, steps)})
+        front = Front(settings, engine, manager, resolve, grammars)
+        desk = ManagerDesk(manager)
+        first = FirstFront(
+            front,
             engine,
-            manager,
-            resolver.resolve if resolver else None,
-            Grammars(compiler, {STEPS: Grammar(GrammarKind.EBNF, steps)}),
+            desk,
+            resolve,
+            listener=listener.fileno(),
+            tokens=description.tokens_path,
+            named={STEPS: steps},
         )
+        others = first.group
+        if settings.num_fronts > 1:
+            front.figures = first.page
+            engine.on_change, manager.publish = others.engine_at, others.publish
 
         async def load_adapters() -> None:
             await register(manager, options.folders(name).items())
             await front.begin()
+            others.start()
             _LOG.info("ready", extra={"fields": {"model": name, "adapters": len(manager.all())}})
 
-        app = create_app(front, [adapter_routes(manager)])
+        app = create_app(front, [adapter_routes(desk)])
         try:
-            await serve(DrainingServer(app, front), engine, listener, load_adapters)
+            await serve(DrainingServer(app, front, others), engine, listener, load_adapters)
         finally:
+            await others.close()
             await compiler.close()
 
 

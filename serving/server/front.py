@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from ...specs.files.errors import InputError
 from ..adapters.adapter_record import AdapterRecord
@@ -13,7 +14,9 @@ from ..grammars.grammar import Grammar
 from ..grammars.grammar_compiler import GrammarCompiler, GrammarRefused
 from ..requests.sampling_params import SamplingParams
 from ..wire.engine_host import EngineHost, EngineState
+from ..wire.engine_link import EngineLink
 from ..wire.generation import Generation
+from ..wire.messages import ModelCard
 from ..workers.job import JobFailed
 from .api.api_error import ApiError, refused, unavailable
 from .api.bodies import SamplingBody
@@ -37,13 +40,29 @@ class Grammars:
     named: Mapping[str, Grammar]
 
 
+class FrontEngine(Protocol):
+    """The engine as a front uses it: `link` is None while there is none to ask."""
+
+    @property
+    def state(self) -> EngineState:
+        """Whether there is one."""
+
+    @property
+    def link(self) -> EngineLink | None:
+        """The connection to it."""
+
+    @property
+    def card(self) -> ModelCard | None:
+        """What it has told of its model."""
+
+
 class Front:
     """The server as its routes know it."""
 
     def __init__(
         self,
         settings: ServerSettings,
-        engine: EngineHost,
+        engine: FrontEngine,
         catalogue: Catalogue,
         resolve: Resolve | None = None,
         grammars: Grammars | None = None,
@@ -51,7 +70,8 @@ class Front:
         self.settings = settings
         self.engine = engine
         self.catalogue = catalogue
-        self.metrics = Metrics(engine)
+        self.metrics = Metrics(engine if isinstance(engine, EngineHost) else None)
+        self.figures: Callable[[], Awaitable[bytes]] = self._own_figures
         self.started_at = int(time.time())
         self.has_begun = self.is_draining = False
         self._running: set[Generation] = set()
@@ -182,6 +202,10 @@ class Front:
                 yield generation
             finally:
                 self._running.remove(generation)
+
+    async def _own_figures(self) -> bytes:
+        # In a thread: with many adapters it takes some milliseconds.
+        return await asyncio.to_thread(self.metrics.page)
 
     def _is_active(self, adapter: AdapterRecord) -> bool:
         """Return whether a name still stands for a version: another may have come since the request found it."""

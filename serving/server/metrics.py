@@ -18,13 +18,15 @@ _LATE_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
 
 
 class Metrics:
-    """Counts and times of requests, and the engine's own figures as it tells them."""
+    """Counts and times of a front's requests in `registry`; beside it the engine's figures if this front keeps it."""
 
-    def __init__(self, engine: EngineHost) -> None:
+    def __init__(self, engine: EngineHost | None) -> None:
         self.registry = CollectorRegistry()
+        self._of_engine = CollectorRegistry()
         late = self._histogram("event_loop_late_seconds", "How late the event loop was.", _LATE_SECONDS)
         self.lag = LoopLag(late.observe)
-        self.registry.register(_EngineCollector(engine))
+        if engine is not None:
+            self._of_engine.register(_EngineCollector(engine))
         self.registry.register(_LagCollector(self.lag))
         self.requests = self._counter("requests", "Requests by route and status.", ("route", "status"))
         self.adapter_requests = self._counter("adapter_requests", "Requests by model.", ("model",))
@@ -45,7 +47,11 @@ class Metrics:
 
     def page(self) -> bytes:
         """Return all figures in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self.registry) + self.engine_page()
+
+    def engine_page(self) -> bytes:
+        """Return the engine's figures in that format."""
+        return generate_latest(self._of_engine)
 
     def _counter(self, name: str, said: str, labels: tuple[str, ...]) -> Counter:
         return Counter(f"verilora_{name}", said, labels, registry=self.registry)

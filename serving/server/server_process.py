@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +18,8 @@ from .front import Front
 
 _LOG = logging.getLogger(__name__)
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
 LAST_SECONDS = 2
 """For connections to be closed, once nothing runs."""
 
@@ -33,7 +36,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         # Bound twice is found out only here.
-        listener.listen(2048)
+        listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)
@@ -41,10 +44,24 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+class Others(Protocol):
+    """What ends with a server: other processes that answer as well."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all have ended."""
+
+    def drain(self) -> None:
+        """Let all end once nothing runs."""
+
+    def end(self) -> None:
+        """End all now."""
+
+
 class DrainingServer(uvicorn.Server):
     """Ends when it is asked to, once nothing runs or the time for that is over, and the process with code 0."""
 
-    def __init__(self, app: FastAPI, front: Front) -> None:
+    def __init__(self, app: FastAPI, front: Front, others: Others | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -56,10 +73,21 @@ class DrainingServer(uvicorn.Server):
                 server_header=False,
                 h11_max_incomplete_event_size=front.settings.max_header_bytes,
                 timeout_graceful_shutdown=LAST_SECONDS,
+                # One that takes all that wait for a shared socket leaves none for others.
+                backlog=BACKLOG if front.settings.num_fronts == 1 else 1,
             )
         )
         self.front = front
+        self.others = others
+        self.when_accepting: Callable[[], None] = lambda: None
         self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
+        self.when_accepting()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -77,21 +105,33 @@ class DrainingServer(uvicorn.Server):
     def drain(self) -> None:
         """Take nothing more, and end once nothing runs."""
         if self.front.is_draining:
+            if self.others is not None:
+                self.others.end()
             self.force_exit = self.should_exit = True
             return
         _LOG.info("the server is about to end")
         self.front.is_draining = True
+        if self.others is not None:
+            self.others.drain()
         self._draining = asyncio.ensure_future(self._drained())
 
     async def _drained(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.front.settings.drain_seconds):
-                while self.front.num_running:
+                while self.front.num_running or not self._is_alone():
                     await asyncio.sleep(0.05)
         if self.front.num_running:
             _LOG.warning("%d requests are given up", self.front.num_running)
             self.front.give_up()
+        # Others have had as long, and then close their connections.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * LAST_SECONDS):
+                while not self._is_alone():
+                    await asyncio.sleep(0.05)
         self.should_exit = True
+
+    def _is_alone(self) -> bool:
+        return self.others is None or self.others.is_empty
 
 
 async def serve(

@@ -8,6 +8,7 @@ class ServerSettings:
     """What a front is told when it starts.
 
     served_name        the base model's name in requests
+    num_fronts         processes that accept connections
     hosts              what the server may be called in the header `Host`
     max_model_len      tokens of a prompt with its answer; None for the model's own context
     max_body_bytes     of a request's body
@@ -21,6 +22,7 @@ class ServerSettings:
     """
 
     served_name: str
+    num_fronts: int = 1
     hosts: tuple[str, ...] = ("127.0.0.1", "::1", "localhost")
     max_model_len: int | None = None
     max_body_bytes: int = 8 * 2**20
@@ -37,7 +39,7 @@ class ServerSettings:
     def __post_init__(self) -> None:
         if not self.served_name:
             raise ValueError("served_name, got '', expected a name")
-        positive = ("max_body_bytes", "max_header_bytes", "max_prompts", "max_candidates", "max_requests")
+        positive = ("num_fronts", "max_body_bytes", "max_header_bytes", "max_prompts", "max_candidates", "max_requests")
         for name in positive:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}, got {getattr(self, name)}, expected at least 1")

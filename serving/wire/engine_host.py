@@ -5,6 +5,7 @@ import contextlib
 import logging
 import sys
 import time
+from collections.abc import Callable
 from enum import Enum
 
 import msgspec
@@ -43,11 +44,18 @@ class EngineHost:
         self.card: ModelCard | None = None
         self.num_restarts = 0
         self.first_ready = asyncio.Event()
-        self._description = description
+        # Hears where the engine takes messages, None when it is gone.
+        self.on_change: Callable[[str | None], None] = lambda _: None
+        self._description = self._running = description
         self._context = zmq.asyncio.Context()
         self._process: asyncio.subprocess.Process | None = None
         # Those that have been loaded, with their folders: another process gets them again.
         self._adapters: dict[str, str] = {}
+
+    @property
+    def endpoint(self) -> str | None:
+        """Where the engine takes messages, None while it is not ready."""
+        return self._running.endpoint if self.state is EngineState.READY else None
 
     @property
     def stats(self) -> Stats:
@@ -95,7 +103,7 @@ class EngineHost:
 
     async def _run_once(self) -> str:
         """Run one process, and return why it has ended."""
-        description = msgspec.structs.replace(self._description, number=self.num_restarts)
+        description = self._running = msgspec.structs.replace(self._description, number=self.num_restarts)
         process = self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", MODULE, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
@@ -117,6 +125,7 @@ class EngineHost:
             return done.pop().result()
         finally:
             self.state, self.link = EngineState.STARTING, None
+            self.on_change(None)
             link.fail("the engine has stopped; it is started again")
             for task in tasks:
                 task.cancel()
@@ -131,6 +140,7 @@ class EngineHost:
         for digest, folder in [*self._adapters.items()]:
             await self._load_again(link, digest, folder)
         self.card, self.link, self.state = card, link, EngineState.READY
+        self.on_change(self.endpoint)
         self.first_ready.set()
         forever: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         return await forever

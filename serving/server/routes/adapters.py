@@ -1,18 +1,13 @@
 """Adapters at run time: vLLM's routes to load and unload them, and what is known of each."""
 
-import asyncio
-from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from ...adapters.adapter_error import AdapterError, Refusal
-from ...adapters.adapter_manager import AdapterManager
-from ...adapters.sql.registry import Entry
-from ..api.adapters import AdapterDetail, Adapters, LoadAdapterBody, UnloadAdapterBody, adapter_of, detail_of
-from ..api.answers import as_json
+from ..api.adapter_desk import AdapterDesk
+from ..api.adapters import AdapterDetail, Adapters, LoadAdapterBody, UnloadAdapterBody
 from ..api.api_error import ApiError, documented
 from ..api.read_body import body_document, read_body
 from .document import answers_with
@@ -30,7 +25,7 @@ _ANSWERS = {
 }
 
 
-def adapter_routes(manager: AdapterManager) -> APIRouter:
+def adapter_routes(desk: AdapterDesk) -> APIRouter:
     """Return the routes of adapters."""
     router = APIRouter(tags=["adapters"])
 
@@ -45,7 +40,7 @@ def adapter_routes(manager: AdapterManager) -> APIRouter:
         """Serve an adapter; with `load_inplace` it takes the place of the one of that name."""
         body = await read_body(request, LoadAdapterBody, MAX_BODY)
         try:
-            await manager.add(body.lora_name, body.lora_path, replace=body.load_inplace)
+            await desk.add(body.lora_name, body.lora_path, replace=body.load_inplace)
         except AdapterError as error:
             raise _answered(error) from None
         return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.")
@@ -61,7 +56,7 @@ def adapter_routes(manager: AdapterManager) -> APIRouter:
         """Serve an adapter no more; requests that have begun end with it."""
         body = await read_body(request, UnloadAdapterBody, MAX_BODY)
         try:
-            await manager.remove(body.lora_name)
+            await desk.remove(body.lora_name)
         except AdapterError as error:
             raise _answered(error) from None
         return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' removed successfully.")
@@ -70,11 +65,9 @@ def adapter_routes(manager: AdapterManager) -> APIRouter:
     async def adapters() -> Response:
         """List all adapters, those too that could not be loaded."""
         try:
-            entries = await manager.entries()
+            return _json(await desk.listed())
         except AdapterError as error:
             raise _answered(error) from None
-        # Thousands take milliseconds.
-        return Response(await asyncio.to_thread(_listed, entries), media_type="application/json")
 
     @router.get(
         "/v1/adapters/{name:path}",
@@ -84,18 +77,15 @@ def adapter_routes(manager: AdapterManager) -> APIRouter:
     async def adapter(name: str) -> Response:
         """Tell of one adapter, with its certificate."""
         try:
-            found = await manager.entries(name)
+            return _json(await desk.told(name))
         except AdapterError as error:
             raise _answered(error) from None
-        if not found:
-            raise _answered(AdapterError(Refusal.ABSENT, "there is no adapter of this name"))
-        return as_json(detail_of(found[0]))
 
     return router
 
 
-def _listed(entries: Iterable[Entry]) -> bytes:
-    return msgspec.json.encode(Adapters(data=[adapter_of(entry) for entry in entries]))
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
 def _answered(error: AdapterError) -> ApiError:

@@ -1,7 +1,5 @@
 """/health, /ready and /metrics: for those who keep the server running."""
 
-import asyncio
-
 from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -37,8 +35,6 @@ def health_routes(front: Front) -> APIRouter:
     )
     async def metrics() -> Response:
         """Tell the server's figures."""
-        # In a thread: with many adapters it takes some milliseconds.
-        page = await asyncio.to_thread(front.metrics.page)
-        return Response(page, media_type=CONTENT_TYPE_LATEST)
+        return Response(await front.figures(), media_type=CONTENT_TYPE_LATEST)
 
     return router

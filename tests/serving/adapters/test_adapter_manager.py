@@ -104,6 +104,27 @@ def test_an_update_and_what_was_there_before(settings: AdapterSettings) -> None:
     assert len([*settings.store.iterdir()]) == 1, "what is retired goes with the next start"
 
 
+def test_others_know_of_a_change_before_it_is_said_to_be_done(settings: AdapterSettings) -> None:
+    async def body(manager: AdapterManager, engine: ListeningEngine) -> None:
+        heard: list[tuple[str, str | None, int]] = []
+
+        async def publish(name: str, record: AdapterRecord | None) -> None:
+            await asyncio.sleep(0)
+            assert manager.find(name) == record
+            # Nothing old is let go of while they may still ask for it.
+            heard.append((name, record and record.digest, len(engine.unloads)))
+
+        manager.publish = publish
+        first = await manager.add("fleet", "a")
+        assert heard == [("fleet", first.digest, 0)]
+        second = await manager.add("fleet", "b", replace=True)
+        await manager.remove("fleet")
+        assert heard[1:] == [("fleet", second.digest, 0), ("fleet", None, 1)]
+        assert engine.unloads == [first.digest, second.digest]
+
+    with_manager(settings, body)
+
+
 def test_sglang_13771_two_names_of_one_content_share_it(settings: AdapterSettings) -> None:
     async def body(manager: AdapterManager, engine: ListeningEngine) -> None:
         one, two = await manager.add("one", "a"), await manager.add("team/two", "a")

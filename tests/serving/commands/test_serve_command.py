@@ -21,6 +21,7 @@ from tiny_models import base_model, save_tiny_adapter, save_tiny_model, tiny_tok
         (["--adapter", "x=nowhere"], "nowhere"),
         (["--gpu-memory-utilization", "0.5"], "--gpu-memory-utilization: got 0.5 for the device 'cpu'"),
         (["--task", "cooking"], "cooking"),
+        (["--fronts", "0"], "--fronts"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
