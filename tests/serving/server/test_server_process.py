@@ -5,11 +5,16 @@ import json
 import os
 import signal
 import socket
+import struct
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
-from verilora.serving.server.server_process import bind
+from verilora.serving.server.server_process import BACKLOG, DrainingServer, bind
+from verilora.serving.server.settings import ServerSettings
 from verilora.specs.files.errors import InputError
 
 from servers import events, serving, until
@@ -74,6 +79,31 @@ def test_an_engine_that_is_killed_ends_its_streams_with_an_error_and_is_started_
         until(lambda: served.ask("GET", "/ready")[0] == 200)
         assert served.ask("POST", "/v1/completions", {**ASKED, "stream": False, "max_tokens": 3})[0] == 200
         assert served.metric("verilora_engine_restarts_total") == 1
+
+
+@pytest.mark.parametrize(("num_fronts", "at_a_time"), [(1, BACKLOG), (2, 1)])
+def test_a_front_among_several_leaves_connections_to_others_and_the_queue_stays_long(
+    num_fronts: int, at_a_time: int
+) -> None:
+    """asyncio accepts as many at a time as its backlog says, and makes the socket's queue as long."""
+
+    async def queue_len() -> int:
+        front: Any = SimpleNamespace(settings=ServerSettings(served_name="base", num_fronts=num_fronts))
+        server = DrainingServer(FastAPI(), front)
+        assert server.config.backlog == at_a_time
+        accepting = asyncio.Event()
+        server.when_accepting = accepting.set
+        with bind("127.0.0.1", 0) as listener:
+            running = asyncio.create_task(server._serve([listener]))
+            await accepting.wait()
+            # Of a socket that listens, this field of the kernel's tells how many may wait.
+            (found,) = struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64), 28)
+            server.should_exit = True
+            await running
+        return int(found)
+
+    most = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    assert asyncio.run(queue_len()) == min(BACKLOG, most)
 
 
 def test_small_writes_go_at_once() -> None:
