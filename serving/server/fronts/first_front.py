@@ -58,8 +58,11 @@ class FirstFront:
 
     async def page(self) -> bytes:
         """Return the figures of all fronts, and the engine's, in Prometheus' text format."""
-        own = await asyncio.to_thread(families_of, self._front.metrics.registry, 0)
-        return page_of([self._counts(), own, *await self.group.figures()]) + self._front.metrics.engine_page()
+        metrics = self._front.metrics
+        own = await asyncio.to_thread(families_of, metrics.registry, 0)
+        fronts = [self._counts(), own, *await self.group.figures()]
+        # In threads: it takes some milliseconds a front.
+        return await asyncio.to_thread(lambda: page_of(fronts) + metrics.engine_page())
 
     async def answer(self, asked: Ask) -> Answer:
         """Return what comes of something that another front asks for."""
