@@ -82,7 +82,7 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="`cpu` or `cuda`.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="How many at once. Default: one for each core.")]
-world_app = typer.Typer(no_args_is_help=True, help="Show the learned worlds, or learn them again in the simulator.")
+world_app = typer.Typer(no_args_is_help=True, help="Show the learned worlds, or make them and recorded waits again.")
 app.add_typer(world_app, name="world")
 adapters_app = typer.Typer(no_args_is_help=True, help="Load, update, remove and list the adapters of a running server.")
 app.add_typer(adapters_app, name="adapters")
@@ -599,6 +599,20 @@ def world_learn(
 
     domain = load_domain(task, specs)
     raise typer.Exit(learn_worlds(domain, recordings, out or domain.folder, episodes, held_out, processes))
+
+
+@world_app.command("record", epilog=exit_codes({0: "every wait is recorded", 2: UNUSABLE}))
+def world_record(
+    task: DomainName = "driving",
+    specs: Specs = SHIPPED,
+    out: Annotated[Path | None, typer.Option(help="Where they are written. Default: the domain's folder.")] = None,
+    processes: Processes = None,
+) -> None:
+    """Record how cars wait at the lines of every world that tasks need; the timely gate replays that."""
+    from .verify.commands.record_command import record_waits
+
+    domain = load_domain(task, specs)
+    raise typer.Exit(record_waits(domain, out or domain.folder, processes))
 
 
 @world_app.command("show", epilog=exit_codes({0: "the worlds are printed", 2: UNUSABLE}))

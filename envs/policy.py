@@ -11,8 +11,8 @@ from typing import Protocol
 from ..specs.vocabulary import Vocabulary
 from ..synth.controllers.controller import Controller, Letter
 
-# Propositions that tell of nobody in the way.
-_SIGNALS = frozenset({"green_traffic_light", "green_left_turn_light", "stop_sign", "at_line"})
+SIGNALS = frozenset({"green_traffic_light", "green_left_turn_light", "stop_sign", "at_line"})
+"""Propositions about things that are in nobody's way."""
 # A random policy moves in one second of this many, so that most episodes are watched to their end.
 _SECONDS_PER_MOVE = 30
 
@@ -32,7 +32,7 @@ def explorers(vocabulary: Vocabulary) -> dict[str, Callable[[random.Random], Pol
 
     def cautious(random_: random.Random) -> Policy:
         move = random_.choice(moves)
-        return lambda labels: vocabulary.idle if labels - _SIGNALS else move
+        return lambda labels: vocabulary.idle if labels - SIGNALS else move
 
     def bold(random_: random.Random) -> Policy:
         move = random_.choice(moves)

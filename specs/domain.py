@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .files.errors import InputError, expected_one_of
 from .learned_world import LearnedWorld, learned_world_path, read_learned_world
+from .recorded_waits import RecordedWaits, read_recorded_waits, recorded_waits_path
 from .rulebook import Rulebook, check_words, read_rulebook, rulebook_names
 from .task import Split, Task, read_tasks
 from .vocabulary import Vocabulary, read_vocabulary
@@ -62,6 +63,11 @@ class Domain:
         """Return the learned world over what a task turns on, None if none ships; raises InputError."""
         path = learned_world_path(self.folder, task.world, task.relevant)
         return read_learned_world(path, self.worlds) if path.is_file() else None
+
+    def recorded_waits(self, world: str) -> RecordedWaits | None:
+        """Return the recorded waits of a world, None if none ship; raises InputError."""
+        path = recorded_waits_path(self.folder, world)
+        return read_recorded_waits(path, self.vocabulary) if path.is_file() else None
 
 
 def load_domain(name: str, specs: Path | str = SHIPPED) -> Domain:
