@@ -82,6 +82,11 @@ class Formula:
         return frozenset(ap.ap_name() for ap in spot.atomic_prop_collect(self.ltl))
 
     @property
+    def is_boolean(self) -> bool:
+        """Whether it speaks of one instant only."""
+        return bool(self.ltl.is_boolean())
+
+    @property
     def manna_pnueli_class(self) -> str:
         """Name of the smallest class of Manna and Pnueli's hierarchy that holds it (safety, recurrence, ...)."""
         return str(spot.mp_class(self.ltl, "v"))

@@ -14,11 +14,18 @@ from .vocabulary import Name, Vocabulary
 from .world_description import WorldDescription
 
 Split = Literal["train", "validation", "test"]
+LIMIT = 60
+"""How many seconds a task's event may take to begin, unless the task says otherwise."""
+MAX_LIMIT = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task. `relevant` are the propositions that it turns on; `wordings` the ways to ask for it, by split."""
+    """A task. `relevant` are the propositions that it turns on; `wordings` the ways to ask for it, by split.
+
+    `event` has to begin within `limit` seconds of a recorded wait in which `premise` is true at some second. It is the
+    movement that the goal names unless the task says otherwise, None if the goal names none.
+    """
 
     id: str
     english: str
@@ -27,6 +34,9 @@ class Task:
     relevant: tuple[str, ...]
     split: Literal["train", "test"]
     wordings: Mapping[Split, tuple[str, ...]]
+    event: Formula | None = None
+    limit: int = LIMIT
+    premise: Formula | None = None
 
 
 class _Row(Row):
@@ -37,6 +47,9 @@ class _Row(Row):
     relevant: tuple[Name, ...]
     split: Literal["train", "test"]
     wordings: dict[Split, tuple[str, ...]]
+    event: Formula | None = None
+    limit: int = Field(default=LIMIT, ge=1, le=MAX_LIMIT)
+    premise: Formula | None = None
 
 
 class _File(Row):
@@ -59,8 +72,27 @@ def read_tasks(path: Path, vocabulary: Vocabulary, worlds: Mapping[str, WorldDes
         if entry.goal not in content.goals:
             raise file.error(("tasks", row, "goal"), f"no such goal: {expected_one_of(entry.goal, content.goals)}")
         _check(entry, row, worlds[entry.world], file)
-        tasks[entry.id] = Task(**{**dict(entry), "goal": content.goals[entry.goal]})
+        goal = content.goals[entry.goal]
+        _check_event(entry, row, vocabulary, file)
+        event = entry.event or _movement(goal, vocabulary)
+        tasks[entry.id] = Task(**{**dict(entry), "goal": goal, "event": event})
     return tasks
+
+
+def _movement(goal: Formula, vocabulary: Vocabulary) -> Formula | None:
+    """Return the event that a goal asks for: the actions that it names, but for the idle one."""
+    moves = [name for name in vocabulary.action_ids if name in goal.propositions and name != vocabulary.idle]
+    return Formula(" | ".join(moves)) if moves else None
+
+
+def _check_event(entry: _Row, row: int, vocabulary: Vocabulary, file: YamlFile) -> None:
+    for field, formula in (("event", entry.event), ("premise", entry.premise)):
+        if formula is None:
+            continue
+        at = ("tasks", row, field)
+        vocabulary.check(formula, file, at, actions=field == "event")
+        if not formula.is_boolean:
+            raise file.error(at, f"{formula.text!r} speaks of more than one second, expected no temporal operator")
 
 
 def _check(entry: _Row, row: int, world: WorldDescription, file: YamlFile) -> None:

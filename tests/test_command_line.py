@@ -14,6 +14,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hollow import HOLLOW
 
 from verilora.specs.domain import Domain
 from verilora.verify.rulebooks.lint import Examination, RulebookLint
@@ -32,6 +33,7 @@ COMMANDS = (
     "drive",
     "synthesize",
     "world learn",
+    "world record",
     "world show",
     "report",
     "certify",
@@ -549,3 +551,19 @@ def test_where_warnings_are_errors(arguments: tuple[str, ...], good: Path) -> No
     code, out, err = verilora(*words, environment={"PYTHONWARNINGS": "error"})
     assert (code, without_progress(err)) == (0, "")
     assert "rule" in out
+
+
+def test_waiting_for_what_hardly_ever_comes_is_told_and_fails(tmp_path: Path) -> None:
+    task_id, steps = HOLLOW["straight, and then on the median for a car that never comes there"]
+    path = tmp_path / "hollow.txt"
+    path.write_text(f"Task: {task_id}\n{steps}\n")
+    code, out, _ = run_main("verify", path)
+    assert code == 1
+    told = " ".join(out.split())
+    assert "gate timely NOT REACHED" in told
+    assert "because a gate failed" in told
+    code, out, _ = run_main("verify", "--json", path)
+    (found,) = json.loads(out)
+    jsonschema.validate([found], SCHEMA)
+    assert (code, found["timely"]["status"], found["timely"]["share"], found["compliance"]) == (1, "not_reached", 0, 0)
+    assert [line["line"] for line in found["timely"]["lines"]] == [1, 2]

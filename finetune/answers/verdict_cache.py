@@ -85,9 +85,14 @@ class VerdictCache:
             "world": world_digest(self.verifier.domain, task, settings.world),
             "rulebook": self.verifier.rulebook.digest,
             "goal": task.goal.text,
+            "waits": [str(task.event or ""), task.limit, str(task.premise or ""), self._waits_digest(task)],
             "settings": asdict(settings),
         }
         return json.dumps(parts, sort_keys=True)
+
+    def _waits_digest(self, task: Task) -> str | None:
+        waits = self.verifier.domain.recorded_waits(task.world) if self.verifier.is_timed else None
+        return waits.digest if waits else None
 
 
 def world_digest(domain: Domain, task: Task, kind: WorldKind) -> str:

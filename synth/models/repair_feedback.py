@@ -5,6 +5,7 @@ from collections.abc import Sequence
 MAX_MOMENTS = 6
 GOAL_MISSED = "This does not reach its goal."
 PROGRESS_MISSED = "This stands idle for ever."
+TOO_LATE = "This waits for what hardly ever comes."
 # The propositions that hold at an instant, and the action given then, in words.
 Told = tuple[Sequence[str], str]
 

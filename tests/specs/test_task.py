@@ -160,3 +160,33 @@ def test_ids_fit_into_file_names_and_addresses(copy, name: str) -> None:
 def test_a_file_without_tasks(copy) -> None:
     copy.write(FILE, "goals: {warm: hold U heat}\ntasks: []\n")
     copy.rejects(FILE, "tasks:", "tasks: ", "at least 1 item")
+
+
+class TestWhatIsAskedOfWaits:
+    def test_the_event_is_the_movement_of_the_goal_within_a_minute(self, greenhouse: Domain) -> None:
+        task = greenhouse.task("water-glasshouse")
+        assert (task.event, task.limit, task.premise) == (Formula("open_valve"), 60, None)
+
+    def test_a_task_may_say_otherwise(self, copy) -> None:
+        said = "goal: warm\n    event: heat & frost\n    limit: 90\n    premise: frost"
+        copy.replace("tasks.yaml", "goal: warm\n", f"{said}\n")
+        task = copy.load()[0].task("warm-glasshouse")
+        assert (task.event, task.limit, task.premise) == (Formula("heat & frost"), 90, Formula("frost"))
+
+    def test_a_goal_that_names_no_action_has_no_event(self, copy) -> None:
+        copy.replace("tasks.yaml", "hold U heat", "F frost")
+        assert copy.load()[0].task("warm-glasshouse").event is None
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("event: F heat", "event: 'F heat' speaks of more than one second, expected no temporal operator"),
+            ("event: heet", "event: unknown proposition in 'heet'"),
+            ("premise: heat", "premise: unknown proposition in 'heat'"),
+            ("premise: X frost", "premise: 'X frost' speaks of more than one second"),
+            ("limit: 0", "limit: Input should be greater than or equal to 1"),
+        ],
+    )
+    def test_what_cannot_be_asked_is_refused(self, copy, line: str, message: str) -> None:
+        copy.replace("tasks.yaml", "goal: warm\n", f"goal: warm\n    {line}\n")
+        copy.rejects(FILE, line, f"tasks[1].{message}")

@@ -80,6 +80,55 @@ def is_bad_prefix(formula: Formula, path: Sequence[Letter]) -> bool:
     return bool(spot.translate(left).is_empty())
 
 
+def events_begin(
+    waits: Any, recordings: str, task: Any, controller: Any
+) -> dict[tuple[int, int, str | None, int], bool]:
+    """Return for each window of recorded waits, named by line, seed, way and second, whether a task's event begins.
+
+    Second by second from the first state; at a later line from where the event began before, windows in turn.
+    """
+    found: dict[tuple[int, int, str | None, int], bool] = {}
+    begun: list[tuple[str | None, int]] = [(None, 0)]
+    for line in sorted({wait.line for wait in waits.waits}):
+        turns: dict[str | None, int] = {}
+        next_begun: list[tuple[str | None, int]] = []
+        for wait in waits.waits:
+            if wait.line != line or wait.recordings != recordings:
+                continue
+            if wait.after is not None and wait.after not in task.event.propositions:
+                continue
+            labels = [{name for bit, name in enumerate(waits.propositions) if n >> bit & 1} for n in wait.letters]
+            for start in range(wait.roll, len(labels) - task.limit + 1, task.limit):
+                window = labels[start : start + task.limit]
+                states = [state for action, state in begun if action == wait.after]
+                turn = turns[wait.after] = turns.get(wait.after, -1) + 1
+                end = (
+                    _begins(controller, states[turn % len(states)], labels[: wait.roll], window, task)
+                    if states
+                    else None
+                )
+                found[line, wait.seed, wait.after, start - wait.roll] = end is not None
+                next_begun += [end] if end else []
+        begun = next_begun
+    return found
+
+
+def _begins(controller: Any, state: int, way: Any, window: Any, task: Any) -> tuple[str, int] | None:
+    for is_waiting, seconds in ((False, way), (True, window)):
+        for labels in seconds:
+            if state == controller.end:
+                return None
+            edge = controller.react(state, labels)
+            state = edge.target
+            if is_waiting and _is_true(task.event, {*labels, edge.action}):
+                return edge.action, state
+    return None
+
+
+def _is_true(formula: Formula, letter: set[str]) -> bool:
+    return _values(formula.ltl, [frozenset(letter)], [0])[0]
+
+
 def all_letters(names: Sequence[str]) -> list[Letter]:
     """Return every letter over the names."""
     return [

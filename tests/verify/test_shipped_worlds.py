@@ -8,6 +8,7 @@ import pytest
 from verilora.envs.recording import provenance
 from verilora.specs.domain import Domain, load_domain
 from verilora.specs.learned_world import LABELS, learned_world_path, read_learned_world
+from verilora.specs.recorded_waits import RecordingSet
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Ending, Reading
 from verilora.synth.controllers.steps import Act, step_text
@@ -16,6 +17,7 @@ from verilora.verify.checking.check import Runs
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.trace import TraceChecker, TraceStatus
 from verilora.verify.commands.world_command import learn_worlds
+from verilora.verify.records.timely import LEAST
 from verilora.verify.records.verdict import Status, Verdict
 from verilora.verify.rulebooks.lint import Linter
 from verilora.verify.verdicts.verifier import Settings, Verifier
@@ -25,6 +27,11 @@ from controllers import BEFORE, YIELDING
 # One task for each learned world: a world and a set of propositions.
 TASKS = {(task.world, frozenset(task.relevant)): task for task in load_domain("driving").tasks.values()}.values()
 MOST_LEAVING = 0.10
+# One for each manoeuvre in each world, as far as what is asked of waits there does not differ.
+COMBINATIONS = {
+    (task.world, str(task.event), task.limit, str(task.premise)): task for task in load_domain("driving").tasks.values()
+}.values()
+ROOM = 0.1
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +80,22 @@ class TestEveryWorld:
         verdict = judge(verifier, guarded, task)
         assert {rule.status for rule in verdict.deciding} == {Status.SATISFIED}
         assert {gate.status for gate in verdict.gates} == {Status.SATISFIED}
+
+
+@pytest.mark.parametrize("task", COMBINATIONS, ids=lambda task: task.id)
+def test_the_reference_controllers_act_in_time(driving: Domain, task: Task) -> None:
+    """With some room, so that others may wait for more than they must."""
+    linter = Linter(driving, driving.rulebook())
+    guarded = linter.reach(linter.prepare(task.world), Runs.FAIR, task.goal).controller
+    assert guarded is not None
+    for recordings in RecordingSet:
+        settings = Settings(recordings=recordings, witnesses=False)
+        timely = Verifier(driving, driving.rulebook(), settings).verify_text(guarded, task).timely
+        assert timely is not None
+        assert timely.share is not None
+        assert timely.share >= LEAST + ROOM
+        assert timely.reference is not None
+        assert timely.share <= timely.reference
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from ...specs.files.printable import one_line
 from ...specs.rulebook import Rulebook
 from ..checking.check import Runs
 from ..checking.trace import TraceStatus
+from ..records.timely import TimelyLine, TimelyStatus, TimelyVerdict
 from ..records.verdict import GateVerdict, Mode, Moment, RuleVerdict, Status, Verdict, Witness
 from ..verdicts.horizon import HorizonScores
 
@@ -23,6 +24,7 @@ _STYLE = {
     Status.OBSERVED: "green",
     Status.SATISFIED: "green",
 }
+_TIMELY_STYLE = {TimelyStatus.REACHED: "green", TimelyStatus.NOT_REACHED: "bold red", TimelyStatus.NO_RECORDINGS: "dim"}
 _RUNS = {
     Runs.CHAIN: "almost all runs of a chain in which all that can happen has a positive probability",
     Runs.ALL: "all runs, fair or not",
@@ -85,6 +87,9 @@ def _rule_table(verdict: Verdict, rulebook: Rulebook) -> Table:
         table.add_column(column)
     for gate in verdict.gates:
         table.add_row(_title(gate), _status(gate), "", gate.reason or gate.formula)
+    if verdict.timely:
+        status = Text(verdict.timely.status.replace("_", " ").upper(), style=_TIMELY_STYLE[verdict.timely.status])
+        table.add_row("gate timely", status, "", _timely(verdict.timely))
     for found in verdict.deciding:
         rule = rules[found.rule_id]
         remark = _vacuity(found)
@@ -95,6 +100,26 @@ def _rule_table(verdict: Verdict, rulebook: Rulebook) -> Table:
         weight = f"{found.weight:g}" if verdict.mode is Mode.GATED else "1"
         table.add_row(rule.id, _status(found), weight, (found.reason or rule.english) + remark)
     return table
+
+
+def _timely(timely: TimelyVerdict) -> str:
+    """Return what was measured, line by line; it is nothing that holds of all runs."""
+    asked = f"{timely.event} within {timely.limit} s of a wait" + (f" with {timely.premise}" if timely.premise else "")
+    if not timely.lines:
+        return f"{asked}: none recorded"
+    return "; ".join([f"{asked}, measured", *(_line(line, len(timely.lines)) for line in timely.lines)])
+
+
+def _line(line: TimelyLine, num_lines: int) -> str:
+    where = f"line {line.line}: " if num_lines > 1 else ""
+    told = f"{where}in {line.share:.1%} of {line.windows} recorded waits"
+    if line.low is not None and line.high is not None:
+        told += f" ({line.low:.0%} to {line.high:.0%})"
+    if line.left_out:
+        told += f", {line.left_out} without the premise left out"
+    if line.witness:
+        told += f", not in recording {line.witness.seed} from second {line.witness.second} on"
+    return told
 
 
 def _vacuity(found: RuleVerdict) -> str:

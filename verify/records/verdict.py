@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHan
 
 from ...specs.domain import DEFAULT_RULEBOOK, PAPER_RULEBOOK
 from ...specs.files.record import Record
+from .timely import TimelyVerdict
 
 Quality_co = TypeVar("Quality_co", covariant=True)
 
@@ -136,7 +137,11 @@ SUMMARY = ("valid", "gates_kept", "all_kept", "compliance", "raw_kept", "raw_tot
 
 
 class Verdict(Record):
-    """All that was found about a controller. `invalid` is the reason why a response is no controller, else empty."""
+    """All that was found about a controller. `invalid` is the reason why a response is no controller, else empty.
+
+    `timely` is None where recorded waits are not replayed: of no controller, in paper mode and outside of simulated
+    worlds.
+    """
 
     task_id: str
     world: str
@@ -154,6 +159,7 @@ class Verdict(Record):
     invalid: str
     rules: tuple[RuleVerdict, ...]
     gates: tuple[GateVerdict, ...]
+    timely: TimelyVerdict | None = None
 
     @property
     def valid(self) -> bool:
@@ -162,8 +168,18 @@ class Verdict(Record):
 
     @property
     def gates_kept(self) -> bool:
-        """Whether it is a controller that keeps all gates."""
-        return self.valid and all(gate.status.is_kept for gate in self.gates)
+        """Whether it is a controller that keeps all gates, the timely one too."""
+        return self.valid and all(gate.status.is_kept for gate in self.gates) and self.is_timely
+
+    @property
+    def is_timely(self) -> bool:
+        """Whether no recorded waits say that what the task asks for comes too late."""
+        return self.timely is None or self.timely.status.is_kept
+
+    @property
+    def timely_share(self) -> float | None:
+        """The share of recorded waits in which the task's event begins in time; None where none are replayed."""
+        return self.timely.share if self.timely else None
 
     @property
     def kept_weight(self) -> float:
@@ -212,10 +228,15 @@ class Verdict(Record):
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """Sort key, better is greater: valid, gates, weighted rules kept, fewer steps; in paper mode the raw count."""
+        """Sort key, better is greater: valid, gates, weighted rules kept, timely share, fewer steps.
+
+        The share counts in tenths, and no more than the reference's. In paper mode the raw count.
+        """
         if self.mode is Mode.PAPER:
             return (float(self.valid), float(self.raw_kept))
-        return (float(self.valid), float(self.gates_kept), float(self.kept_weight), float(-self.num_steps))
+        tenths = self.timely.tenths if self.timely else 0
+        kept = (self.valid, self.gates_kept, self.kept_weight, tenths, -self.num_steps)
+        return tuple(map(float, kept))
 
     @property
     def observed_only(self) -> bool:
@@ -243,7 +264,7 @@ class Verdict(Record):
             return 2
         statuses = [rule.status for rule in self.deciding] + [gate.status for gate in self.gates]
         least = Status.SATISFIED if strict else Status.OBSERVED
-        return int(any(status < least for status in statuses))
+        return int(any(status < least for status in statuses) or not self.is_timely)
 
     @model_serializer(mode="wrap")
     def _with_summary(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -7,12 +7,13 @@ world's fairness promises to recur.
 
 from collections.abc import Collection, Iterator, Sequence
 
-from ...specs.logic import Bdd, Formula, boolean_diagram, buddy, cube, exactly_one, letter_diagram, spot
+from ...specs.logic import Bdd, Formula, boolean_diagram, buddy, letter_diagram, spot
 from ...specs.vocabulary import Vocabulary
 from ...specs.world_description import WorldDescription
 from ...synth.controllers.condition import condition_of
 from ...synth.controllers.steps import MAX_STEPS, Act, GoTo, If, Program, Stay, Step, WaitUntil
 from ..checking.compiled import CompiledFormula
+from ..worlds.safe_letters import safe_letters
 
 
 def candidates(
@@ -26,7 +27,8 @@ def candidates(
     never_changes = letter_diagram(description.constant, absent)
     for promise in promises:
         guards = {
-            move: buddy.bdd_restrict(_safe_letters(move, rules, vocabulary) & promise, never_changes) for move in moves
+            move: buddy.bdd_restrict(safe_letters(move, rules, vocabulary.action_ids) & promise, never_changes)
+            for move in moves
         }
         possible = [move for move in moves if guards[move] != buddy.bddfalse]
         for move in possible:
@@ -44,18 +46,6 @@ def _when(guard: Bdd, move: str) -> Step:
     """Return the step that gives an action as soon as a guard holds."""
     condition = condition_of(guard)
     return Act(move) if condition is None else WaitUntil(condition, move)
-
-
-def _safe_letters(action: str, rules: Sequence[CompiledFormula], vocabulary: Vocabulary) -> Bdd:
-    """Return the letters under which giving an action at the start breaks none of the rules."""
-    output = exactly_one(vocabulary.action_ids, action)
-    actions = cube(vocabulary.action_ids)
-    safe = buddy.bddtrue
-    for formula in rules:
-        for edge in formula.automaton.out(formula.automaton.get_init_state_number()):
-            if edge.dst in formula.bad:
-                safe = safe & -buddy.bdd_exist(edge.cond & output, actions)
-    return safe
 
 
 def _recurring(fairness: Formula) -> list[Bdd]:

@@ -10,6 +10,7 @@ from ...synth.models.repair_feedback import (
     GOAL_MISSED,
     MAX_MOMENTS,
     PROGRESS_MISSED,
+    TOO_LATE,
     Told,
     feedback_text,
     rule_broken,
@@ -28,6 +29,8 @@ def feedback_of(verdict: Verdict, domain: Domain, rulebook: Rulebook) -> str | N
             return feedback_text(GOAL_MISSED, _told(_to_other_movement(gate, vocabulary.idle), vocabulary))
         if gate.status is Status.VIOLATED:
             return feedback_text(PROGRESS_MISSED, _told(_essence(gate.witness), vocabulary))
+    if not verdict.is_timely:
+        return feedback_text(TOO_LATE)
     english = {rule.id: rule.english for rule in rulebook.rules}
     for rule in verdict.deciding:
         if rule.status is Status.VIOLATED:

@@ -11,6 +11,7 @@ from ...specs.domain import Domain
 from ...specs.logic import Automaton, Formula
 from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered, check_time_limit
+from ...specs.recorded_waits import RecordingSet
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...specs.world_description import UNIVERSAL
@@ -20,11 +21,13 @@ from ...synth.controllers.steps import MAX_STEPS, InvalidController
 from ..checking.check import FindCounterexample, Runs, find_violation
 from ..checking.compiled import CompiledFormula, Compiler
 from ..checking.ending import find_broken_rule, find_missed_goal
+from ..records.timely import TimelyStatus, TimelyVerdict
 from ..records.verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict, Witness
 from ..worlds.learned import learned_world
 from ..worlds.world import World, WorldKind, world_of
 from .prepared_world import PreparedRule, PreparedWorld, Product, prepare_world
 from .response import read_controller
+from .timely_gate import TimelyGate
 from .witness import shortened, tell
 
 
@@ -33,6 +36,7 @@ class Settings:
     """What decides a verdict besides controller, task and rulebook.
 
     `time_limit` is in seconds for each formula, `deadline` for a whole verdict. `full_witnesses` leaves no instant out.
+    `recordings` is the set of recorded waits that the timely gate replays.
     """
 
     world: WorldKind = WorldKind.SIMULATED
@@ -44,6 +48,7 @@ class Settings:
     deadline: float = 60.0
     witnesses: bool = True
     full_witnesses: bool = False
+    recordings: RecordingSet = RecordingSet.REPORT
 
     def __post_init__(self) -> None:
         if self.mode is Mode.PAPER and (self.world is not WorldKind.UNIVERSAL or self.runs is not Runs.ALL):
@@ -82,11 +87,14 @@ class Verifier:
         self.alignment = Alignment(domain.vocabulary)
         self.compiler = Compiler(self.settings.time_limit)
         self._prepared: dict[tuple[str, frozenset[str]], PreparedWorld] = {}
+        self._timely_gate = TimelyGate(self.domain, self.settings.recordings)
 
     def prepare(self, tasks: Iterable[Task]) -> None:
         """Translate now what judging these tasks needs."""
         for task in tasks:
-            self._prepare(task, Deadline())
+            prepared = self._prepare(task, Deadline())
+            if self.is_timed:
+                self._timely_gate.prepare(task, prepared)
             for _, gate in self._gates(task):
                 with suppress(Unanswered):
                     self.compiler.compile(gate)
@@ -119,17 +127,18 @@ class Verifier:
         if isinstance(parsed, InvalidController):
             rules = tuple(_rule_verdict(rule, Status.INVALID) for rule in prepared.rules)
             gates = tuple(_gate_verdict(name, formula, Status.INVALID) for name, formula in self._gates(task))
-            return self._verdict(task, prepared, 0, rules, gates, invalid=str(parsed))
+            return self._verdict(task, prepared, 0, rules, gates, None, invalid=str(parsed))
         parsed = self._judged(parsed)
+        timely = self._timely_gate.judge(parsed, task, prepared) if self.is_timed else None
         try:
             product = prepared.product(parsed, self.settings.runs, deadline)
         except Unanswered as error:
             rules = tuple(_rule_verdict(rule, Status.UNKNOWN, reason=str(error)) for rule in prepared.rules)
             gates = tuple(_gate_verdict(name, gate, Status.UNKNOWN, str(error)) for name, gate in self._gates(task))
-            return self._verdict(task, prepared, parsed.num_steps, rules, gates)
+            return self._verdict(task, prepared, parsed.num_steps, rules, gates, timely)
         rules = tuple(self._verify_rule(rule, product, parsed, deadline) for rule in prepared.rules)
         gates = tuple(self._verify_gate(name, gate, product, parsed, deadline) for name, gate in self._gates(task))
-        verdict = self._verdict(task, prepared, parsed.num_steps, rules, gates)
+        verdict = self._verdict(task, prepared, parsed.num_steps, rules, gates, timely)
         is_as_told = self.settings.full_witnesses or not self.settings.witnesses
         return verdict if is_as_told else shortened(verdict)
 
@@ -224,6 +233,7 @@ class Verifier:
         num_steps: int,
         rules: tuple[RuleVerdict, ...],
         gates: tuple[GateVerdict, ...],
+        timely: TimelyVerdict | None,
         invalid: str = "",
     ) -> Verdict:
         return Verdict(
@@ -232,7 +242,7 @@ class Verifier:
             world_kind=prepared.world.kind,
             learned=prepared.world.learned,
             free=prepared.world.free,
-            notes=self._notes(prepared),
+            notes=(*self._notes(prepared), *self._timely_notes(task, prepared, timely)),
             rulebook=self.rulebook.name,
             rulebook_digest=self.rulebook.digest,
             mode=self.settings.mode,
@@ -243,7 +253,23 @@ class Verifier:
             invalid=invalid,
             rules=rules,
             gates=gates,
+            timely=timely,
         )
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether recorded waits are replayed where they ship."""
+        return self.settings.mode is Mode.GATED and self.settings.world is WorldKind.SIMULATED
+
+    def _timely_notes(self, task: Task, prepared: PreparedWorld, timely: TimelyVerdict | None) -> tuple[str, ...]:
+        if self.settings.mode is Mode.PAPER:
+            return ("paper mode asks for no gate: no recorded waits were replayed",)
+        if not self.is_timed:
+            return ("recorded waits are replayed for simulated worlds only: the qualitative gates alone were asked",)
+        if timely is not None and timely.status is TimelyStatus.NO_RECORDINGS:
+            where = repr(prepared.world.name) if task.event else "a goal that names no action"
+            return (f"no recorded waits to replay for {where}: the qualitative gates alone were asked",)
+        return ()
 
     def _notes(self, prepared: PreparedWorld) -> tuple[str, ...]:
         is_asked_for = self.settings.world is WorldKind.SIMULATED and prepared.world.kind is not WorldKind.UNIVERSAL

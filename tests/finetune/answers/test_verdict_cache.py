@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from verilora.finetune.answers.verdict_cache import BehaviourVerdict, VerdictCac
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile
+from verilora.specs.logic import Formula
+from verilora.specs.recorded_waits import RecordingSet
 from verilora.verify.verdicts.verifier import Settings, Verifier
 from verilora.verify.worlds.world import WorldKind
 
@@ -33,6 +36,26 @@ def test_a_behaviour_is_judged_once_and_remembered(verifier: Verifier, tmp_path:
     assert len(RecordFile(path, BehaviourVerdict).read()) == 2
     again.verify([(WAITING, verifier.domain.task("warm-glasshouse"))])
     assert len(RecordFile(path, BehaviourVerdict).read()) == 3
+
+
+def test_what_is_asked_of_recorded_waits_belongs_to_a_verdict(driving: Domain, tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    task = driving.task("right-at-roundabout")
+    others = [
+        replace(task, id="presuming", premise=Formula("car_from_left")),
+        replace(task, id="hurried", limit=30),
+        task,
+    ]
+    steps = "1. wait until no car from left and no pedestrian at right, then turn right\n2. stop"
+    for recordings in RecordingSet:
+        settings = Settings(recordings=recordings, witnesses=False)
+        found = VerdictCache(Verifier(driving, settings=settings), path, 1).verify([(steps, one) for one in others])
+        asked = [entry.verdict.timely for entry in found]
+        assert [(one.premise, one.limit, one.recordings) for one in asked if one] == [
+            ("car_from_left", 60, recordings),
+            ("", 30, recordings),
+            ("", 60, recordings),
+        ]
 
 
 def test_verdicts_of_another_version_are_refused(verifier: Verifier, tmp_path: Path) -> None:

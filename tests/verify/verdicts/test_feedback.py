@@ -52,6 +52,12 @@ def test_nothing_is_said_about_steps_that_keep_everything(driving: Domain) -> No
             "right. Counterexample: car from left: turn right. Write the steps again.",
             id="rule",
         ),
+        pytest.param(
+            "1. wait until no car from left and no pedestrian at right and opposite car and car from right "
+            "and pedestrian at left and pedestrian in front, then turn right\n2. stop",
+            "This waits for what hardly ever comes. Write the steps again.",
+            id="hardly ever",
+        ),
     ],
 )
 def test_the_first_broken_thing_is_told(driving: Domain, steps: str, expected: str) -> None:
