@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from math import comb, fsum
+from typing import Any
 
 from ...verify.records.evaluation import Mean, RuleScore, Score, Share
 from ...verify.records.verdict import Status, Verdict
@@ -76,8 +77,22 @@ def score(answers: Sequence[ScoredAnswer]) -> Score:
         effective_machines=effective_machines(answers),
         mean_steps=sum(answer.verdict.num_steps for answer in readable) / len(readable) if readable else 0.0,
         rules=rule_scores(answers),
+        **_timely(answers),
         tasks={task_id: mean_of(group, lambda verdict: verdict.compliance) for task_id, group in by_task.items()},
     )
+
+
+def _timely(answers: Sequence[ScoredAnswer]) -> dict[str, Any]:
+    """Return how many answers act in time, and how often they do, of those for which waits were replayed."""
+    groups = [
+        [(answer.verdict.is_timely, share) for answer in group if (share := answer.verdict.timely_share) is not None]
+        for group in by_prompt(answers)
+    ]
+    sizes = list(map(len, groups))
+    return {
+        "timely": Share.counted([sum(is_timely for is_timely, _ in group) for group in groups], sizes),
+        "timely_share": Mean.of([fsum(share for _, share in group) for group in groups], sizes),
+    }
 
 
 def rule_scores(answers: Sequence[ScoredAnswer]) -> dict[str, RuleScore]:

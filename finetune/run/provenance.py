@@ -15,7 +15,7 @@ from .models import Models
 
 # What a resumed run must find as it was.
 DIGESTS = (
-    "rulebook_digest", "sentences_digest", "tasks_digest", "worlds", "model_digest", "tokenizer_digest",
+    "rulebook_digest", "sentences_digest", "tasks_digest", "worlds", "recordings", "model_digest", "tokenizer_digest",
 )  # fmt: skip
 
 
@@ -28,6 +28,7 @@ def provenance(domain: Domain, rulebook: Rulebook, models: Models) -> Provenance
         sentences_digest=rulebook.sentences_digest,
         tasks_digest=digests.tasks,
         worlds=digests.worlds,
+        recordings=digests.recordings,
         model_digest=generator.digest,
         tokenizer_digest=generator.tokenizer_digest,
         versions={"commit": _commit(), **versions((*PACKAGES, "highway-env"))},

@@ -6,10 +6,26 @@ import pytest
 
 from verilora.finetune.answers.samples import Sample
 from verilora.finetune.answers.scored_answer import ScoredAnswer
+from verilora.verify.records.timely import TimelyLine, TimelyVerdict, status_of
 from verilora.verify.records.verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict
 
 MakeScored = Callable[..., ScoredAnswer]
 RULES = ("one", "two")
+
+
+def timely(share: float) -> TimelyVerdict:
+    """Return what ten recorded waits say, of which so many see the controller act in time."""
+    outcomes = [[place < 10 * share] for place in range(10)]
+    lines = (TimelyLine.counted(1, outcomes, 0, None),)
+    return TimelyVerdict(
+        event="done",
+        limit=60,
+        premise="",
+        recordings="report",
+        status=status_of(lines),
+        lines=lines,
+        reference=1.0,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +40,7 @@ def scored() -> MakeScored:
         gates: bool = True,
         invalid: str = "",
         mode: Mode = Mode.GATED,
+        timely_share: float | None = None,
     ) -> ScoredAnswer:
         def status(holds: bool) -> Status:
             return Status.INVALID if invalid else Status.SATISFIED if holds else Status.VIOLATED
@@ -48,6 +65,7 @@ def scored() -> MakeScored:
                 for place, name in enumerate(RULES)
             ),
             gates=(GateVerdict(name="goal", formula="F done", status=status(gates)),),
+            timely=None if timely_share is None or invalid else timely(timely_share),
         )
         behaviour = f"invalid: {invalid}" if invalid else f"behaviour of {text}"
         sample = Sample(

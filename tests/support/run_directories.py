@@ -180,7 +180,16 @@ def score(answers: Sequence[Sampled], verifier: Verifier) -> Json:
         "mean_steps": _average([verdict.num_steps for verdict in verdicts if verdict.valid]),
         "rules": rules,
         "tasks": {},
+        "timely": share([[found.verdict.is_timely for found in _replayed(group)] for group in groups]),
+        "timely_share": Mean.of(
+            [sum(found.verdict.timely_share or 0.0 for found in _replayed(group)) for group in groups],
+            [len(_replayed(group)) for group in groups],
+        ).model_dump(mode="json"),
     }
+
+
+def _replayed(answers: Sequence[Sampled]) -> list[Sampled]:
+    return [found for found in answers if found.verdict.timely_share is not None]
 
 
 def _sample(
@@ -346,6 +355,7 @@ def _config(domain: Domain, rulebook: Rulebook, settings: Settings) -> Json:
         "sentences_digest": rulebook.sentences_digest,
         "tasks_digest": digests.tasks,
         "worlds": digests.worlds,
+        "recordings": digests.recordings,
         "model_digest": "0" * 64,
         "tokenizer_digest": "0" * 64,
         "versions": versions(),

@@ -52,7 +52,7 @@ class Engine(Row):
 class Certificate(Content):
     """A certificate, as `certificate.json` beside an adapter holds it.
 
-    `recordings` has a digest for each recording that verdicts depend on; `waivers` are those of the rulebook. Raises
+    `recordings` has a digest for the recorded waits of each world; `waivers` are those of the rulebook. Raises
     ValueError for a content that contradicts itself.
     """
 

@@ -38,11 +38,12 @@ def changes(
         f"the rulebook's name (was {certificate.rulebook}, is {rulebook})": certificate.rulebook != rulebook,
     }
     then = DomainDigests(
-        rulebook=certificate.rulebook_digest, tasks=certificate.tasks_digest, worlds=certificate.worlds
+        rulebook=certificate.rulebook_digest,
+        tasks=certificate.tasks_digest,
+        worlds=certificate.worlds,
+        recordings=getattr(certificate, "recordings", {}),
     )
-    # Nothing here rests on recordings yet: those that a certificate names are gone.
-    gone = [f"the recording {name}" for name in getattr(certificate, "recordings", {})]
-    return [*(name for name, is_changed in found.items() if is_changed), *domain.changed_from(then), *gone]
+    return [*(name for name, is_changed in found.items() if is_changed), *domain.changed_from(then)]
 
 
 def check_prompts(certificate: Certificate, domain: Domain, rulebook: Rulebook) -> None:
@@ -87,6 +88,8 @@ def no_longer_judged(then: Certificate | OldCertificate, now: Certificate) -> li
 
 def _pairs(then: Certificate | OldCertificate, now: Certificate) -> Iterator[tuple[str, Count | OldCount, Count]]:
     yield "gates", then.counts.gates, now.counts.gates
+    if isinstance(then, Certificate) and then.counts.measured_timely and now.counts.measured_timely:
+        yield "timely (measured)", then.counts.measured_timely, now.counts.measured_timely
     yield "all kept", then.counts.all_kept, now.counts.all_kept
     for name, rule in then.counts.rules.items():
         if name in now.counts.rules:

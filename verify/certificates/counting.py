@@ -1,12 +1,13 @@
 """Counting for certificates: verdicts on sampled answers, prompt by prompt."""
 
 from collections.abc import Sequence
+from math import fsum
 
 from ...specs.domain import Domain
 from ..records.by_prompt import interval_by_group
 from ..records.verdict import Status, Verdict
 from .content import CertifiedSampling
-from .counts import CertifiedPrompt, Count, Counts, RuleCount
+from .counts import CertifiedPrompt, Count, Counts, MeasuredTimely, RuleCount
 
 
 def prompts_of(domain: Domain, sampling: CertifiedSampling) -> list[tuple[str, str]]:
@@ -18,7 +19,7 @@ def prompts_of(domain: Domain, sampling: CertifiedSampling) -> list[tuple[str, s
 def counts_of(prompts: Sequence[tuple[str, str]], verdicts: Sequence[Verdict]) -> Counts:
     """Return what a certificate counts of verdicts on answers to prompts, which are a task's id and a wording each.
 
-    Only what holds in all that nothing excludes counts.
+    Only what holds in all that nothing excludes counts as kept; what was measured in recorded waits stands beside.
     """
     groups: dict[tuple[str, str], list[Verdict]] = {}
     for prompt, verdict in zip(prompts, verdicts, strict=True):
@@ -34,11 +35,25 @@ def counts_of(prompts: Sequence[tuple[str, str]], verdicts: Sequence[Verdict]) -
         gates=_count([[_keeps_gates(verdict) for verdict in group] for group in by_prompt]),
         all_kept=_count([[verdict.exit_code(strict=True) == 0 for verdict in group] for group in by_prompt]),
         rules=_rule_counts(by_prompt),
+        measured_timely=_measured_timely(by_prompt),
     )
 
 
 def _keeps_gates(verdict: Verdict) -> bool:
     return verdict.valid and all(gate.status is Status.SATISFIED for gate in verdict.gates)
+
+
+def _measured_timely(by_prompt: Sequence[Sequence[Verdict]]) -> MeasuredTimely | None:
+    """Return how many act in time and how often, None where no recorded waits were replayed."""
+    found = [
+        [(verdict.is_timely, share) for verdict in group if (share := verdict.timely_share) is not None]
+        for group in by_prompt
+    ]
+    if not any(found):
+        return None
+    reached = _count([[is_timely for is_timely, _ in group] for group in found])
+    sums = tuple(fsum(share for _, share in group) for group in found)
+    return MeasuredTimely(**dict(reached), sums=sums, share=fsum(sums) / reached.of)
 
 
 def _rule_counts(by_prompt: Sequence[Sequence[Verdict]]) -> dict[str, RuleCount]:

@@ -1,6 +1,7 @@
 """Counts of a certificate: what was found of the sampled answers, prompt by prompt, so that anyone can add it up."""
 
 from collections.abc import Sequence
+from math import fsum
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -58,6 +59,28 @@ class RuleCount(Count):
         return self
 
 
+class MeasuredTimely(Count):
+    """Answers that reach the timely gate, of those for which recorded waits were replayed: measured, never proved.
+
+    `sums` has for each prompt what the shares of waits in which they act in time add up to; `share` is their mean.
+    """
+
+    sums: tuple[float, ...]
+    share: float
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if len(self.sums) != len(self.sizes):
+            raise ValueError(f"sums: got {len(self.sums)} of them, expected one for each of {len(self.sizes)} prompts")
+        for place, (total, size) in enumerate(zip(self.sums, self.sizes, strict=True)):
+            if not 0 <= total <= size + _ROUNDING:
+                raise ValueError(f"sums.{place}: got {total}, expected from 0 to {size}")
+        mean = fsum(self.sums) / self.of if self.of else 0.0
+        if not abs(self.share - mean) < _ROUNDING:
+            raise ValueError(f"share: got {self.share}, expected {mean}, which the sums amount to")
+        return self
+
+
 class Counts(Row):
     """What the sampled answers are worth: counts in the order of `prompts`, over which each adds up."""
 
@@ -67,6 +90,7 @@ class Counts(Row):
     gates: Count
     all_kept: Count
     rules: dict[str, RuleCount]
+    measured_timely: MeasuredTimely | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -78,6 +102,8 @@ class Counts(Row):
             _expect(f"{name}.sizes", getattr(self, name).sizes, sizes, "the answers to each prompt")
         for name, rule in self.rules.items():
             check_within(f"rules.{name}.sizes", rule.sizes, sizes)
+        if self.measured_timely is not None:
+            check_within("measured_timely.sizes", self.measured_timely.sizes, sizes)
         check_within("all_kept.counts", self.all_kept.counts, self.gates.counts)
         both = tuple(map(sum, zip(self.invalid.counts, self.gates.counts, strict=True)))
         check_within("invalid.counts and gates.counts", both, sizes)

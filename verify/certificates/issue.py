@@ -74,6 +74,7 @@ def new_certificate(adapter: Path, measured: Measurement) -> Certificate:
         rulebook_digest=now.rulebook,
         tasks_digest=now.tasks,
         worlds=now.worlds,
+        recordings=now.recordings,
         settings=certified_settings(measured.settings),
         engine=measured.engine,
         sampling=measured.sampling,

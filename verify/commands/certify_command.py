@@ -194,6 +194,9 @@ def _table(then: Certificate | OldCertificate, now: Certificate) -> Table:
         table.add_column(column, justify="left" if not column else "right")
     for name in ("invalid", "gates", "all_kept"):
         table.add_row(name.replace("_", " "), _share(getattr(then.counts, name)), _share(getattr(now.counts, name)), "")
+    if timely := now.counts.measured_timely:
+        earlier = None if isinstance(then, OldCertificate) else then.counts.measured_timely
+        table.add_row("timely (measured)", _share(earlier) if earlier else "not measured", _share(timely), "")
     for name, rule in now.counts.rules.items():
         before = then.counts.rules.get(name)
         table.add_row(name, _share(before) if before else "not judged", _share(rule), str(rule.observed_only or ""))

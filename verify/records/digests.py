@@ -3,12 +3,13 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.learned_world import learned_world_path
+from ...specs.recorded_waits import recorded_waits_path
 from ...specs.rulebook import Rulebook
 
 CERTIFICATE = "certificate.json"
@@ -18,17 +19,26 @@ README = "README.md"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainDigests:
-    """Digests of a domain under one of its rulebooks. `worlds` has one for each file that describes a world."""
+    """Digests of a domain under one of its rulebooks.
+
+    `worlds` has one for each file that describes a world, `recordings` one for the recorded waits of each world.
+    """
 
     rulebook: str
     tasks: str
     worlds: dict[str, str]
+    recordings: dict[str, str] = field(default_factory=dict)
 
     def changed_from(self, then: "DomainDigests") -> list[str]:
         """Return what is no longer what it was, a name each."""
         named = {"the rulebook": self.rulebook != then.rulebook, "tasks.yaml": self.tasks != then.tasks}
         files = sorted({*self.worlds, *then.worlds})
         named |= {name: self.worlds.get(name) != then.worlds.get(name) for name in files}
+        recorded = sorted({*self.recordings, *then.recordings})
+        named |= {
+            f"the recorded waits of {world}": self.recordings.get(world) != then.recordings.get(world)
+            for world in recorded
+        }
         return [name for name, is_changed in named.items() if is_changed]
 
 
@@ -36,11 +46,14 @@ def domain_digests(domain: Domain, rulebook: Rulebook) -> DomainDigests:
     """Return the digests of all that verdicts on the domain's tasks depend on; raises InputError."""
     learned = [learned_world_path(domain.folder, task.world, task.relevant) for task in domain.tasks.values()]
     described = [domain.folder / "propositions.yaml", domain.folder / "worlds.yaml"]
+    names = sorted({task.world for task in domain.tasks.values()})
+    recorded = {name: path for name in names if (path := recorded_waits_path(domain.folder, name)).is_file()}
     worlds = [*described, *sorted({path for path in learned if path.is_file()})]
     return DomainDigests(
         rulebook=rulebook.digest,
         tasks=file_digest(domain.folder / "tasks.yaml"),
         worlds={path.name: file_digest(path) for path in worlds},
+        recordings={name: file_digest(path) for name, path in recorded.items()},
     )
 
 

@@ -100,7 +100,11 @@ class RuleScore(Record):
 
 
 class Score(Record):
-    """What the answers to the prompts of one split are worth."""
+    """What the answers to the prompts of one split are worth.
+
+    `timely` are the answers that reach the timely gate, `timely_share` is the share of recorded waits in which their
+    event begins in time: measured, over the controllers for which waits were replayed.
+    """
 
     num_responses: int
     num_prompts: int
@@ -119,6 +123,8 @@ class Score(Record):
     observed_only: Share
     rules: dict[str, RuleScore]
     tasks: dict[str, Mean] = Field(default_factory=dict)
+    timely: Share = Field(default_factory=lambda: Share.counted((), ()))
+    timely_share: Mean = Field(default_factory=lambda: Mean.of((), ()))
 
 
 class BeforeAfter(Record):

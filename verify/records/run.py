@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from ...specs.domain import Domain, load_domain
 from ...specs.files.errors import InputError
@@ -24,6 +24,7 @@ class Provenance(Record):
     sentences_digest: str
     tasks_digest: str
     worlds: dict[str, str]
+    recordings: dict[str, str] = Field(default_factory=dict)
     model_digest: str
     tokenizer_digest: str
     versions: dict[str, str]
@@ -32,7 +33,9 @@ class Provenance(Record):
     @property
     def domain_digests(self) -> DomainDigests:
         """The digests of the domain under the run's rulebook."""
-        return DomainDigests(rulebook=self.rulebook_digest, tasks=self.tasks_digest, worlds=self.worlds)
+        return DomainDigests(
+            rulebook=self.rulebook_digest, tasks=self.tasks_digest, worlds=self.worlds, recordings=self.recordings
+        )
 
 
 class PairSettings(Record):

@@ -46,7 +46,9 @@ class Measure:
 MEASURES = (
     Measure("compliance", "Compliance", "weighted share of the applicable rules kept; 0 without gates", 1),
     Measure("all_kept", "All kept", "answers that keep every rule that decides, and the gates", 1),
-    Measure("gate_rate", "Gates", "answers that reach the goal of the task and never stop making progress", 1),
+    Measure("gate_rate", "Gates", "answers that reach the task's goal, in time, and never stop making progress", 1),
+    Measure("timely", "Timely", "controllers that act in time in 80 % of recorded waits: measured, not proved", 1),
+    Measure("timely_share", "Timely share", "share of recorded waits in which controllers act in time: measured", 1),
     Measure("raw_share", "Raw share", "share of all rules kept, whether they apply or not, gates aside", 1),
     Measure("invalid", "Invalid", "answers that cannot be read as a controller", -1),
     Measure("always_stop", "Never act", "answers that never give any action but the idle one", -1),

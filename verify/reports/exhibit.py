@@ -20,6 +20,7 @@ from ..verdicts.witness import SHOWN_MOMENTS
 GATES = {
     "goal": "The controller makes the movement that the task asks for, and no other.",
     "progress": "The controller never comes to rest for good.",
+    "timely": "What the task asks for begins in time in enough recorded waits.",
 }
 BROKEN = (Status.VIOLATED, Status.UNKNOWN)
 MAX_WIDTH = 560
@@ -85,6 +86,9 @@ class Exhibitor:
             for gate in verdict.gates
             if gate.status in BROKEN
         ]
+        if verdict.timely and not verdict.is_timely:
+            begun = f"{verdict.timely.event} began in {verdict.timely.share:.0%} of them"
+            gates.append(("gate timely", self.meaning("timely", begun)))
         rules = [rule.rule_id for rule in verdict.deciding if rule.status in BROKEN]
         broken = (*gates, *((name, self.meaning(name)) for name in rules)) if verdict.valid else ()
         return Exhibit(text=answer.text, verdict=verdict, drawing=drawing, broken=tuple(broken))

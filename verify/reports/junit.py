@@ -1,4 +1,4 @@
-"""The report for build servers: `junit.xml`, in which each rule of a split is a test case.
+"""The report for build servers: `junit.xml`, in which each rule of a split is a test case, and the timely gate, too.
 
 In a run without requirements a case fails if an answer does not keep the rule. In a run with some (`train --require`)
 they alone decide: each is a case beside the rules. A case that would fail is skipped if its rule is waived, and tells
@@ -21,7 +21,8 @@ from .requirements import is_met, measured, shortfall, waiver_of
 def junit(report: Report) -> str:
     """Return the report as JUnit XML: a case is skipped if its rule applies to no answer, or is waived and broken.
 
-    A failure's type is `violated`, `invalid` if all such answers are no controllers, or `required`.
+    A failure's type is `violated`, `invalid` if all such answers are no controllers, `not_reached` for the timely gate,
+    or `required`.
     """
     config = report.run.config
     root = Element("testsuites", name=f"{config.task} under {report.rulebook.name}")
@@ -31,6 +32,7 @@ def junit(report: Report) -> str:
         for rule in report.rulebook.rules:
             waiver = report.rulebook.waiver(rule.id)
             _case(suites[split], f"{report.rulebook.name}.{split}", rule, scores, waiver, bool(config.require))
+        _timely_case(suites[split], f"gates.{split}", scores, bool(config.require))
     for required in config.require:
         for split, found in measured(required, report.run.evaluation):
             suite = suites.get(split)
@@ -64,6 +66,19 @@ def _case(
         else:
             kind = "violated" if after.violated else "invalid"
             SubElement(case, "failure", type=kind, message=f"kept by {_counted(after)} answers").text = told
+
+
+def _timely_case(suite: Element, class_name: str, scores: BeforeAfter, is_required: bool) -> None:
+    case = SubElement(suite, "testcase", classname=class_name, name="timely", time="0")
+    found, shares = scores.after.timely, scores.after.timely_share
+    told = f"Measured: {found.count} of {found.of} controllers act in time; in {shares.mean:.1%} of recorded waits."
+    if not found.of:
+        SubElement(case, "skipped", message="no recorded waits were replayed")
+    elif found.count < found.of and not is_required:
+        message = f"reached by {found.count} of {found.of} controllers"
+        SubElement(case, "failure", type="not_reached", message=message).text = told
+    else:
+        SubElement(case, "system-out").text = told
 
 
 def _missed(case: Element, told: str, waiver: Waiver | None) -> None:

@@ -55,6 +55,22 @@ def test_a_score_counts_what_it_is_given(scored: MakeScored) -> None:
     assert (found.rules["two"].applicable, found.rules["two"].violated) == (5, 1)
 
 
+def test_acting_in_time_is_counted_over_what_was_replayed(scored: MakeScored) -> None:
+    found = score(
+        [
+            scored("quick", timely_share=1.0, wording="a"),
+            scored("slow", timely_share=0.5, wording="b"),
+            scored("unreadable", invalid="what?", timely_share=1.0, wording="b"),
+            scored("not replayed", wording="c"),
+        ]
+    )
+    assert (found.timely.counts, found.timely.sizes) == ((1, 0, 0), (1, 1, 0))
+    assert (found.timely_share.sums, found.timely_share.mean) == ((1.0, 0.5, 0.0), 0.75)
+    # The slow one fails a gate; only the quick one and that which was not replayed keep all.
+    assert (found.gate_rate.count, found.all_kept.count) == (2, 2)
+    assert score([scored("not replayed")]).timely_share.num_counted == 0
+
+
 def test_the_effective_number_does_not_depend_on_how_many_were_sampled(scored: MakeScored) -> None:
     """Answers drawn alike from ten controllers a task, few or many, to one task or two."""
     rng = random.Random(0)

@@ -8,11 +8,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hollow import HOLLOW
 
 from verilora.specs.domain import Domain
 from verilora.specs.files.errors import InputError
 from verilora.specs.learned_world import LearnedWorld, Transition, learned_world_path, write_learned_world
 from verilora.specs.logic import Formula
+from verilora.specs.recorded_waits import recorded_waits_path
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.specs.waiver import Waiver
 from verilora.verify.certificates.certificate import (
@@ -23,9 +25,10 @@ from verilora.verify.certificates.certificate import (
 )
 from verilora.verify.certificates.changes import check_prompts
 from verilora.verify.certificates.counting import counts_of
+from verilora.verify.certificates.counts import MeasuredTimely
 from verilora.verify.certificates.issue import issue_certificate
 from verilora.verify.certificates.signature import read_private_key, read_public_key
-from verilora.verify.records.digests import DomainDigests, domain_digests
+from verilora.verify.records.digests import DomainDigests, domain_digests, file_digest
 from verilora.verify.records.verdict import Status
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
@@ -77,7 +80,14 @@ def test_it_holds_the_counts_of_the_verdicts_and_reads_back(adapter: Path, drivi
     assert [prompt.wording for prompt in counts.prompts] == [*driving.task(TASK).wordings["validation"]]
     assert (counts.invalid.counts, counts.invalid.sizes) == ((0, 0, 1), (1, 1, 1))
     assert '"sizes": [1, 1, 1]' in (adapter / "certificate.json").read_text(), "a line for a list of numbers"
-    assert (certificate.waivers, certificate.recordings) == ((), {})
+    assert certificate.waivers == ()
+    assert certificate.recordings == {
+        "traffic_light": file_digest(recorded_waits_path(driving.folder, "traffic_light"))
+    }
+    # Two of three answers are controllers, and both turn in time.
+    assert counts.measured_timely is not None
+    assert (counts.measured_timely.counts, counts.measured_timely.sizes) == ((1, 1, 0), (1, 1, 0))
+    assert (counts.measured_timely.sums, counts.measured_timely.share) == ((1.0, 1.0, 0.0), 1.0)
     assert certificate.engine.name == "verilora"
     assert (certificate.settings.strict_form, certificate.settings.normaliser) == (True, "")
     assert certificate.rulebook_digest == driving.rulebook().digest
@@ -145,6 +155,30 @@ def test_what_is_kept_by_observation_only_does_not_count(driving: Domain, tmp_pa
     certified = {name: (count.count, count.of, count.observed_only) for name, count in counts.rules.items()}
     assert certified == {"always_green": (0, 1, 1), "no_left": (1, 1, 0)}
     assert (counts.all_kept.count, counts.gates.count) == (0, 1)
+
+
+def test_the_timely_gate_is_counted_beside_what_is_proved(driving: Domain) -> None:
+    task_id, steps = HOLLOW["straight, and then on the median for a car that never comes there"]
+    verdict = Verifier(driving, driving.rulebook()).verify_text(steps, driving.task(task_id))
+    counts = counts_of([(task_id, "Straight on")], [verdict])
+    assert (counts.gates.count, counts.all_kept.count) == (1, 0)
+    assert counts.measured_timely is not None
+    assert (counts.measured_timely.count, counts.measured_timely.of, counts.measured_timely.share) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sums": (2.0,)}, "sums.0: got 2.0, expected from 0 to 1"),
+        ({"sums": (0.5, 0.5)}, "sums: got 2 of them, expected one for each of 1 prompts"),
+        ({"share": 0.9}, "share: got 0.9, expected 0.5"),
+    ],
+)
+def test_measured_shares_that_contradict_each_other_are_refused(change: dict[str, object], message: str) -> None:
+    fields = {"count": 0, "of": 1, "low": None, "high": None, "counts": (0,), "sizes": (1,), "sums": (0.5,)}
+    assert MeasuredTimely(**fields, share=0.5)
+    with pytest.raises(ValueError, match=message):
+        MeasuredTimely(**{**fields, "share": 0.5, **change})
 
 
 def test_prompts_stand_in_the_order_of_the_files(driving: Domain) -> None:

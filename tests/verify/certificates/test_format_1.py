@@ -44,7 +44,7 @@ def adapter(driving: Domain, tmp_path: Path) -> Path:
         del content[name]
     settings, counts = content["settings"], content["counts"]
     settings["paths"] = settings.pop("runs")
-    del settings["strict_form"], settings["normaliser"], counts["prompts"]
+    del settings["strict_form"], settings["normaliser"], counts["prompts"], counts["measured_timely"]
     for name in ("invalid", "gates", "all_kept"):
         counts[name] = old_count(counts[name])
     counts["rules"] = {name: old_count(rule) for name, rule in counts["rules"].items()}

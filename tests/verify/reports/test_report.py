@@ -228,8 +228,12 @@ class TestForPrograms:
         for suite in suites:
             rules = evaluation[suite.get("name")]["after"]["rules"]
             cases = {str(case.get("name")): case for case in suite}
-            assert list(cases) == [rule.id for rule in driving.rulebook().rules]
+            assert list(cases) == [*(rule.id for rule in driving.rulebook().rules), "timely"]
+            timely = evaluation[suite.get("name")]["after"]["timely"]
+            assert (cases["timely"].find("failure") is not None) == (timely["count"] < timely["of"])
             for name, case in cases.items():
+                if name == "timely":
+                    continue
                 rule = rules[name]
                 assert (case.find("skipped") is not None) == (rule["applicable"] == 0)
                 failure = case.find("failure")
