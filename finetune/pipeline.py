@@ -12,6 +12,7 @@ from rich.console import Console
 from ..specs.domain import Domain
 from ..specs.files.atomic import replacing, write_json
 from ..specs.files.errors import InputError
+from ..specs.recorded_waits import RecordingSet
 from ..specs.rulebook import Rulebook
 from ..synth.models.base_model import EMBEDDED
 from ..verify.audits.replay_search import ReplaySearch
@@ -77,12 +78,13 @@ class Pipeline:
             check_tasks(self.domain, self.rulebook, self.out.print)
         self._begin(origin)
         verdicts = VerdictCache(self.verifier, self.run.verdicts, self.config.num_processes)
-        responder = Responder(self.config, self.domain, self.models, verdicts, self.out, self.times)
+        ranking = self._ranking(verdicts)
+        responder = Responder(self.config, self.domain, self.models, verdicts, ranking, self.out, self.times)
         before = evaluate(self.run, responder, "before", None)
         rounds = Rounds(self.run, responder).train()
         chosen = best(rounds)
         # The base model is round 0. What is better is decided by the mean; whether it may be chance, the report tells.
-        base = mean_quality(before["validation"])
+        base = mean_quality(responder.ranked(before["validation"]))
         is_kept = self.config.keep_worse or chosen.validation.mean > base.mean
         self._install(chosen, self.run.adapter if is_kept else self.run.rejected)
         self._evaluate(responder, before, chosen, rounds, is_kept=is_kept)
@@ -95,6 +97,13 @@ class Pipeline:
         what = "adapter, certificate and report" if is_kept else "the report and the rejected adapter"
         self.out.print(f"{what} are in {self.run.path}")
         return report
+
+    def _ranking(self, verdicts: VerdictCache) -> VerdictCache:
+        """Return the verdicts that training goes by, in the file of all; the same where no waits are replayed."""
+        verifier = self.verifier.replaying(RecordingSet.RANKING)
+        if verifier is self.verifier:
+            return verdicts
+        return VerdictCache(verifier, self.run.verdicts, self.config.num_processes)
 
     def _begin(self, origin: Provenance) -> None:
         """Write config.json, or check that what a run under way depends on is as it was."""
@@ -132,7 +141,8 @@ class Pipeline:
         splits = split_scores(before, after)
         telling = self.verifier.with_witnesses()
         left = violations(_held_out(after), telling, settings.num_replays)
-        compared = Baselines(self.run, responder, telling).compare(before["validation"], after["validation"])
+        choosing = responder.ranking.verifier.with_witnesses()
+        compared = Baselines(self.run, responder, choosing).compare(before["validation"], after["validation"])
         if settings.drive_seconds:
             with self.times.stage("replays"):
                 search = ReplaySearch(self.domain, self.rulebook, self.config.settings.reading)

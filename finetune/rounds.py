@@ -26,7 +26,8 @@ from .training.pairs import Pair, make_pairs
 class TrainedRound:
     """What a round made: its number, how many pairs, the answers with its adapter.
 
-    `validation` is the mean quality of those to the validation split, which decides between rounds.
+    `validation` is the mean quality of those to the validation split, which decides between rounds; so it rests on
+    other recorded waits than what is reported.
     """
 
     number: int
@@ -52,7 +53,7 @@ class Rounds:
                 break
             adapter = self.run.round_adapter(number)
             responses = evaluate(self.run, self.responder, f"after-{number}", adapter)
-            validation = mean_quality(responses["validation"])
+            validation = mean_quality(self.responder.ranked(responses["validation"]))
             done.append(TrainedRound(number=number, num_pairs=num_pairs, responses=responses, validation=validation))
             if best(done) is not done[-1]:
                 break
@@ -76,7 +77,8 @@ class Rounds:
         config = self.config
         asks = asks_of(self.responder.domain, "train", config.samples, self.responder.models.prompter())
         adapter = self.run.round_adapter(number - 1) if number > 1 else None
-        return self.responder.answer(self.run.samples, f"round {number}", asks, adapter, first=(number - 1) * len(asks))
+        first = (number - 1) * len(asks)
+        return self.responder.answer(self.run.samples, f"round {number}", asks, adapter, first=first, is_ranking=True)
 
     def _pair(self, number: int, samples: Sequence[ScoredAnswer]) -> int:
         """Write the pairs of a round if they are not there, and return how many there are."""
@@ -122,7 +124,7 @@ class Rounds:
         self.responder.models.release()
         out, steps = self.responder.out, self.config.grpo.num_steps
         with self.responder.times.stage(f"GRPO, round {number}"), progress(out, "  steps", steps) as report:
-            train_grpo(self.run, self.config, number, self.responder.verdicts, report)
+            train_grpo(self.run, self.config, number, self.responder.ranking, report)
 
 
 def _apart(samples: Sequence[ScoredAnswer], config: TrainConfig) -> str:

@@ -17,7 +17,11 @@ from .verdict_cache import VerdictCache
 
 
 class Responder:
-    """The model, the verdicts and the console of a run."""
+    """The model, the verdicts and the console of a run.
+
+    `verdicts` are those that are reported. `ranking` are those that training and its choices go by: they rest on other
+    recorded waits, so that nothing that is reported was chosen for being reported well.
+    """
 
     def __init__(
         self,
@@ -25,6 +29,7 @@ class Responder:
         domain: Domain,
         models: Models,
         verdicts: VerdictCache,
+        ranking: VerdictCache,
         out: Console,
         times: StageTimes,
     ) -> None:
@@ -32,6 +37,7 @@ class Responder:
         self.domain = domain
         self.models = models
         self.verdicts = verdicts
+        self.ranking = ranking
         self.out = out
         self.times = times
 
@@ -44,11 +50,12 @@ class Responder:
         *,
         first: int = 0,
         constrained: bool | None = None,
+        is_ranking: bool = False,
     ) -> list[ScoredAnswer]:
         """Return answers to asks with their verdicts; what the file holds already is not sampled again.
 
         `name` decides the seeds. With `first`, the answers stand behind so many others in the file. `constrained` is
-        as the run's settings have it if it is not given.
+        as the run's settings have it if it is not given. With `is_ranking` the verdicts are those to choose by.
         """
         sampling = self.models.sampling
         if constrained is not None:
@@ -61,4 +68,12 @@ class Responder:
         ):
             samples = file.fill(lambda: self.models.generator(adapter), sampling, report)
         with self.times.stage(f"verify {name}, {who}"):
-            return scored(samples, self.domain, self.verdicts)
+            return scored(samples, self.domain, self.ranking if is_ranking else self.verdicts)
+
+    def ranked(self, answers: Sequence[ScoredAnswer]) -> list[ScoredAnswer]:
+        """Return answers with the verdicts to choose by."""
+        return scored([answer.sample for answer in answers], self.domain, self.ranking)
+
+    def reported(self, answers: Sequence[ScoredAnswer]) -> list[ScoredAnswer]:
+        """Return answers with the verdicts that are reported."""
+        return scored([answer.sample for answer in answers], self.domain, self.verdicts)

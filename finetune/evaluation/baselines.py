@@ -20,7 +20,10 @@ from ..run.config import Budget
 
 
 class Baselines:
-    """The baselines of a run, on the validation prompts. `verifier` tells the witnesses that repair passes on."""
+    """The baselines of a run, on the validation prompts. `verifier` tells the witnesses that repair passes on.
+
+    Answers are chosen by the verdicts to rank by, as in training, and what they are worth is what is reported.
+    """
 
     def __init__(self, run: RunFiles, responder: Responder, verifier: Verifier) -> None:
         self.run = run
@@ -36,16 +39,17 @@ class Baselines:
         """
         config = self.responder.config
         num_tries = config.evaluation.num_tries
-        tries = list(before)
+        tries = self.responder.ranked(before)
         if config.baselines is Budget.FULL:
             num_tries = max(num_tries, self._affordable(before))
             tries += self._more(before, num_tries)
         one, several = first_tries(tries, 1), first_tries(tries, num_tries)
         repaired, repair_tokens = self._repair(one, num_tries)
+        reported = self.responder.reported
         return {
-            "base": baseline(one, 1, num_tokens(one)),
-            "best_of_n": baseline(best_of(several), num_tries, num_tokens(several)),
-            "repair": baseline(repaired, num_tries, repair_tokens),
+            "base": baseline(reported(one), 1, num_tokens(one)),
+            "best_of_n": baseline(reported(best_of(several)), num_tries, num_tokens(several)),
+            "repair": baseline(reported(repaired), num_tries, repair_tokens),
             "dpo": baseline(first_tries(after, 1), 1, num_tokens(first_tries(after, 1))),
         }
 
@@ -60,7 +64,7 @@ class Baselines:
         first = first_tries(before, 1)
         num_more = num_tries - len(before) // len(first)
         asks = [self._ask(response) for response in first] * max(0, num_more)
-        return self.responder.answer(self.run.evaluated("best-of-n"), "more tries", asks)
+        return self.responder.answer(self.run.evaluated("best-of-n"), "more tries", asks, is_ranking=True)
 
     def _repair(self, first: Sequence[ScoredAnswer], num_tries: int) -> tuple[list[ScoredAnswer], int]:
         """Return the best response to each prompt after up to so many tries, and how many tokens were sampled.
@@ -74,7 +78,8 @@ class Baselines:
             asks = [self._ask_again(response) for response in last.values() if not response.verdict.all_kept]
             if not asks:
                 break
-            answers = self.responder.answer(self.run.evaluated(f"repair-{number}"), f"repair, try {number}", asks)
+            path, name = self.run.evaluated(f"repair-{number}"), f"repair, try {number}"
+            answers = self.responder.answer(path, name, asks, is_ranking=True)
             for response in answers:
                 key = response.prompt
                 last[key] = response

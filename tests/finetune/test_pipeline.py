@@ -1,12 +1,14 @@
 """Whole runs of the ways to train that are not the default, small ones, in this process."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from waits import wait, waits_of
 
 from verilora.finetune.pipeline import Pipeline
 from verilora.finetune.run.config import (
@@ -18,8 +20,9 @@ from verilora.finetune.run.config import (
     PairConfig,
     TrainConfig,
 )
-from verilora.specs.domain import Domain
+from verilora.specs.domain import Domain, load_domain
 from verilora.specs.files.record_file import RecordFile
+from verilora.specs.recorded_waits import RecordingSet, recorded_waits_path, write_recorded_waits
 from verilora.verify.records.run import TrainingRow
 from verilora.verify.records.run_files import RunFiles
 from verilora.verify.records.verdict import Mode
@@ -67,6 +70,31 @@ def test_paper_mode_chooses_and_compares_by_raw_counts(tmp_path: Path, greenhous
     assert kept["validation"] == validation["raw_share"] != validation["compliance"]
     page = run.path.joinpath("report.html").read_text()
     assert "raw share of rules kept on validation" in page
+
+
+def test_training_goes_by_other_recorded_waits_than_reports(tmp_path: Path, greenhouse: Domain) -> None:
+    """Plants are dry in the waits to rank by, and never in those that are reported."""
+    folder = Path(shutil.copytree(greenhouse.folder, tmp_path / "specs" / "greenhouse"))
+    for world in ("glasshouse", "seedling_bench"):
+        dry, never = (
+            wait(greenhouse.vocabulary, *[second] * 60, recordings=recordings)
+            for second, recordings in (("dry_soil", RecordingSet.RANKING), ("frost tank_empty", RecordingSet.REPORT))
+        )
+        waits = waits_of(greenhouse.vocabulary, dry, never, world=world)
+        write_recorded_waits(recorded_waits_path(folder, world), waits)
+    config = replace(SMALL, specs=str(tmp_path / "specs"), world=WorldKind.SIMULATED, rounds=1)
+    run, found = execute(tmp_path / "run", load_domain("greenhouse", tmp_path / "specs"), config)
+    after = found["splits"]["validation"]["after"]
+    # An answer that waters whenever it likes is in time in both.
+    assert after["timely"]["count"] < after["timely"]["of"]
+    (entry,) = found["rounds"]
+    assert entry["validation"]["mean"] > after["compliance"]["mean"]
+    pairs = [json.loads(line) for line in run.pairs.read_text().splitlines()]
+    assert {pair["chosen_rank"][3] for pair in pairs} == {10.0}
+    judged = [json.loads(line)["verdict"]["timely"] for line in run.verdicts.read_text().splitlines()]
+    assert {timely["recordings"] for timely in judged if timely} == {"ranking", "report"}
+    shown = [example[when]["verdict"]["timely"] for example in found["examples"] for when in ("before", "after")]
+    assert {timely["recordings"] for timely in shown if timely} == {"report"}
 
 
 def test_an_adapter_that_is_not_better_than_the_base_is_rejected(tmp_path: Path, greenhouse: Domain) -> None:

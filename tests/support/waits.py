@@ -5,12 +5,19 @@ from verilora.specs.recorded_waits import FORMAT, RecordedWaits, RecordingSet, W
 from verilora.specs.vocabulary import Vocabulary
 
 
-def wait(vocabulary: Vocabulary, *seconds: str, after: str | None = None, roll: int = 0, seed: int = 1) -> Wait:
-    """Return a wait of the set for reports; a second is told by the propositions that are true, with spaces between."""
+def wait(
+    vocabulary: Vocabulary,
+    *seconds: str,
+    after: str | None = None,
+    roll: int = 0,
+    seed: int = 1,
+    recordings: RecordingSet = RecordingSet.REPORT,
+) -> Wait:
+    """Return a wait; a second is told by the propositions that are true, with spaces between."""
     bits = {name: 1 << bit for bit, name in enumerate(vocabulary.proposition_ids)}
     letters = [sum(bits[name] for name in second.split()) for second in seconds]
     line = 1 if after is None else 2
-    return Wait(recordings=RecordingSet.REPORT, seed=seed, line=line, after=after, roll=roll, labels=pack(letters))
+    return Wait(recordings=recordings, seed=seed, line=line, after=after, roll=roll, labels=pack(letters))
 
 
 def waits_of(vocabulary: Vocabulary, *waits: Wait, world: str = "wide_median") -> RecordedWaits:

@@ -11,7 +11,7 @@ from ...specs.domain import Domain
 from ...specs.logic import Automaton, Formula
 from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered, check_time_limit
-from ...specs.recorded_waits import RecordingSet
+from ...specs.recorded_waits import RecordingSet, recorded_waits_path
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...specs.world_description import UNIVERSAL
@@ -104,6 +104,19 @@ class Verifier:
         telling = copy(self)
         telling.settings = replace(self.settings, witnesses=True)
         return telling
+
+    def replaying(self, recordings: RecordingSet) -> "Verifier":
+        """Return a verifier that replays another set of recorded waits; the two share all that is translated.
+
+        It is this one where none are replayed.
+        """
+        worlds = {task.world for task in self.domain.tasks.values()}
+        if not self.is_timed or not any(recorded_waits_path(self.domain.folder, world).is_file() for world in worlds):
+            return self
+        other = copy(self)
+        other.settings = replace(self.settings, recordings=recordings)
+        other._timely_gate = TimelyGate(self.domain, recordings)
+        return other
 
     def read(self, text: str) -> Controller:
         """Return the controller in a response, numbered steps or HOA; raises InvalidController."""

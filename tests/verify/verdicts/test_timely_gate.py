@@ -137,6 +137,17 @@ def test_what_is_no_controller_is_not_replayed(driving: Domain) -> None:
     assert (verdict.valid, verdict.timely) == (False, None)
 
 
+def test_a_verifier_of_the_other_set_shares_what_is_prepared(driving: Domain, greenhouse: Domain) -> None:
+    reporting = Verifier(driving)
+    ranking = reporting.replaying(RecordingSet.RANKING)
+    task = driving.task("right-at-roundabout")
+    asked = [one.verify_text(CLEAR, task).timely for one in (reporting, ranking)]
+    assert [timely.recordings for timely in asked if timely] == ["report", "ranking"]
+    assert ranking.compiler is reporting.compiler
+    for nothing_to_replay in (Verifier(greenhouse), Verifier(driving, settings=Settings(world=WorldKind.ABSTRACT))):
+        assert nothing_to_replay.replaying(RecordingSet.RANKING) is nothing_to_replay
+
+
 def test_recordings_of_other_labels_are_an_error(driving: Domain, tmp_path: Path) -> None:
     path = recorded_waits_path(tmp_path, "wide_median")
     old = waits_of(driving.vocabulary, wait(driving.vocabulary, "")).model_copy(update={"labels": 0})
