@@ -276,12 +276,12 @@ class Verifier:
 
     def _timely_notes(self, task: Task, prepared: PreparedWorld, timely: TimelyVerdict | None) -> tuple[str, ...]:
         if self.settings.mode is Mode.PAPER:
-            return ("paper mode asks for no gate: no recorded waits were replayed",)
+            return ("no timely gate: paper mode has no gates",)
         if not self.is_timed:
-            return ("recorded waits are replayed for simulated worlds only: the qualitative gates alone were asked",)
+            return ("no timely gate: it is asked in simulated worlds only",)
         if timely is not None and timely.status is TimelyStatus.NO_RECORDINGS:
             where = repr(prepared.world.name) if task.event else "a goal that names no action"
-            return (f"no recorded waits to replay for {where}: the qualitative gates alone were asked",)
+            return (f"no timely gate: no recorded waits ship for {where}",)
         return ()
 
     def _notes(self, prepared: PreparedWorld) -> tuple[str, ...]:

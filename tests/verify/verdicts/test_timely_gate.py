@@ -112,9 +112,9 @@ def test_more_in_time_ranks_before_shorter(made_up: Domain) -> None:
 @pytest.mark.parametrize(
     ("settings", "note"),
     [
-        (Settings(world=WorldKind.ABSTRACT), "recorded waits are replayed for simulated worlds only"),
-        (Settings(world=WorldKind.UNIVERSAL), "recorded waits are replayed for simulated worlds only"),
-        (Settings.of(Mode.PAPER), "paper mode asks for no gate"),
+        (Settings(world=WorldKind.ABSTRACT), "no timely gate: it is asked in simulated worlds only"),
+        (Settings(world=WorldKind.UNIVERSAL), "no timely gate: it is asked in simulated worlds only"),
+        (Settings.of(Mode.PAPER), "no timely gate: paper mode has no gates"),
     ],
     ids=["abstract", "universal", "paper"],
 )
@@ -129,7 +129,7 @@ def test_without_recordings_the_qualitative_gates_alone_are_asked(made_up: Domai
     assert verdict.timely is not None
     assert (verdict.timely.status, verdict.timely.lines) == (TimelyStatus.NO_RECORDINGS, ())
     assert (verdict.gates_kept, verdict.compliance) == (True, 1)
-    assert verdict.notes[-1].startswith("no recorded waits to replay for 'roundabout'")
+    assert verdict.notes[-1] == "no timely gate: no recorded waits ship for 'roundabout'"
 
 
 def test_what_is_no_controller_is_not_replayed(driving: Domain) -> None:

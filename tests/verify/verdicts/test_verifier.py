@@ -66,7 +66,7 @@ def test_where_no_learned_world_ships_the_abstract_one_is_used_and_named(greenho
     assert verdict.world_kind == "abstract"
     assert verdict.notes == (
         "no learned world ships for 'glasshouse': the abstract one was used",
-        "no recorded waits to replay for 'glasshouse': the qualitative gates alone were asked",
+        "no timely gate: no recorded waits ship for 'glasshouse'",
     )
 
 
