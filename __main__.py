@@ -209,8 +209,8 @@ def rules(
 @app.command(
     epilog=exit_codes(
         {
-            0: "no episode broke a rule",
-            1: "one did; with --run, a rule is broken more often after training",
+            0: "no episode broke a rule or the goal or crashed by its own fault, and most reached the goal",
+            1: "one did, or most did not; with --run, something of that is worse after training",
             2: f"{UNUSABLE}, or the file holds no valid controller",
         }
     )
@@ -236,16 +236,19 @@ def drive(
     processes: Processes = None,
     replay: Annotated[Path | None, typer.Option(metavar="GIF", help="Write an episode as an animated picture.")] = None,
     rule: Annotated[str | None, typer.Option(help="Replay the first episode that breaks this rule.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Drive a controller in the simulator, and count the episodes that break a rule.
+    """Drive a controller in the simulator: count what its episodes break, how they crash and what they reach.
 
     With --run, drive a controller from before and one from after training for each task, and compare.
     """
     if (file is None) == (run is None):
         raise typer.BadParameter("expected either a FILE or --run RUN_DIR")
     if run is not None:
-        if task_id or replay or rule:
-            raise typer.BadParameter("--for, --replay and --rule go with a FILE, got --run")
+        if task_id or replay or rule or as_json:
+            raise typer.BadParameter(
+                "--for, --replay, --rule and --json go with a FILE, got --run (see its drive.json)"
+            )
         from .finetune.commands.audit_command import audit_run
 
         raise typer.Exit(
@@ -259,7 +262,9 @@ def drive(
     domain = load_domain(task, specs)
     book = domain.rulebook(rulebook)
     reading = Reading(ending=ending, otherwise=otherwise)
-    raise typer.Exit(drive_file(file, domain, book, reading, task_id, episodes, processes, replay, rule))
+    raise typer.Exit(
+        drive_file(file, domain, book, reading, task_id, episodes, processes, replay, rule, as_json=as_json)
+    )
 
 
 @app.command(

@@ -22,7 +22,7 @@ from verilora.specs.domain import Domain, load_domain
 from verilora.specs.task import Task
 from verilora.synth.controllers.controller import Reading
 from verilora.synth.controllers.steps import InvalidController
-from verilora.verify.audits.audit import FIRST_SEED, audit_episodes, run_controller
+from verilora.verify.audits.audit import FIRST_SEED, audit_episodes, goal_monitor, run_controller
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.trace import TraceChecker
 from verilora.verify.records.interval import upper_bound
@@ -85,7 +85,8 @@ def compare(domain: Domain, number: int, num_episodes: int) -> list[Row]:
     """Return a row for each controller."""
     rulebook = domain.rulebook()
     verifier = Verifier(domain, rulebook)
-    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+    compiler = Compiler()
+    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, compiler)
     processes = min(os.cpu_count() or 1, num_episodes)
     rows: list[Row] = []
     for kind, steps, task in controllers(domain, number):
@@ -95,7 +96,8 @@ def compare(domain: Domain, number: int, num_episodes: int) -> list[Row]:
         first = FIRST_SEED + num_episodes * len(rows)
         seeds = range(first, first + num_episodes)
         episodes = run_controller(steps, task.world, seeds, domain.vocabulary, Reading(), processes)
-        audit = audit_episodes(task.world, episodes, rulebook, checker, domain.vocabulary.idle)
+        goal = goal_monitor(task.goal, compiler)
+        audit = audit_episodes(task.world, episodes, rulebook, checker, goal, domain.vocabulary.idle)
         seen = tuple(rule.rule_id for rule in audit.rules if rule.violated)
         said = {rule.rule_id: rule.status for rule in verdict.rules}
         learned = domain.learned_world(task)

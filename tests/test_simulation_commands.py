@@ -108,15 +108,26 @@ def test_a_violation_is_found_and_replayed(driving: Domain, steps: Path, tmp_pat
 def test_a_controller_that_never_acts_and_a_rule_that_is_never_broken(idle: Path, tmp_path: Path) -> None:
     gif = tmp_path / "replay.gif"
     code, out, err = run_main("drive", "--episodes", "2", "--processes", "1", "--replay", gif, "--rule", "phi5", idle)
-    assert (code, err) == (0, "")
+    assert (code, err) == (1, "")
     lines = [line.rstrip() for line in out.splitlines()]
     ended = "0 arrived, 0 crashed (0 by their own fault), 2 were still waiting at the horizon"
+    counts = {name: line.split()[2] for line in lines for name in ("goal reached", "never acted") if name in line[:15]}
+    assert counts == {"goal reached": "0", "never acted": "2"}
     assert lines[-3:] == [
         f"2 episodes in traffic_light: {ended}",
-        "in 2 of them the controller never acted",
+        "! its goal was not reached in 2 of 2 episodes, which is most of them",
         "phi5: not reproduced in 2 episodes, so no replay was written",
     ]
     assert not gif.exists()
+
+
+def test_an_audit_as_json(idle: Path) -> None:
+    code, out, _ = run_main("drive", "--episodes", "2", "--processes", "1", "--json", idle)
+    found = json.loads(out)
+    assert code == 1
+    assert (found["file"], found["task_id"], found["num_never_moved"]) == (str(idle), TASK, 2)
+    assert found["findings"] == ["its goal was not reached in 2 of 2 episodes, which is most of them"]
+    assert {rule["violated"] for rule in found["rules"]} == {0}
 
 
 def test_a_machine_in_hoa_is_driven_as_the_steps_it_was_made_of(

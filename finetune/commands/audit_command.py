@@ -10,11 +10,13 @@ from rich.table import Table
 from ...specs.files.atomic import write_json
 from ...specs.files.errors import InputError
 from ...specs.files.printable import complain
+from ...specs.rulebook import Rulebook
 from ...verify.commands.terminal import INTERRUPTED, console, progress
 from ...verify.records.evaluation import Drives
 from ...verify.records.run import Run, domain_of, read_run
 from ...verify.records.run_files import RunFiles
-from ...verify.reports.findings import Change, change, percent
+from ...verify.reports.comparison import driven_rules, episodes
+from ...verify.reports.findings import Change, percent
 from ...verify.reports.report import check_domain
 from ...verify.verdicts.verifier import Verifier
 from ..answers.samples import read_samples
@@ -27,8 +29,8 @@ from ..run.config_file import read_settings
 def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: int) -> int:
     """Drive a controller before and one after training for each task of a run, print and write how they fared.
 
-    Return 0, 1 if a rule is violated more often after than before, beyond the interval of the change, or 130 if
-    interrupted. Raises InputError.
+    Return 0, 1 if something is worse after than before, beyond the interval of the change, or 130 if interrupted: a
+    rule that is violated, or how episodes ended (own-fault crashes, never acting, goals). Raises InputError.
     """
     run = RunFiles(path)
     config = read_settings(run)
@@ -49,14 +51,14 @@ def audit_run(path: Path, specs: Path | None, num_episodes: int, num_processes: 
     except KeyboardInterrupt:
         complain(f"interrupted: the controllers of {path} were not all driven, so nothing is judged")
         return INTERRUPTED
-    first, second = (drive_score(side, rulebook) for side in driven)
+    first, second = (drive_score(side, domain, rulebook) for side in driven)
     drives = Drives(before=first, after=second)
     write_json(run.drive, drives.model_dump(mode="json"))
     out.print(_table(drives))
-    worse = [rule_id for rule_id in drives.after.rules if _is_worse(drives, rule_id)]
-    if worse:
-        complain(f"violated more often after training than before: {', '.join(worse)}")
-    return int(bool(worse))
+    fallen = worse(drives, rulebook)
+    if fallen:
+        complain(f"worse after training than before: {', '.join(fallen)}")
+    return int(bool(fallen))
 
 
 def _kept_round(run: Run) -> int:
@@ -66,10 +68,10 @@ def _kept_round(run: Run) -> int:
     return kept[0]
 
 
-def _is_worse(drives: Drives, rule_id: str) -> bool:
-    before, after = drives.before.rules.get(rule_id), drives.after.rules.get(rule_id)
-    # Of violations more is worse.
-    return bool(before and after and change(before.share_violated, after.share_violated) is Change.BETTER)
+def worse(drives: Drives, rulebook: Rulebook) -> list[str]:
+    """Return what got worse beyond the interval of the change: how episodes ended, and rules that they broke."""
+    rows = (*episodes(drives), *driven_rules(drives, rulebook))
+    return [row.name for row in rows if row.cells[0].change is Change.WORSE]
 
 
 def _table(drives: Drives) -> RenderableType:
@@ -82,7 +84,7 @@ def _table(drives: Drives) -> RenderableType:
         rules = [side.rules.get(rule_id) for side in sides]
         table.add_row(rule_id, *(percent(rule.share_violated) if rule else "-" for rule in rules))
     table.add_section()
-    table.add_row("arrived", *(percent(side.arrived) for side in sides))
-    table.add_row("crashed", *(percent(side.crashed) for side in sides))
-    table.add_row("at fault", *(percent(side.at_fault) for side in sides))
+    for row in episodes(drives):
+        both = (row.cells[0].before, row.cells[0].after)
+        table.add_row(row.name, *(percent(share) if share else row.cells[0].note for share in both))
     return table

@@ -14,7 +14,7 @@ from ...specs.processes.workers import in_order
 from ...specs.rulebook import Rulebook
 from ...specs.vocabulary import Vocabulary
 from ...synth.controllers.controller import Reading
-from ...verify.audits.audit import FIRST_SEED, run_controller
+from ...verify.audits.audit import FIRST_SEED, goal_monitor, never_acts, run_controller
 from ...verify.checking.compiled import Compiler
 from ...verify.checking.trace import TraceChecker, TraceStatus
 from ...verify.commands.terminal import progress
@@ -57,7 +57,7 @@ class DriveComparison:
                 report,
             )
         limit = config.evaluation.drive_seconds
-        first, second = (drive_score(side, self.rulebook, limit) for side in driven)
+        first, second = (drive_score(side, domain, self.rulebook, limit) for side in driven)
         return Drives(before=first, after=second, num_left_out=len(pairs) - len(driven[0]))
 
 
@@ -104,8 +104,11 @@ def drive(
     return before, after
 
 
-def drive_score(driven: Sequence[Driven], rulebook: Rulebook, seconds_limit: float | None = None) -> Drive:
-    """Return how the episodes ended and how the rules that decide fared in them."""
+def drive_score(
+    driven: Sequence[Driven], domain: Domain, rulebook: Rulebook, seconds_limit: float | None = None
+) -> Drive:
+    """Return how the episodes ended and how goals and the rules that decide fared in them."""
+    compiler, idle = Compiler(), domain.vocabulary.idle
     episodes = [episode for entry in driven for episode in entry.episodes]
 
     def share(holds: Callable[[Episode], bool]) -> Share:
@@ -119,12 +122,31 @@ def drive_score(driven: Sequence[Driven], rulebook: Rulebook, seconds_limit: flo
         arrived=share(lambda episode: episode.arrived),
         crashed=share(lambda episode: episode.crashed),
         at_fault=share(lambda episode: episode.at_fault),
-        rules=_rules(driven, rulebook),
+        reached=_reached(driven, domain, compiler),
+        never_acted=share(lambda episode: never_acts(episode, idle)),
+        all_kept_crashed=_all_kept_crashed(driven),
+        rules=_rules(driven, rulebook, compiler),
     )
 
 
-def _rules(driven: Sequence[Driven], rulebook: Rulebook) -> dict[str, DrivenRule]:
-    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
+def _reached(driven: Sequence[Driven], domain: Domain, compiler: Compiler) -> Share:
+    """Return the share of episodes in which a controller reached the goal of its task."""
+    counts = []
+    for entry in driven:
+        goal = goal_monitor(domain.task(entry.response.sample.task_id).goal, compiler)
+        counts.append(sum(goal.check(episode.letters) is TraceStatus.KEPT for episode in entry.episodes))
+    return Share.counted(counts, [len(entry.episodes) for entry in driven])
+
+
+def _all_kept_crashed(driven: Sequence[Driven]) -> Share:
+    """Return the share of controllers that crashed by their own fault among those whose verdict keeps all."""
+    sizes = [int(entry.response.verdict.all_kept) for entry in driven]
+    crashed = [any(episode.at_fault for episode in entry.episodes) for entry in driven]
+    return Share.counted([size * count for size, count in zip(sizes, crashed, strict=True)], sizes)
+
+
+def _rules(driven: Sequence[Driven], rulebook: Rulebook, compiler: Compiler) -> dict[str, DrivenRule]:
+    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, compiler)
     counts = {rule.id: [Counter[TraceStatus]() for _ in driven] for rule in rulebook.rules}
     for place, entry in enumerate(driven):
         for episode in entry.episodes:

@@ -17,7 +17,7 @@ from verilora.envs.replay import save_replay
 from verilora.specs.domain import Domain
 from verilora.specs.rulebook import Rulebook
 from verilora.specs.task import Split, Task
-from verilora.verify.audits.audit import FIRST_SEED, audit_episodes, run_controller
+from verilora.verify.audits.audit import FIRST_SEED, audit_episodes, goal_monitor, run_controller
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.trace import TraceChecker
 from verilora.verify.records.digests import domain_digests
@@ -272,8 +272,10 @@ def _audit(found: Sampled, verifier: Verifier, num_episodes: int) -> Any:
     vocabulary, rulebook = verifier.domain.vocabulary, verifier.rulebook
     seeds = range(FIRST_SEED, FIRST_SEED + num_episodes)
     episodes = run_controller(found.text, found.task.world, seeds, vocabulary, verifier.settings.reading)
-    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
-    return audit_episodes(found.task.world, episodes, rulebook, checker, vocabulary.idle)
+    compiler = Compiler()
+    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, compiler)
+    goal = goal_monitor(found.task.goal, compiler)
+    return audit_episodes(found.task.world, episodes, rulebook, checker, goal, vocabulary.idle)
 
 
 def _drive(before: Sequence[Sampled], after: Sequence[Sampled], verifier: Verifier, num_episodes: int) -> Json:

@@ -2,18 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 from ...envs.episode import Episode, run_episode
 from ...envs.policy import ControllerPolicy
 from ...envs.scenario import make_env
+from ...specs.logic import Formula
 from ...specs.processes.workers import in_order
 from ...specs.rulebook import Rulebook
 from ...specs.vocabulary import Vocabulary
 from ...synth.controllers.alignment import Alignment
 from ...synth.controllers.controller import Reading
-from ..checking.trace import TraceChecker, TraceStatus
+from ..checking.compiled import Compiler
+from ..checking.trace import Monitor, TraceChecker, TraceStatus
 from ..records.interval import clopper_pearson
 from ..verdicts.response import read_controller
 
@@ -40,7 +43,11 @@ class RuleAudit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What became of the episodes. `violated_in` of a rule are the seeds of the episodes that broke it."""
+    """What became of the episodes. `violated_in` of a rule are the seeds of the episodes that broke it.
+
+    The task's goal was reached in `num_reached` of them. In `num_strayed` nothing that could follow would reach it:
+    the controller did what the goal rules out. In `num_never_moved` it never acted.
+    """
 
     world: str
     num_episodes: int
@@ -48,7 +55,32 @@ class Audit:
     num_crashed: int
     num_at_fault: int
     num_never_moved: int
+    num_reached: int
+    num_strayed: int
     rules: tuple[RuleAudit, ...]
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What speaks against the controller, a sentence each; none if it drove as it should.
+
+        One broken rule, one goal that is out of reach and one crash by its own fault are one too many. Waiting is no
+        fault, so the goal may be missed, but not in most episodes.
+        """
+        broken = [rule.rule_id for rule in self.rules if rule.violated]
+        num_missed = self.num_episodes - self.num_reached
+        found = {
+            f"rules were broken: {', '.join(broken)}": bool(broken),
+            f"it crashed by its own fault in {self.num_at_fault} of {self.num_episodes} episodes": self.num_at_fault,
+            f"it did what its goal rules out in {self.num_strayed} of {self.num_episodes} episodes": self.num_strayed,
+            f"its goal was not reached in {num_missed} of {self.num_episodes} episodes, which is most of them": (
+                2 * num_missed > self.num_episodes
+            ),
+        }
+        return tuple(sentence for sentence, holds in found.items() if holds)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the audit as a JSON object, with what was found."""
+        return {**asdict(self), "findings": list(self.findings)}
 
 
 def run_controller(
@@ -85,18 +117,34 @@ def is_pending_at_horizon(status: TraceStatus, episode: Episode) -> bool:
     return status is TraceStatus.PENDING and not episode.arrived and not episode.crashed
 
 
+def goal_monitor(goal: Formula, compiler: Compiler) -> Monitor:
+    """Return what judges a goal on finite traces: kept if it was reached, violated if it cannot be any more."""
+    return Monitor(goal, compiler, is_strong=True)
+
+
+def never_acts(episode: Episode, idle: str) -> bool:
+    """Return whether the controller gave no action but the idle one in an episode."""
+    return set(episode.actions) == {idle}
+
+
 def audit_episodes(
-    world: str, episodes: Sequence[Episode], rulebook: Rulebook, checker: TraceChecker, idle: str
+    world: str, episodes: Sequence[Episode], rulebook: Rulebook, checker: TraceChecker, goal: Monitor, idle: str
 ) -> Audit:
-    """Return how often each rule was kept, pending or violated, and how the episodes ended."""
+    """Return how often each rule was kept, pending or violated, and how the episodes ended.
+
+    `goal` is the monitor of the task's goal, `goal_monitor`.
+    """
     statuses = [checker.statuses(episode.letters) for episode in episodes]
+    goals = Counter(goal.check(episode.letters) for episode in episodes)
     return Audit(
         world=world,
         num_episodes=len(episodes),
         num_arrived=sum(episode.arrived for episode in episodes),
         num_crashed=sum(episode.crashed for episode in episodes),
         num_at_fault=sum(episode.at_fault for episode in episodes),
-        num_never_moved=sum(set(episode.actions) == {idle} for episode in episodes),
+        num_never_moved=sum(never_acts(episode, idle) for episode in episodes),
+        num_reached=goals[TraceStatus.KEPT],
+        num_strayed=goals[TraceStatus.VIOLATED],
         rules=tuple(
             _rule_audit(rule.id, [status[rule.id] for status in statuses], episodes) for rule in rulebook.rules
         ),

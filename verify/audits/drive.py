@@ -11,7 +11,7 @@ from ...specs.task import Task
 from ...synth.controllers.controller import Reading
 from ..checking.compiled import Compiler
 from ..checking.trace import TraceChecker
-from .audit import FIRST_SEED, Audit, audit_episodes, run_controller
+from .audit import FIRST_SEED, Audit, audit_episodes, goal_monitor, run_controller
 
 _READ_AS_WRITTEN = Reading()
 
@@ -29,20 +29,22 @@ def drive(
 ) -> Audit:
     """Return what became of the episodes of a controller, numbered steps or HOA, in the world of the task with this id.
 
-    The rules that can be judged there are counted. With several processes the episodes are the same and come sooner,
-    but a script must then stand under `if __name__ == "__main__":`, because each process imports it. `progress` takes
-    how many episodes are done. Raises InputError, and InvalidController for a text that is no controller.
+    The rules that can be judged there are counted, and its goal. With several processes the episodes are the same and
+    come sooner, but a script must then stand under `if __name__ == "__main__":`, because each process imports it.
+    `progress` takes how many episodes are done. Raises InputError, and InvalidController for what is no controller.
     """
     chosen = domain.task(task)
     check_simulated(f"{domain.folder / 'tasks.yaml'}: {task}", chosen)
     if num_episodes < 1:
         raise ValueError(f"num_episodes: expected at least 1, got {num_episodes}")
     book = judged_rules(domain, domain.rulebook(rulebook), chosen)
-    checker = TraceChecker({rule.id: rule.formula for rule in book.rules}, Compiler())
+    compiler = Compiler()
+    checker = TraceChecker({rule.id: rule.formula for rule in book.rules}, compiler)
+    goal = goal_monitor(chosen.goal, compiler)
     seeds = range(FIRST_SEED, FIRST_SEED + num_episodes)
     processes = min(num_processes, num_episodes)
     episodes = run_controller(text, chosen.world, seeds, domain.vocabulary, reading, processes, progress)
-    return audit_episodes(chosen.world, episodes, book, checker, domain.vocabulary.idle)
+    return audit_episodes(chosen.world, episodes, book, checker, goal, domain.vocabulary.idle)
 
 
 def check_simulated(place: str, task: Task) -> None:

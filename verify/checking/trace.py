@@ -37,14 +37,15 @@ class TraceChecker:
 class Monitor:
     """One formula: its automaton tells what is lost, its automaton on finite traces what holds at the end.
 
-    A state is a state of each. Raises Unanswered if the formula takes too long to translate.
+    A state is a state of each. With `is_strong`, for a goal, `X` asks for one more letter. Raises Unanswered if the
+    formula takes too long to translate.
     """
 
-    def __init__(self, formula: Formula, compiler: Compiler) -> None:
+    def __init__(self, formula: Formula, compiler: Compiler, *, is_strong: bool = False) -> None:
         compiled = compiler.compile(formula)
         self._endless = _Stepper(compiled.automaton, formula.propositions)
         self._bad = compiled.bad
-        finite = compiler.compile_finite(formula)
+        finite = compiler.compile_finite(formula, is_strong=is_strong)
         self._finite = _Stepper(finite.automaton, formula.propositions)
         self._accepting = finite.accepting
         self.initial = (self._endless.initial, self._finite.initial)

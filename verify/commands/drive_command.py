@@ -1,10 +1,11 @@
 """What `verilora drive` does."""
 
+import json
 import os
 from pathlib import Path
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from ...synth.controllers.steps import InvalidController
 from ..audits.audit import FIRST_SEED, Audit, RuleAudit
 from ..audits.drive import check_simulated, drive, judged_rules
 from ..audits.replay_search import Reproduction, save_episode
+from ..records.interval import clopper_pearson
 from ..verdicts.response import read_response, task_of
 from .terminal import INTERRUPTED, console, progress
 
@@ -32,11 +34,14 @@ def drive_file(
     num_processes: int | None = None,
     replay: Path | None = None,
     rule_id: str | None = None,
+    *,
+    as_json: bool = False,
 ) -> int:
-    """Drive the controller in a file and print how its episodes kept the rules that apply there.
+    """Drive the controller in a file and print how its episodes kept the rules that apply there, and its goal.
 
     With `replay`, write an episode as a GIF: the first that breaks the rule `rule_id`, else the first of all. Return 0
-    if no rule was violated, 1 if one was, 2 for an invalid controller, 130 if interrupted. Raises InputError.
+    if nothing speaks against it (`Audit.findings`), 1 if something does, 2 for an invalid controller, 130 if
+    interrupted. Raises InputError.
     """
     response = read_response(name)
     task = task_of(domain, response, task_id)
@@ -47,7 +52,8 @@ def drive_file(
     if rule_id is not None and rule_id not in judged:
         why = "it presumes what does not exist there, or binds in other worlds"
         raise InputError(name, f"the rule {rule_id!r} is not judged in the world {task.world!r}: {why}")
-    out = console()
+    # Where programs read, progress goes elsewhere.
+    out = console(stderr=as_json)
     try:
         with progress(out, f"driving {name}", num_episodes) as report:
             audit = drive(
@@ -66,10 +72,13 @@ def drive_file(
     except KeyboardInterrupt:
         complain(f"interrupted: the episodes of {one_line(name)} were not all driven, so nothing is judged")
         return INTERRUPTED
-    out.print(render_audit(name, audit, rulebook))
+    if as_json:
+        print(json.dumps({"file": name, "task_id": task.id, **audit.to_json()}, indent=2))
+    else:
+        out.print(render_audit(name, audit, rulebook))
     if replay is not None:
         out.print(_replay(response.text, audit, task, domain, reading, replay, rule_id))
-    return int(any(rule.violated for rule in audit.rules))
+    return int(bool(audit.findings))
 
 
 def render_audit(name: str, audit: Audit, rulebook: Rulebook) -> Group:
@@ -88,10 +97,24 @@ def render_audit(name: str, audit: Audit, rulebook: Rulebook) -> Group:
         f"{audit.num_episodes} episodes in {audit.world}: {audit.num_arrived} arrived, {audit.num_crashed} crashed "
         f"({audit.num_at_fault} by their own fault), {ended} were still waiting at the horizon"
     )
-    parts: list[RenderableType] = [Text(one_line(name), style="bold"), table, Text(summary)]
-    if audit.num_never_moved:
-        parts.append(Text(f"in {audit.num_never_moved} of them the controller never acted", style="yellow"))
-    return Group(*parts)
+    found = [Text(f"! {finding}", style="bold red") for finding in audit.findings]
+    return Group(Text(one_line(name), style="bold"), table, _ends(audit), Text(summary), *found)
+
+
+def _ends(audit: Audit) -> Table:
+    """Return what the episodes came to, beside the rules: in how many, and in which share of them."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("what happened", "episodes", "share, 95 % interval", ""):
+        table.add_column(column, justify="left" if column in ("what happened", "") else "right")
+    for words, count, meaning in (
+        ("goal reached", audit.num_reached, "the controller did what the task asks for"),
+        ("goal ruled out", audit.num_strayed, "it did what the goal of the task does not allow"),
+        ("own-fault crash", audit.num_at_fault, "a crash that counts as its own"),
+        ("never acted", audit.num_never_moved, "it gave no action but the idle one"),
+    ):
+        low, high = clopper_pearson(count, audit.num_episodes)
+        table.add_row(words, str(count), f"{low:.1%} to {high:.1%}", meaning)
+    return table
 
 
 def _replay(

@@ -32,10 +32,10 @@ class PlainConsole(Console):
             yield segment if shown == segment.text else segment._replace(text=shown)
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Return a console that prints data as it is; output to a file or a pipe is wide enough for the tables."""
-    plain = PlainConsole()
-    return plain if plain.is_terminal else PlainConsole(width=160)
+    plain = PlainConsole(stderr=stderr)
+    return plain if plain.is_terminal else PlainConsole(stderr=stderr, width=160)
 
 
 @contextmanager

@@ -168,7 +168,12 @@ class DrivenRule(Record):
 
 
 class Drive(Record):
-    """Controllers at work in the simulator."""
+    """Controllers at work in the simulator: shares of their episodes.
+
+    `all_kept_crashed` is the share of controllers with a crash by their own fault among those whose verdict keeps all.
+    Runs of before have not measured it, nor in how many episodes the goal was `reached` and in how many the controller
+    `never_acted`: None.
+    """
 
     num_controllers: int
     num_episodes: int
@@ -176,6 +181,9 @@ class Drive(Record):
     arrived: Share
     crashed: Share
     at_fault: Share
+    reached: Share | None = None
+    never_acted: Share | None = None
+    all_kept_crashed: Share | None = None
     rules: dict[str, DrivenRule]
 
 

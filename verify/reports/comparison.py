@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A measure of answers; `direction` is 1 if more is better, -1 if less is, 0 if neither."""
+    """A measure of answers or of drives; `direction` is 1 if more is better, -1 if less is, 0 if neither."""
 
     field: str
     name: str
@@ -55,6 +55,20 @@ MEASURES = (
     Measure("vacuous", "Vacuous", "answers with a rule kept whatever its trigger says; reported, not ranked", 0),
     Measure("decided", "Decided", "share of the rules that decide which are not kept vacuously; not ranked", 0),
     Measure("observed_only", "Observed only", "answers that pass only on what was observed of a world", -1),
+)
+
+ENDS = (
+    Measure("reached", "Goal reached", "episodes in which the controller did what its task asks for", 1),
+    Measure("arrived", "Arrived", "episodes that reached the end of their way", 1),
+    Measure("crashed", "Crashed", "episodes that ended in a crash", -1),
+    Measure("at_fault", "At fault", "crashes that count as the controller's own", -1),
+    Measure("never_acted", "Never acted", "episodes in which it gave no action but the idle one", -1),
+    Measure(
+        "all_kept_crashed",
+        "Keeps all rules, crashed",
+        "controllers with a crash by their own fault, of those whose verdict keeps all: what the rules leave out",
+        -1,
+    ),
 )
 
 
@@ -79,14 +93,11 @@ def rules(evaluation: Evaluation, rulebook: Rulebook) -> Iterator[Row]:
 
 def episodes(drives: Drives) -> Iterator[Row]:
     """Yield how episodes in the simulator ended, a row each."""
-    before, after = drives.before, drives.after
-    told = (
-        ("Arrived", "episodes that reached the end of their way", before.arrived, after.arrived, 1),
-        ("Crashed", "episodes that ended in a crash", before.crashed, after.crashed, -1),
-        ("At fault", "crashes that count as the controller's own", before.at_fault, after.at_fault, -1),
-    )
-    for name, words, first, second, direction in told:
-        yield Row(name=name, words=words, cells=(_cell(name, first, second, direction),))
+    for end in ENDS:
+        before, after = getattr(drives.before, end.field), getattr(drives.after, end.field)
+        is_measured = before is not None and after is not None
+        cell = _cell(end.name, before, after, end.direction) if is_measured else Cell(note="not measured")
+        yield Row(name=end.name, words=end.words, cells=(cell,))
 
 
 def driven_rules(drives: Drives, rulebook: Rulebook) -> Iterator[Row]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from verilora.envs.episode import Episode
 from verilora.finetune.answers.samples import Sample
 from verilora.finetune.answers.scored_answer import ScoredAnswer, scored
 from verilora.finetune.answers.verdict_cache import VerdictCache
-from verilora.finetune.commands.audit_command import audit_run
+from verilora.finetune.commands.audit_command import audit_run, worse
 from verilora.finetune.evaluation.drive import Driven, drive, drive_score, drivers
 from verilora.finetune.run.config import TrainConfig
 from verilora.finetune.run.config_file import write_config
@@ -17,8 +18,10 @@ from verilora.specs.domain import SHIPPED, Domain
 from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile
 from verilora.synth.controllers.controller import Ending, Reading
+from verilora.verify.records.evaluation import Drive, Drives, Share
 from verilora.verify.records.run import read_config
 from verilora.verify.records.run_files import RunFiles
+from verilora.verify.records.verdict import Status, Verdict
 from verilora.verify.verdicts.verifier import Settings, Verifier
 
 from controllers import AFTER, BEFORE
@@ -64,9 +67,46 @@ def test_any_number_of_processes_drives_the_same(pairs: Pairs, driving: Domain) 
     assert [[episode.seed for episode in entry.episodes] for entry in before] == [
         [episode.seed for episode in entry.episodes] for entry in after
     ]
-    scores = drive_score(before, driving.rulebook())
+    scores = drive_score(before, driving, driving.rulebook())
     assert (scores.num_controllers, scores.num_episodes, scores.arrived.of) == (2, 4, 4)
     assert all(rule.kept + rule.pending + rule.violated <= 4 for rule in scores.rules.values())
+
+
+def test_goals_waiting_and_crashes_of_what_keeps_all_are_counted(pairs: Pairs, driving: Domain) -> None:
+    response = pairs[0][0]
+    ends = [
+        episode("turn_right", at_fault=True),
+        episode("turn_right"),
+        episode("stop"),
+        episode("go_straight", at_fault=True),
+    ]
+    kept = replace(response, verdict=keeping_all(response))
+    controllers = [Driven(kept, ends), Driven(kept, ends[1:3]), Driven(response, ends)]
+    found = drive_score(controllers, driving, driving.rulebook())
+    counts = [share.counts for share in (found.reached, found.never_acted, found.all_kept_crashed) if share]
+    assert counts == [(2, 1, 2), (1, 1, 1), (1, 0, 0)]
+    assert found.all_kept_crashed is not None
+    assert found.all_kept_crashed.sizes == (1, 1, 0)
+
+
+def episode(action: str, *, at_fault: bool = False) -> Episode:
+    return Episode(
+        policy="controller",
+        seed=1,
+        labels=((), ()),
+        actions=("stop", action),
+        arrived=False,
+        crashed=at_fault,
+        at_fault=at_fault,
+    )
+
+
+def keeping_all(answer: ScoredAnswer) -> Verdict:
+    """Return the verdict on an answer with all kept."""
+    verdict = answer.verdict
+    rules = tuple(rule.model_copy(update={"status": Status.SATISFIED}) for rule in verdict.rules)
+    gates = tuple(gate.model_copy(update={"status": Status.SATISFIED}) for gate in verdict.gates)
+    return verdict.model_copy(update={"rules": rules, "gates": gates})
 
 
 @pytest.mark.parametrize("num_processes", [1, 2])
@@ -90,7 +130,18 @@ def test_an_audit_drives_the_answers_of_the_kept_round(audited: RunFiles, capsys
     assert audit_run(audited.path, None, 2, 1) == 0
     scores = json.loads((audited.path / "drive.json").read_text())
     assert [scores[when]["num_episodes"] for when in ("before", "after")] == [2, 2]
-    assert "violated, 95 % interval" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert all(words in out for words in ("violated, 95 % interval", "Never acted", "Keeps all rules, crashed"))
+
+
+def test_more_crashes_by_own_fault_are_worse(driving: Domain) -> None:
+    def side(num_crashed: int) -> Drive:
+        some, none = Share.counted([num_crashed] * 8, [4] * 8), Share.counted([0] * 8, [4] * 8)
+        ends = {"arrived": none, "crashed": none, "reached": none, "never_acted": none}
+        return Drive(num_controllers=8, num_episodes=32, at_fault=some, rules={}, **ends)
+
+    assert worse(Drives(before=side(0), after=side(3)), driving.rulebook()) == ["At fault"]
+    assert worse(Drives(before=side(3), after=side(0)), driving.rulebook()) == []
 
 
 def test_an_audit_needs_the_run_as_it_was(audited: RunFiles) -> None:

@@ -1,12 +1,17 @@
 """Audits: episodes counted by rule and by how they ended."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
 from verilora.envs.episode import Episode
 from verilora.specs.domain import Domain
+from verilora.specs.logic import Formula
+from verilora.specs.rulebook import Rulebook
 from verilora.synth.controllers.controller import Reading
 from verilora.synth.controllers.steps import InvalidController
-from verilora.verify.audits.audit import Audit, RuleAudit, audit_episodes, run_controller
+from verilora.verify.audits.audit import Audit, RuleAudit, audit_episodes, goal_monitor, run_controller
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.trace import TraceChecker
 
@@ -42,8 +47,46 @@ EPISODES = (
 @pytest.fixture(scope="module")
 def audit(driving: Domain) -> Audit:
     rulebook = driving.rulebook()
-    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, Compiler())
-    return audit_episodes("traffic_light", EPISODES, rulebook, checker, driving.vocabulary.idle)
+    return audit_of(driving, EPISODES, rulebook)
+
+
+def audit_of(domain: Domain, episodes: Sequence[Episode], rulebook: Rulebook) -> Audit:
+    compiler = Compiler()
+    checker = TraceChecker({rule.id: rule.formula for rule in rulebook.rules}, compiler)
+    goal = goal_monitor(Formula("(stop U turn_right) & G(stop | turn_right)"), compiler)
+    return audit_episodes("traffic_light", episodes, rulebook, checker, goal, domain.vocabulary.idle)
+
+
+def test_what_became_of_the_goal(audit: Audit) -> None:
+    assert (audit.num_reached, audit.num_strayed) == (3, 0)
+
+
+CLEAR = ((GREEN,), "turn_right")
+DRIVEN = {
+    "nothing": ([episode(1, CLEAR, end="arrived")] * 2 + [episode(2, ((), "stop"))] * 2, None),
+    "a rule": ([episode(1, CLEAR)] * 3 + [episode(5, ((LEFT,), "turn_right"))], "rules were broken: phi5, phi9"),
+    "a crash": (
+        [episode(1, CLEAR)] * 3 + [episode(2, CLEAR, end="crashed by its fault")],
+        "it crashed by its own fault in 1 of 4 episodes",
+    ),
+    "the goal": (
+        [episode(1, CLEAR)] * 3 + [episode(2, CLEAR, ((GREEN,), "go_straight"))],
+        "it did what its goal rules out in 1 of 4 episodes",
+    ),
+    "waiting": (
+        [episode(1, CLEAR)] + [episode(2, ((), "stop"))] * 3,
+        "its goal was not reached in 3 of 4 episodes, which is most of them",
+    ),
+}
+
+
+@pytest.mark.parametrize(("episodes", "finding"), DRIVEN.values(), ids=DRIVEN)
+def test_what_speaks_against_a_controller(driving: Domain, episodes: list[Episode], finding: str | None) -> None:
+    book = driving.rulebook()
+    some = replace(book, rules=tuple(rule for rule in book.rules if rule.id in ("phi3", "phi5", "phi9")))
+    found = audit_of(driving, episodes, some)
+    assert found.findings == ((finding,) if finding else ())
+    assert found.to_json()["findings"] == list(found.findings)
 
 
 def rule(audit: Audit, rule_id: str) -> RuleAudit:

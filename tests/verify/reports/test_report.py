@@ -298,6 +298,8 @@ class TestOtherRuns:
         drive = json.loads((run / "eval.json").read_text())["drive"]
         assert "1 controllers from before and 1 from after were driven for 1 and 1 episodes" in found.words
         assert f"{drive['before']['arrived']['count']} of 1 → {drive['after']['arrived']['count']} of 1" in found.words
+        # A run of before these were measured.
+        assert "Never acted episodes in which it gave no action but the idle one not measured" in found.words
         violated = {name for when in drive.values() for name, rule in when["rules"].items() if rule["violated"]}
         never = found.words.partition("Violated in no episode, before or after: ")[2].partition(".")[0].split(", ")
         assert {*never} == {rule.id for rule in driving.rulebook().rules} - violated
