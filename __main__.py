@@ -132,7 +132,7 @@ FullWitness = Annotated[
         {
             0: "every controller keeps all rules and gates",
             1: "something is violated or unknown; with --strict also, kept by observation only",
-            2: f"{UNUSABLE}, or a file holds no valid controller",
+            2: f"{UNUSABLE}, a file holds no valid controller, or no rule of the book applies",
         }
     )
 )

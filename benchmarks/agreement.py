@@ -105,7 +105,7 @@ def compare(domain: Domain, number: int, num_episodes: int) -> list[Row]:
             Row(
                 kind=kind,
                 task_id=task.id,
-                compliance=verdict.compliance,
+                compliance=verdict.compliance or 0.0,
                 satisfied=sum(status is Status.SATISFIED for status in said.values()),
                 observed=sum(status is Status.OBSERVED for status in said.values()),
                 violated=sum(status is Status.VIOLATED for status in said.values()),

@@ -84,7 +84,7 @@ def main() -> None:
                     flush=True,
                 )
             for (task, wording), text, verdict in list(zip(asked, texts, verdicts, strict=True))[: options.show]:
-                print(f"\n[{task.id}: {verdict.compliance:.2f} {verdict.invalid}] {wording}\n{text}")
+                print(f"\n[{task.id}: {verdict.compliance or 0:.2f} {verdict.invalid}] {wording}\n{text}")
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 
@@ -127,7 +127,7 @@ def summarise(
         rulebook=verifier.rulebook.name,
         answers=len(texts),
         tokens=num_tokens / len(texts),
-        compliance=mean(verdict.compliance for verdict in verdicts),
+        compliance=mean(verdict.compliance or 0.0 for verdict in verdicts),
         gates=mean(verdict.gates_kept for verdict in verdicts),
         all_kept=mean(verdict.all_kept for verdict in verdicts),
         unparsable=mean(not verdict.valid for verdict in verdicts),

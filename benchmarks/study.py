@@ -159,7 +159,7 @@ def _under(answers: Sequence[ScoredAnswer]) -> dict[str, Any]:
     ]
     return {
         name: {
-            "compliance": mean(answer.verdict.compliance for answer in chosen),
+            "compliance": mean(answer.verdict.compliance or 0.0 for answer in chosen),
             "all_kept": share_of(chosen, lambda verdict: verdict.all_kept).model_dump(),
         }
         for name, chosen in (("all tasks", answers), ("right turns at lights", strict))

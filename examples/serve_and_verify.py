@@ -23,5 +23,5 @@ for model in ("base", "driving"):
             model=model, messages=[{"role": "user", "content": wording}], max_tokens=160, n=16, seed=1
         )
         verdicts += [verifier.verify_text(choice.message.content or "", task) for choice in answer.choices]
-    compliance, all_kept = mean(one.compliance for one in verdicts), sum(one.all_kept for one in verdicts)
+    compliance, all_kept = mean(one.compliance or 0 for one in verdicts), sum(one.all_kept for one in verdicts)
     print(f"{model:8} compliance {compliance:.0%}, {all_kept} of {len(verdicts)} answers keep all rules")

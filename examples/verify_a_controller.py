@@ -10,7 +10,7 @@ domain = load_domain("driving")
 english = domain.vocabulary.english
 sentences = {rule.id: rule.english for rule in domain.rulebook().rules}
 verdict = verify_text(STEPS, domain, "right-at-traffic-light")
-print(f"compliance {verdict.compliance:.0%}, gates {'kept' if verdict.gates_kept else 'failed'}")
+print(f"compliance {verdict.compliance or 0:.0%}, gates {'kept' if verdict.gates_kept else 'failed'}")
 for rule in verdict.rules:
     if rule.witness:
         print(f"\n{rule.rule_id} is violated: {sentences[rule.rule_id]}")

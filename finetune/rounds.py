@@ -132,7 +132,7 @@ def _apart(samples: Sequence[ScoredAnswer], config: TrainConfig) -> str:
     if config.mode is Mode.PAPER:
         most_kept = max(answer.verdict.raw_kept for answer in samples)
         return f"{config.pairs.margin:g} rules apart with a better one that parses (the best keeps {most_kept})"
-    most = max(answer.verdict.compliance for answer in samples)
+    most = max(answer.verdict.compliance or 0.0 for answer in samples)
     least = config.pairs.min_chosen
     return f"{config.pairs.margin:g} apart with the better one at {least:g} or more (the best has {most:.2f})"
 

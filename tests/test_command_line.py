@@ -567,3 +567,19 @@ def test_waiting_for_what_hardly_ever_comes_is_told_and_fails(tmp_path: Path) ->
     jsonschema.validate([found], SCHEMA)
     assert (code, found["timely"]["status"], found["timely"]["share"], found["compliance"]) == (1, "not_reached", 0, 0)
     assert [line["line"] for line in found["timely"]["lines"]] == [1, 2]
+
+
+def test_a_book_of_which_no_rule_applies_judges_nothing(tmp_path: Path) -> None:
+    shutil.copytree(DATA / "greenhouse", tmp_path / "greenhouse")
+    book = "description: One rule.\nrules:\n  - id: spare_pump\n    formula: G(tank_empty -> !open_valve)\n"
+    book += "    english: The valve never opens while the tank is empty.\n    presumes: [tank_empty]\n"
+    (tmp_path / "greenhouse" / "rulebooks" / "lone.yaml").write_text(book)
+    steps = tmp_path / "steps.txt"
+    steps.write_text("Task: water-seedling-bench\n1. open the valve\n2. hold\n")
+    arguments = ("verify", "--specs", tmp_path, "--task", "greenhouse", "--rulebook", "lone", steps)
+    code, out, err = run_main(*arguments)
+    assert (code, err) == (2, "")
+    assert "no rule of the rulebook 'lone' applies to the world 'seedling_bench', so nothing can be judged" in out
+    assert "compliance undefined, because no rule applies; raw count 1 of 1" in out
+    code, out, _ = run_main(*arguments, "--json")
+    assert (code, json.loads(out)[0]["compliance"]) == (2, None)

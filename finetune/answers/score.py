@@ -18,10 +18,11 @@ def by_prompt(answers: Sequence[ScoredAnswer]) -> list[list[ScoredAnswer]]:
     return list(found.values())
 
 
-def mean_of(answers: Sequence[ScoredAnswer], value: Callable[[Verdict], float]) -> Mean:
-    """Return a mean over answers, with its interval by prompt."""
-    groups = by_prompt(answers)
-    return Mean.of([fsum(value(answer.verdict) for answer in group) for group in groups], list(map(len, groups)))
+def mean_of(answers: Sequence[ScoredAnswer], value: Callable[[Verdict], float | None]) -> Mean:
+    """Return a mean over answers, with its interval by prompt; those without a value are left out."""
+    found = [[value(answer.verdict) for answer in group] for group in by_prompt(answers)]
+    groups = [[number for number in group if number is not None] for group in found]
+    return Mean.of([fsum(group) for group in groups], list(map(len, groups)))
 
 
 def mean_quality(answers: Sequence[ScoredAnswer]) -> Mean:
@@ -32,6 +33,12 @@ def mean_quality(answers: Sequence[ScoredAnswer]) -> Mean:
 def share_of(answers: Sequence[ScoredAnswer], holds: Callable[[Verdict], bool]) -> Share:
     """Return the share of answers of whose verdicts something holds."""
     return _share_of(answers, lambda answer: holds(answer.verdict))
+
+
+def share_of_judged(answers: Sequence[ScoredAnswer], holds: Callable[[Verdict], bool]) -> Share:
+    """Return the share of which something holds among the answers to which a rule applies."""
+    groups = [[answer.verdict for answer in group if answer.verdict.is_judged] for group in by_prompt(answers)]
+    return Share.counted([sum(map(holds, group)) for group in groups], list(map(len, groups)))
 
 
 def _share_of(answers: Sequence[ScoredAnswer], holds: Callable[[ScoredAnswer], bool]) -> Share:
@@ -67,11 +74,12 @@ def score(answers: Sequence[ScoredAnswer]) -> Score:
         compliance=mean_of(answers, lambda verdict: verdict.compliance),
         raw_share=mean_of(answers, lambda verdict: verdict.raw_share),
         gate_rate=share_of(answers, lambda verdict: verdict.gates_kept),
-        all_kept=share_of(answers, lambda verdict: verdict.all_kept),
-        observed_only=share_of(answers, lambda verdict: verdict.observed_only),
+        all_kept=share_of_judged(answers, lambda verdict: verdict.all_kept),
+        observed_only=share_of_judged(answers, lambda verdict: verdict.observed_only),
+        unjudged=share_of(answers, lambda verdict: not verdict.is_judged),
         invalid=share_of(answers, lambda verdict: not verdict.valid),
-        vacuous=share_of(answers, lambda verdict: bool(verdict.vacuous)),
-        decided=mean_of(answers, lambda verdict: verdict.decided_share),
+        vacuous=share_of_judged(answers, lambda verdict: bool(verdict.vacuous)),
+        decided=mean_of(answers, lambda verdict: verdict.decided_share if verdict.is_judged else None),
         always_stop=_share_of(answers, lambda answer: answer.never_moves),
         distinct_machines=len({(answer.sample.task_id, answer.behaviour) for answer in readable}),
         effective_machines=effective_machines(answers),

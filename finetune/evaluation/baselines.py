@@ -14,7 +14,7 @@ from ...verify.verdicts.feedback import feedback_of
 from ...verify.verdicts.verifier import Verifier
 from ..answers.responder import Responder
 from ..answers.samples import Ask, read_samples
-from ..answers.score import by_prompt, mean_of, num_tokens, share_of
+from ..answers.score import by_prompt, mean_of, num_tokens, share_of, share_of_judged
 from ..answers.scored_answer import ScoredAnswer
 from ..run.config import Budget
 
@@ -122,7 +122,7 @@ def baseline(answers: Sequence[ScoredAnswer], num_tries: int, num_tokens: int) -
         num_tokens=num_tokens,
         compliance=mean_of(answers, lambda verdict: verdict.compliance),
         raw_share=mean_of(answers, lambda verdict: verdict.raw_share),
-        all_kept=share_of(answers, lambda verdict: verdict.all_kept),
+        all_kept=share_of_judged(answers, lambda verdict: verdict.all_kept),
         gate_rate=share_of(answers, lambda verdict: verdict.gates_kept),
     )
 

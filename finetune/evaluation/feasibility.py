@@ -21,6 +21,10 @@ def check_tasks(domain: Domain, rulebook: Rulebook, say: Callable[[str], None]) 
         raise InputError(domain.folder / "tasks.yaml", "expected a task of the train split, got none")
     linter = Linter(domain, rulebook, TIME_LIMIT)
     prepared = {name: linter.prepare(name) for name in dict.fromkeys(task.world for task in domain.tasks.values())}
+    asked = {task.world for task in domain.tasks.values() if task.split == "train"}
+    if not any(rule.applicable for world in asked for rule in prepared[world].rules):
+        place = domain.folder / "rulebooks" / f"{rulebook.name}.yaml"
+        raise InputError(place, "none of its rules applies to the world of any task to train on, so nothing is judged")
     questions = list(dict.fromkeys((task.world, task.goal) for task in domain.tasks.values()))
     unsolved = []
     for world, goal in questions:

@@ -95,4 +95,5 @@ def _first_answers(
 
 
 def _rise(pair: tuple[ScoredAnswer, ScoredAnswer]) -> float:
-    return pair[1].verdict.compliance - pair[0].verdict.compliance
+    """Return by how much compliance rose; by nothing where no rule applies."""
+    return (pair[1].verdict.compliance or 0.0) - (pair[0].verdict.compliance or 0.0)

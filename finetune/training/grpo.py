@@ -89,7 +89,7 @@ def _reward(verdicts: VerdictCache, domain: Domain) -> Callable[..., list[float 
     def reward(completions: list[Any], task_id: list[str], **_: Any) -> list[float | None]:
         texts = [messages[0]["content"] for messages in completions]
         found = verdicts.verify([(text, domain.task(name)) for text, name in zip(texts, task_id, strict=True)])
-        return [entry.verdict.quality for entry in found]
+        return [entry.verdict.quality or 0.0 for entry in found]
 
     return reward
 

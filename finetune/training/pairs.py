@@ -78,10 +78,11 @@ def _ordered(
 ) -> Iterator[tuple[ScoredAnswer, ScoredAnswer]]:
     """Yield the admissible pairs, the better one first."""
     # There are many pairs of few answers, so what a verdict amounts to is worked out once.
-    standing = [
-        (answer.verdict.rank, answer.verdict.raw_kept if mode is Mode.PAPER else answer.verdict.compliance, answer)
-        for answer in distinct
-    ]
+    found = (
+        (answer, answer.verdict.raw_kept if mode is Mode.PAPER else answer.verdict.compliance) for answer in distinct
+    )
+    # Where no rule applies nothing is better than anything else.
+    standing = [(answer.verdict.rank, amount, answer) for answer, amount in found if amount is not None]
     least_chosen = 0 if mode is Mode.PAPER else config.min_chosen
     for left, right in combinations(standing, 2):
         better, worse = (left, right) if left[0] > right[0] else (right, left)

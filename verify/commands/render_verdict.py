@@ -137,6 +137,8 @@ def _summary(verdict: Verdict) -> Text:
     raw = f"raw count {verdict.raw_kept} of {len(verdict.rules)}"
     if not verdict.gates:
         return Text(raw)
+    if verdict.compliance is None:
+        return Text(f"compliance undefined, because no rule applies; {raw}")
     gates = "" if verdict.gates_kept else " because a gate failed"
     return Text(
         f"compliance {verdict.compliance:.0%}{gates}; applicable rules kept by weight "

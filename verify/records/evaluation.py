@@ -104,6 +104,7 @@ class Score(Record):
 
     `timely` are the answers that reach the timely gate, `timely_share` is the share of recorded waits in which their
     event begins in time: measured, over the controllers for which waits were replayed.
+    Answers to which no rule applies are `unjudged`: compliance, all kept and what decided leave them out.
     """
 
     num_responses: int
@@ -121,6 +122,7 @@ class Score(Record):
     effective_machines: float
     mean_steps: float
     observed_only: Share
+    unjudged: Share | None = None
     rules: dict[str, RuleScore]
     tasks: dict[str, Mean] = Field(default_factory=dict)
     timely: Share = Field(default_factory=lambda: Share.counted((), ()))

@@ -190,8 +190,18 @@ class Verdict(Record):
         return sum(rule.weight for rule in self.rules)
 
     @property
-    def compliance(self) -> float:
-        """Weighted share of the applicable rules that are kept; 0 for an invalid controller or a failed gate."""
+    def is_judged(self) -> bool:
+        """Whether any rule decides. Of a book of which none applies to the task's world nothing follows."""
+        return bool(self.deciding)
+
+    @property
+    def compliance(self) -> float | None:
+        """Weighted share of the applicable rules that are kept; 0 for an invalid controller or a failed gate.
+
+        None where no rule applies.
+        """
+        if not self.is_judged:
+            return None
         if not self.gates_kept:
             return 0.0
         return self.kept_weight / self.total_weight if self.total_weight else float(self.all_kept)
@@ -212,8 +222,8 @@ class Verdict(Record):
         return self.raw_kept / self.raw_total
 
     @property
-    def quality(self) -> float:
-        """What answers are trained for in this verdict's mode."""
+    def quality(self) -> float | None:
+        """What answers are trained for in this verdict's mode; None where no rule decides."""
         return self.mode.quality(self)
 
     @property
@@ -223,15 +233,18 @@ class Verdict(Record):
 
     @property
     def all_kept(self) -> bool:
-        """Whether all rules that decide and all gates are kept."""
-        return self.gates_kept and all(rule.status.is_kept for rule in self.deciding)
+        """Whether all rules that decide, at least one, and all gates are kept."""
+        return self.gates_kept and self.is_judged and all(rule.status.is_kept for rule in self.deciding)
 
     @property
     def rank(self) -> tuple[float, ...]:
         """Sort key, better is greater: valid, gates, weighted rules kept, timely share, fewer steps.
 
-        The share counts in tenths, and no more than the reference's. In paper mode the raw count.
+        The share counts in tenths, and no more than the reference's. In paper mode the raw count. All are alike where no
+        rule decides.
         """
+        if not self.is_judged:
+            return (0.0,) * 5
         if self.mode is Mode.PAPER:
             return (float(self.valid), float(self.raw_kept))
         tenths = self.timely.tenths if self.timely else 0
@@ -259,8 +272,11 @@ class Verdict(Record):
         return len(self.decided_by) / len(self.deciding) if self.deciding else 0.0
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """Return 0 if all is kept, 1 if not, 2 if invalid; with `strict`, kept by observation only is not kept."""
-        if not self.valid:
+        """Return 0 if all is kept, 1 if not, 2 if invalid or if no rule decides.
+
+        With `strict`, kept by observation only is not kept.
+        """
+        if not self.valid or not self.is_judged:
             return 2
         statuses = [rule.status for rule in self.deciding] + [gate.status for gate in self.gates]
         least = Status.SATISFIED if strict else Status.OBSERVED

@@ -56,7 +56,7 @@ MEASURES = (
     Measure("decided", "Decided", "share of the rules that decide which are not kept vacuously; not ranked", 0),
     Measure("observed_only", "Observed only", "answers that pass only on what was observed of a world", -1),
 )
-
+UNJUDGED = Measure("unjudged", "Not judged", "answers to tasks to which no rule of the book applies; in no mean", 0)
 ENDS = (
     Measure("reached", "Goal reached", "episodes in which the controller did what its task asks for", 1),
     Measure("arrived", "Arrived", "episodes that reached the end of their way", 1),
@@ -79,7 +79,9 @@ def measured(evaluation: Evaluation) -> list[tuple[Split, BeforeAfter]]:
 
 def measures(evaluation: Evaluation) -> Iterator[Row]:
     """Yield the measures of answers, a row each."""
-    for measure in MEASURES:
+    scored = [score for split in evaluation.splits.values() for score in (split.before, split.after)]
+    has_unjudged = any(score.unjudged and score.unjudged.count for score in scored)
+    for measure in (*MEASURES, *((UNJUDGED,) if has_unjudged else ())):
         cells = (_measure(measure, scores.before, scores.after) for _, scores in measured(evaluation))
         yield Row(name=measure.name, words=measure.words, cells=tuple(cells))
 

@@ -110,6 +110,12 @@ def caveats(run: Run) -> list[str]:
         found.append(
             "A control experiment: verdicts were shuffled among answers, so nothing could be learned from them."
         )
+    unjudged = run.evaluation.splits[hardest_split(run)].after.unjudged
+    if unjudged and unjudged.count:
+        found.append(
+            f"No rule of the book applies to the tasks of {unjudged.count} of {unjudged.of} answers: they are "
+            "in no mean and keep nothing."
+        )
     observed = run.evaluation.splits[hardest_split(run)].after.observed_only
     if observed.count:
         rest = f"{observed.count} of {observed.of} answers pass only on what was observed of a world"

@@ -74,6 +74,6 @@ def _found(score: Score, name: str) -> Share | Mean | None:
         "raw_share": score.raw_share,
     }
     if name in measures:
-        return measures[name]
+        return measures[name] if measures[name].num_counted else None
     rule = score.rules.get(name)
     return rule.share if rule and rule.applicable else None

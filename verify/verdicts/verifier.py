@@ -285,10 +285,14 @@ class Verifier:
         return ()
 
     def _notes(self, prepared: PreparedWorld) -> tuple[str, ...]:
+        notes = []
         is_asked_for = self.settings.world is WorldKind.SIMULATED and prepared.world.kind is not WorldKind.UNIVERSAL
-        if not is_asked_for or prepared.world.learned:
-            return ()
-        return (f"no learned world ships for {prepared.world.name!r}: the abstract one was used",)
+        if is_asked_for and not prepared.world.learned:
+            notes.append(f"no learned world ships for {prepared.world.name!r}: the abstract one was used")
+        if self.settings.mode is Mode.GATED and not any(rule.applicable for rule in prepared.rules):
+            book, world = self.rulebook.name, prepared.world.name
+            notes.append(f"no rule of the rulebook {book!r} applies to the world {world!r}, so nothing can be judged")
+        return tuple(notes)
 
     def _prepare(self, task: Task, deadline: Deadline) -> PreparedWorld:
         """Return the world in which a task is judged and its rules, prepared; kept unless a deadline ended that."""

@@ -1,5 +1,6 @@
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,20 @@ def test_acting_in_time_is_counted_over_what_was_replayed(scored: MakeScored) ->
     # The slow one fails a gate; only the quick one and that which was not replayed keep all.
     assert (found.gate_rate.count, found.all_kept.count) == (2, 2)
     assert score([scored("not replayed")]).timely_share.num_counted == 0
+
+
+def test_what_no_rule_applies_to_is_counted_and_in_no_mean(scored: MakeScored) -> None:
+    answers = [scored("good", wording="a"), scored("half", kept=1, wording="a"), unjudged(scored("x", wording="b"))]
+    found = score(answers)
+    assert (found.compliance.mean, found.compliance.n, found.compliance.sizes) == (0.75, 2, (2, 0))
+    assert (found.all_kept.counts, found.all_kept.sizes, found.decided.sizes) == ((1, 0), (2, 0), (2, 0))
+    assert found.unjudged is not None
+    assert (found.unjudged.count, found.unjudged.of, found.num_responses) == (1, 3, 3)
+
+
+def unjudged(answer: ScoredAnswer) -> ScoredAnswer:
+    rules = tuple(rule.model_copy(update={"applicable": False, "weight": 0.0}) for rule in answer.verdict.rules)
+    return replace(answer, verdict=answer.verdict.model_copy(update={"rules": rules}))
 
 
 def test_the_effective_number_does_not_depend_on_how_many_were_sampled(scored: MakeScored) -> None:

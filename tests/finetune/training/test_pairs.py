@@ -23,6 +23,20 @@ def test_ties_and_small_differences_make_no_pair(scored: MakeScored) -> None:
     assert len(make_pairs(answers, Mode.GATED, PairConfig(margin=0.5), 0, 1)) == 2
 
 
+def test_where_no_rule_applies_there_are_no_pairs(scored: MakeScored) -> None:
+    free = {"applicable": False, "weight": 0.0}
+    answers = [scored("stands still", gates=False), scored("moves"), scored("unreadable", kept=0, invalid="what?")]
+    assert make_pairs(answers, Mode.GATED, PairConfig(min_chosen=0, margin=0.1), 0, 1)
+    verdicts = [
+        answer.verdict.model_copy(
+            update={"rules": tuple(rule.model_copy(update=free) for rule in answer.verdict.rules)}
+        )
+        for answer in answers
+    ]
+    unjudged = [replace(answer, verdict=verdict) for answer, verdict in zip(answers, verdicts, strict=True)]
+    assert make_pairs(unjudged, Mode.GATED, PairConfig(min_chosen=0, margin=0.1), 0, 1) == []
+
+
 def test_equivalent_answers_count_once(scored: MakeScored) -> None:
     twin = scored("good in other words")
     twin = replace(twin, behaviour="behaviour of good")

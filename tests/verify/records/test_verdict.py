@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -48,6 +49,26 @@ def test_compliance_is_a_weighted_share_and_0_behind_a_failed_gate(verifier: Ver
     assert [rule.rule_id for rule in careless.deciding if not rule.weight] == ["phi2", "phi11"]
     wrong_way = verifier.verify_text("1. turn left\n2. stop", TASK)
     assert (wrong_way.gates_kept, wrong_way.compliance) == (False, 0)
+
+
+def test_where_no_rule_applies_nothing_is_judged_and_all_rank_alike(greenhouse: Domain) -> None:
+    book = greenhouse.rulebook()
+    lone = replace(book, rules=tuple(rule for rule in book.rules if rule.id == "spare_pump"))
+    verifier = Verifier(greenhouse, lone, ABSTRACT)
+    task = greenhouse.task("water-seedling-bench")
+    english = greenhouse.vocabulary.english
+    texts = (f"1. {english['open_valve']}\n2. {english['hold']}", f"1. {english['hold']}\n2. {english['hold']}", "pray")
+    verdicts = [verifier.verify_text(text, task) for text in texts]
+    assert [verdict.gates_kept for verdict in verdicts] == [True, False, False]
+    assert [(verdict.compliance, verdict.all_kept, verdict.exit_code()) for verdict in verdicts] == [
+        (None, False, 2)
+    ] * 3
+    assert len({verdict.rank for verdict in verdicts}) == 1
+    said = "no rule of the rulebook 'default' applies to the world 'seedling_bench', so nothing can be judged"
+    assert all(said in verdict.notes for verdict in verdicts)
+    jsonschema.validate([{"file": "f", **verdict.to_json()} for verdict in verdicts], SCHEMA)
+    elsewhere = verifier.verify_text(texts[0], greenhouse.task("water-glasshouse"))
+    assert (elsewhere.compliance, elsewhere.exit_code()) == (0, 1)
 
 
 def test_rules_without_weight_are_no_reason_to_call_a_violation_compliant(driving: Domain) -> None:

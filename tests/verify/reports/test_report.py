@@ -218,7 +218,7 @@ class TestForPrograms:
         found = json.loads((made / "report.json").read_text())
         jsonschema.Draft202012Validator(SCHEMA).validate(found)
         evaluation = json.loads((made / "eval.json").read_text())
-        assert found["splits"]["test"]["after"] == evaluation["splits"]["test"]["after"]
+        assert found["splits"]["test"]["after"] == {**evaluation["splits"]["test"]["after"], "unjudged": None}
         assert found["config"] == json.loads((made / "config.json").read_text())
 
     def test_a_rule_of_a_split_is_a_test_case(self, made: Path, driving: Domain, report: Report) -> None:
@@ -288,6 +288,19 @@ class TestOtherRuns:
         words = Page((run / "report.html").read_text()).words
         assert "nothing learned: judged on all that its description allows" in words
         assert not any(word in words.split() for word in ("car", "cars", "road", "traffic", "pedestrian"))
+
+    def test_answers_to_which_no_rule_applies_are_told(self, run: Path, driving: Domain) -> None:
+        found = json.loads((run / "eval.json").read_text())["splits"]
+        for split, sides in found.items():
+            for side in sides:
+                change(run, "eval.json", "splits", split, side, "unjudged", to=sides[side]["all_kept"])
+        hardest = list(found)[-1]
+        count, of = (found[hardest]["after"]["all_kept"][name] for name in ("count", "of"))
+        assert count
+        build_report(run, driving, driving.rulebook())
+        words = Page((run / "report.html").read_text()).words
+        assert "Not judged answers to tasks to which no rule of the book applies" in words
+        assert f"No rule of the book applies to the tasks of {count} of {of} answers" in words
 
     def test_episodes_in_the_simulator_are_counted_and_replayed(self, driving: Domain, tmp_path: Path) -> None:
         run = write_run(
