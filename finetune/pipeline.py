@@ -36,6 +36,7 @@ from .evaluation.baselines import Baselines, training_tokens
 from .evaluation.drive import DriveComparison
 from .evaluation.feasibility import check_tasks
 from .evaluation.illustrations import examples, violations, with_replay
+from .evaluation.memorised import memorised
 from .evaluation.splits import HELD_OUT, Responses, constrained_rates, evaluate, split_scores
 from .evaluation.task_rules import task_rules
 from .rounds import Rounds, TrainedRound, best
@@ -151,6 +152,7 @@ class Pipeline:
         evaluation = Evaluation(
             splits=splits,
             baselines=compared,
+            memorised=memorised(responder, [split for split in HELD_OUT if split in after]),
             training_tokens=training_tokens(self.run),
             drive=driven,
             violations=tuple(left),

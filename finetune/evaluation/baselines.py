@@ -7,6 +7,7 @@ a prompt costs to read is left out, as it is for DPO.
 from collections.abc import Sequence
 
 from ...specs.files.record_file import RecordFile
+from ...specs.task import Split
 from ...verify.records.evaluation import Baseline
 from ...verify.records.run import TrainingRow
 from ...verify.records.run_files import RunFiles
@@ -113,10 +114,10 @@ def best_of(tries: Sequence[ScoredAnswer]) -> list[ScoredAnswer]:
     return [max(answers, key=lambda answer: answer.verdict.rank) for answers in by_prompt(tries)]
 
 
-def baseline(answers: Sequence[ScoredAnswer], num_tries: int, num_tokens: int) -> Baseline:
-    """Return what one way to answer the validation prompts reaches, and its price."""
+def baseline(answers: Sequence[ScoredAnswer], num_tries: int, num_tokens: int, split: Split = "validation") -> Baseline:
+    """Return what one way to answer the prompts of a split reaches, and its price."""
     return Baseline(
-        split="validation",
+        split=split,
         n=num_tries,
         num_responses=len(answers),
         num_tokens=num_tokens,

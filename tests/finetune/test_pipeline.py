@@ -26,6 +26,7 @@ from verilora.specs.recorded_waits import RecordingSet, recorded_waits_path, wri
 from verilora.verify.records.run import TrainingRow
 from verilora.verify.records.run_files import RunFiles
 from verilora.verify.records.verdict import Mode
+from verilora.verify.reports.comparison import TABLES
 from verilora.verify.worlds.world import WorldKind
 
 DATA = Path(__file__).parents[1] / "data"
@@ -68,6 +69,9 @@ def test_paper_mode_chooses_and_compares_by_raw_counts(tmp_path: Path, greenhous
     kept = next(entry for entry in found["rounds"] if entry["kept"])
     validation = found["splits"]["validation"]["after"]
     assert kept["validation"] == validation["raw_share"] != validation["compliance"]
+    assert list(found["memorised"]) == list(TABLES)
+    prompts = len(validation["compliance"]["sizes"])
+    assert {table["splits"]["validation"]["num_responses"] for table in found["memorised"].values()} == {prompts}
     page = run.path.joinpath("report.html").read_text()
     assert "raw share of rules kept on validation" in page
 

@@ -160,6 +160,13 @@ class Baseline(Record):
     gate_rate: Share
 
 
+class Memorised(Record):
+    """What a table of answers, looked up without a model, reaches on held-out prompts; `answers` by task."""
+
+    answers: dict[str, str]
+    splits: dict[Split, Baseline]
+
+
 class DrivenRule(Record):
     """In how many episodes a rule was kept, pending at the end, or violated."""
 
@@ -291,6 +298,7 @@ class Evaluation(Record):
 
     splits: Splits = Field(min_length=1)
     baselines: dict[str, Baseline] = Field(default_factory=dict)
+    memorised: dict[str, Memorised] = Field(default_factory=dict)
     training_tokens: int | None = None
     drive: Drives | None = None
     violations: tuple[Violation, ...] = ()
@@ -300,3 +308,13 @@ class Evaluation(Record):
     rejected: bool = False
     constrained: Constrained | None = None
     task_rules: tuple[TaskRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Raise ValueError unless memorised answers speak of as many prompts as those they are compared with."""
+        for name, found in self.memorised.items():
+            for split, baseline in found.splits.items():
+                sizes = len(baseline.compliance.sizes)
+                if split in self.splits and sizes != len(self.splits[split].after.compliance.sizes):
+                    raise ValueError(f"memorised.{name}.splits.{split}: expected the prompts of the split, got {sizes}")
+        return self

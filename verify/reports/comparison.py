@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ...specs.rulebook import Rulebook
 from ...specs.task import Split
 from ...specs.waiver import Waiver
-from ..records.evaluation import Baseline, BeforeAfter, Drives, Evaluation, Mean, Score, Share
+from ..records.evaluation import Baseline, BeforeAfter, Drives, Evaluation, Mean, Memorised, Score, Share
 from ..records.verdict import Mode
 from .findings import SPLITS, Change, change, quality_name, rule_change
 from .strip import strip
@@ -135,6 +135,84 @@ def baselines(found: dict[str, Baseline], mode: Mode) -> list[tuple[str, Baselin
         )
         for key, baseline in found.items()
     ]
+
+
+TABLES = {
+    "idle": ("Always idle", "Every answer never acts."),
+    "blind": ("Blind", "Every answer gives the action of its goal at once and looks at nothing."),
+    "guard_per_goal": (
+        "One guard per goal",
+        "Of each goal one answer that waits for a condition, then acts: the best of a search on the tasks to train on.",
+    ),
+    "guard_per_combination": (
+        "One guard per world and goal",
+        "The same for each world with each goal, found on the held-out combinations too.",
+    ),
+    "reference": (
+        "Reference",
+        "For each world with each goal the best of the short answers that follow from the rules themselves.",
+    ),
+}
+"""A name and a sentence for each table."""
+
+_COMPARED = {
+    Change.BETTER: "the adapter beats it",
+    Change.SAME: "the adapter differs from it by no more than chance may",
+    Change.WORSE: "the adapter falls short of it",
+    Change.TOO_FEW: "too few prompts to tell whether the adapter beats it",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """What a table reaches on a split, beside the adapter on the same prompts."""
+
+    split: Split
+    baseline: Baseline
+    quality: Mean
+    adapter: Mean
+    change: Change
+
+    @property
+    def words(self) -> str:
+        """The comparison in words."""
+        return _COMPARED[self.change]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorisedRow:
+    """One table of answers: what it is, what it reaches on each held-out split, and a sentence on all of it."""
+
+    key: str
+    name: str
+    words: str
+    reached: tuple[Reached, ...]
+    sentence: str
+
+
+def memorised(evaluation: Evaluation, mode: Mode) -> Iterator[MemorisedRow]:
+    """Yield a row for each table; none in a run that measured none."""
+    for key, found in evaluation.memorised.items():
+        name, words = TABLES.get(key, (key, ""))
+        reached = tuple(_sides(found, evaluation, mode))
+        parts = (
+            f"on {one.split} {one.words} ({quality_name(mode)} {one.adapter.mean:.1%} against {one.quality.mean:.1%})"
+            for one in reached
+        )
+        yield MemorisedRow(key=key, name=name, words=words, reached=reached, sentence=f"{name}: {'; '.join(parts)}.")
+
+
+def _sides(found: Memorised, evaluation: Evaluation, mode: Mode) -> Iterator[Reached]:
+    for split in SPLITS:
+        if split in found.splits and split in evaluation.splits:
+            quality, adapter = mode.quality(found.splits[split]), mode.quality(evaluation.splits[split].after)
+            yield Reached(
+                split=split,
+                baseline=found.splits[split],
+                quality=quality,
+                adapter=adapter,
+                change=change(quality, adapter),
+            )
 
 
 def _measure(measure: Measure, before: Score, after: Score) -> Cell:

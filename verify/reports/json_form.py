@@ -4,7 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ..records.evaluation import BeforeAfter, Evaluation
-from . import findings
+from . import comparison, findings
+from .comparison import MemorisedRow
 from .findings import Change
 from .report import Report
 
@@ -29,6 +30,7 @@ def report_json(report: Report) -> dict[str, Any]:
         },
         "splits": {split: _split(scores) for split, scores in evaluation.splits.items()},
         "baselines": {name: baseline.model_dump(mode="json") for name, baseline in evaluation.baselines.items()},
+        "memorised": {row.key: _memorised(row) for row in comparison.memorised(evaluation, run.config.mode)},
         "drive": evaluation.drive.model_dump(mode="json") if evaluation.drive else None,
         "violations": _violations(evaluation),
         "waivers": [waiver.model_dump(mode="json") for waiver in report.rulebook.waivers],
@@ -51,6 +53,11 @@ def _split(scores: BeforeAfter) -> dict[str, Any]:
         for name, after in scores.after.rules.items()
     }
     return {**scores.model_dump(mode="json"), "rule_changes": {name: str(moved) for name, moved in changes.items()}}
+
+
+def _memorised(row: MemorisedRow) -> dict[str, Any]:
+    splits = {one.split: {**one.baseline.model_dump(mode="json"), "adapter": str(one.change)} for one in row.reached}
+    return {"words": row.words, "sentence": row.sentence, "splits": splits}
 
 
 def _violations(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -154,6 +154,7 @@ def _shown(report: Report) -> dict[str, Any]:
         "rules": list(comparison.rules(evaluation, rulebook)),
         "measures": list(comparison.measures(evaluation)),
         "baselines": comparison.baselines(evaluation.baselines, run.config.mode),
+        "memorised": list(comparison.memorised(evaluation, run.config.mode)),
         "episodes": list(comparison.episodes(evaluation.drive)) if evaluation.drive else [],
         "driven_rules": list(comparison.driven_rules(evaluation.drive, rulebook)) if evaluation.drive else [],
         "undisturbed": comparison.undisturbed_rules(evaluation.drive, rulebook) if evaluation.drive else [],

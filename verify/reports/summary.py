@@ -36,6 +36,7 @@ def render_summary(report: Report) -> RenderableType:
         parts.append(broken)
     if run.evaluation.baselines:
         parts.append(_baselines(report))
+    parts += [Text(row.sentence) for row in comparison.memorised(run.evaluation, run.config.mode)]
     return Group(*parts, Text(f"report: {run.files.report_html}"))
 
 

@@ -302,6 +302,34 @@ class TestOtherRuns:
         assert "Not judged answers to tasks to which no rule of the book applies" in words
         assert f"No rule of the book applies to the tasks of {count} of {of} answers" in words
 
+    def test_what_needs_no_model_is_set_beside_the_adapter(self, run: Path, driving: Domain) -> None:
+        splits = json.loads((run / "eval.json").read_text())["splits"]
+        measures = ("num_responses", "num_tokens", "compliance", "raw_share", "all_kept", "gate_rate")
+        tables = {
+            name: {
+                "answers": {},
+                "splits": {
+                    split: {"split": split, "n": 1, **{key: splits[split][side][key] for key in measures}}
+                    for split in ("validation", "test")
+                },
+            }
+            for name, side in (("blind", "before"), ("guard_per_goal", "after"))
+        }
+        change(run, "eval.json", "memorised", to=tables)
+        build_report(run, driving, driving.rulebook())
+        found = json.loads((run / "report.json").read_text())
+        jsonschema.Draft202012Validator(SCHEMA).validate(found)
+        told = {name: row["splits"]["test"]["adapter"] for name, row in found["memorised"].items()}
+        assert told == {"blind": "better", "guard_per_goal": "within the interval"}
+        assert "on test the adapter beats it (compliance " in found["memorised"]["blind"]["sentence"]
+        words = Page((run / "report.html").read_text()).words
+        assert "Every answer gives the action of its goal at once and looks at nothing." in words
+        assert "the adapter differs from it by no more than chance may" in words
+        sizes = ("memorised", "blind", "splits", "test", "compliance")
+        change(run, "eval.json", *sizes, to={**splits["test"]["before"]["compliance"], "sums": [], "sizes": []})
+        with pytest.raises(InputError, match=r"memorised\.blind\.splits\.test: expected the prompts of the split"):
+            build_report(run, driving, driving.rulebook())
+
     def test_episodes_in_the_simulator_are_counted_and_replayed(self, driving: Domain, tmp_path: Path) -> None:
         run = write_run(
             tmp_path / "run", driving, driving.rulebook(), task_ids=TASKS[-1:], per_prompt=1, num_episodes=1
