@@ -193,9 +193,9 @@ def rules(
     world: Annotated[str | None, typer.Option(metavar="NAME_OR_KIND", help="One world, or one kind of world.")] = None,
     controllers: Annotated[bool, typer.Option("--controllers", help="Print the reference controllers.")] = False,
     as_json: Json = False,
-    time_limit: TimeLimit = 30.0,
+    time_limit: TimeLimit = 5.0,
 ) -> None:
-    """Examine a rulebook: what each rule says, and whether any controller can keep them all."""
+    """Examine a rulebook: what each rule says, and whether any controller can keep them all almost surely."""
     from .verify.commands.rules_command import lint_rulebook
 
     domain = load_domain(task, specs)

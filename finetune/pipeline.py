@@ -76,7 +76,7 @@ class Pipeline:
         # Before anything is written: the model may not be there.
         origin = provenance(self.domain, self.rulebook, self.models)
         with self.times.stage("worlds"):
-            check_tasks(self.domain, self.rulebook, self.out.print)
+            check_tasks(self.domain, self.rulebook, self.out.print, self.config.ending)
         self._begin(origin)
         verdicts = VerdictCache(self.verifier, self.run.verdicts, self.config.num_processes)
         ranking = self._ranking(verdicts)

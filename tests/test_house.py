@@ -21,6 +21,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     "synth": ("controllers", "gguf", "models", "corpus"),
     "verify": (
         "checking",
+        "realizability",
         "records",
         "worlds",
         "verdicts",

@@ -285,3 +285,74 @@ def _is_hopeful(automaton: Any, start: int) -> bool:
         if mark[state] % 2 == 0 and state in _reachable(state, lower):
             return True
     return False
+
+
+def can_be_kept(formulas: Sequence[Formula], world: Any, vocabulary: Any) -> bool:
+    """Return whether some controller keeps all formulas with probability 1 in a chain world.
+
+    The states are pairs of the world's and of one parity automaton for all formulas; for each letter that can be drawn
+    there is the set of states that the actions lead to. A set of states can be won for ever if its highest mark is even
+    and the controller can stay inside and get from everywhere to everywhere; such sets must be reached almost surely.
+    """
+    both = spot.formula.And([formula.ltl for formula in formulas])
+    automaton = spot.translate(both, "parity max even", "deterministic", "complete", "colored", "SBAcc")
+    options = _options(world.graph, automaton, vocabulary)
+    mark = {state: max(automaton.state_acc_sets(state[1]).sets(), default=-1) for state in options}
+    won: set[Any] = set()
+    for even in {mark[state] for state in options if mark[state] % 2 == 0}:
+        for part in _communicating({state for state in options if mark[state] <= even}, options):
+            if any(mark[state] == even for state in part):
+                won |= part
+    left = _where_one_can_stay(set(options), options)
+    while True:
+        following = {state: {to for targets in options[state] for to in targets & left} for state in left}
+        hopeful = {state for state in left if state in won or _reachable(state, following) & won}
+        if hopeful == left:
+            return (world.graph.get_init_state_number(), automaton.get_init_state_number()) in left
+        left = _where_one_can_stay(hopeful, options)
+
+
+def _options(graph: Any, automaton: Any, vocabulary: Any) -> dict[Any, list[set[Any]]]:
+    """Return for each state, for each letter that can be drawn there, where the actions lead."""
+    names, actions = vocabulary.proposition_ids, vocabulary.action_ids
+    frontier = [(graph.get_init_state_number(), automaton.get_init_state_number())]
+    options: dict[Any, list[set[Any]]] = {}
+    while frontier:
+        state = frontier.pop()
+        if state in options:
+            continue
+        options[state] = []
+        for letter in all_letters(names):
+            reached = set()
+            for action in actions:
+                full = letter_diagram(letter | {action}, {*names, *actions} - letter - {action})
+                reached |= set(product(_targets(graph, state[0], full), _targets(automaton, state[1], full)))
+            if reached:
+                options[state].append(reached)
+                frontier.extend(reached)
+    return options
+
+
+def _where_one_can_stay(states: set[Any], options: dict[Any, list[set[Any]]]) -> set[Any]:
+    """Return the states of a set in which a controller can remain for ever whatever is drawn."""
+    while left := {state for state in states if not all(targets & states for targets in options[state])}:
+        states = states - left
+    return states
+
+
+def _communicating(states: set[Any], options: dict[Any, list[set[Any]]]) -> list[set[Any]]:
+    """Return the largest sets of states in which a controller can remain and get from each to each."""
+    found, parts = [], [states]
+    while parts:
+        part = _where_one_can_stay(parts.pop(), options)
+        following = {state: {to for targets in options[state] for to in targets & part} for state in part}
+        reach = {state: _reachable(state, following) for state in part}
+        if part and all(reach[state] == part for state in part):
+            found.append(part)
+            continue
+        while part:
+            state = next(iter(part))
+            together = {state} | {other for other in reach[state] if state in reach[other]}
+            parts.append(together)
+            part = part - together
+    return found

@@ -75,7 +75,7 @@ class TestEveryWorld:
         self, driving: Domain, verifier: Verifier, task: Task
     ) -> None:
         linter = Linter(driving, driving.rulebook())
-        guarded = linter.reach(linter.prepare(task.world), Runs.FAIR, task.goal).controller
+        guarded = linter.reach(linter.prepare(task.world), Runs.CHAIN, task.goal).controller
         assert guarded is not None
         verdict = judge(verifier, guarded, task)
         assert {rule.status for rule in verdict.deciding} == {Status.SATISFIED}

@@ -12,6 +12,8 @@ from ..rulebooks.lint import RulebookLint, WorldLint
 from ..rulebooks.reach import Reach
 from ..rulebooks.rule_lint import RuleLint
 
+_RUNS = {Runs.CHAIN: "almost all", Runs.FAIR: "all fair", Runs.ALL: "all"}
+
 
 def render_rules(found: RulebookLint) -> Table:
     """Return what each rule of a book is by itself."""
@@ -56,6 +58,7 @@ def render_world(world: WorldLint, num_rules: int, *, controllers: bool) -> Rend
         "best raw count",
         "broken then",
         "reference controller",
+        "abstract",
         "simulated",
     ):
         table.add_column(column)
@@ -69,23 +72,25 @@ def render_world(world: WorldLint, num_rules: int, *, controllers: bool) -> Rend
     parts: list[RenderableType] = [title, table]
     for reach in world.reaches if controllers else ():
         if reach.controller is not None:
-            parts += [Text(f"{reach.goal or 'no gates'}, {reach.runs} runs:"), Padding(reach.controller, (0, 0, 1, 2))]
+            parts += [
+                Text(f"{reach.goal or 'no gates'}, {_RUNS[reach.runs]} runs:"),
+                Padding(reach.controller, (0, 0, 1, 2)),
+            ]
     return Group(*parts)
 
 
 def _reach_row(reach: Reach, num_rules: int) -> tuple[RenderableType, ...]:
-    gates = reach.goal or "none"
+    gates, runs = reach.goal or "none", _RUNS[reach.runs]
+    if reach.realizable is None:
+        return gates, runs, Text(f"unknown: {reach.problem}", style="yellow")
+    is_main = reach.runs is Runs.CHAIN
+    clash = f": {', '.join(reach.clash)} clash" if reach.clash else ""
+    no = Text(f"no{clash}", style="bold red" if is_main else "yellow")
+    verdict = Text("yes", style="green") if reach.realizable else no
     if reach.problem:
-        return gates, reach.runs, Text(f"unknown: {reach.problem}", style="yellow")
+        return gates, runs, verdict, Text(f"unknown: {reach.problem}", style="yellow")
     if reach.best_count is None:
-        return (
-            gates,
-            reach.runs,
-            Text("no", style="bold red"),
-            Text("the gates alone are out of reach", style="bold red"),
-        )
-    fair = reach.runs is Runs.FAIR
-    verdict = Text("yes", style="green") if reach.realizable else Text("no", style="bold red" if fair else "yellow")
+        return gates, runs, no, Text("the gates alone are out of reach", style="bold red")
     size = "1 state" if reach.num_states == 1 else f"{reach.num_states} states"
-    best = f"{reach.best_count} of {num_rules}"
-    return gates, reach.runs, verdict, best, ", ".join(reach.dropped) or "-", size, reach.simulated or "-"
+    best, dropped = f"{reach.best_count} of {num_rules}", ", ".join(reach.dropped) or "-"
+    return gates, runs, verdict, best, dropped, size, reach.abstract or "-", reach.simulated or "-"

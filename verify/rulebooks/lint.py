@@ -7,7 +7,9 @@ from typing import Any
 from ...specs.domain import DEFAULT_RULEBOOK, Domain
 from ...specs.files.errors import InputError, expected_one_of
 from ...specs.logic import Formula
+from ...specs.processes.deadline import Deadline
 from ...specs.rulebook import Rulebook
+from ...specs.task import Task
 from ...specs.waiver import Waiver
 from ...specs.world_description import UNIVERSAL
 from ..checking.check import Runs
@@ -18,6 +20,10 @@ from ..verdicts.verifier import Settings, Verifier
 from ..worlds.world import WorldKind, world_of
 from .reach import Reach, find_reach
 from .rule_lint import RuleLint, lint_rules
+
+# Of each question, in seconds; what else may be asked beside whether rules can be kept gets a share of it.
+TIME_LIMIT = 5.0
+_SHARE_BESIDE = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +68,13 @@ class Linter:
     """
 
     def __init__(
-        self, domain: Domain, rulebook: Rulebook, time_limit: float = 30.0, kind: WorldKind = WorldKind.SIMULATED
+        self, domain: Domain, rulebook: Rulebook, time_limit: float = TIME_LIMIT, kind: WorldKind = WorldKind.SIMULATED
     ) -> None:
         self.domain = domain
         self.rulebook = rulebook
         self.kind = kind
         self.compiler = Compiler(time_limit)
-        self._verifier = Verifier(domain, rulebook, Settings(time_limit=time_limit, witnesses=False))
+        self._verifiers: dict[WorldKind, Verifier] = {}
 
     def rules(self) -> list[RuleLint]:
         """Return what each rule is by itself and beside the others."""
@@ -95,8 +101,9 @@ class Linter:
             reaches=(),
         )
         for goal in (None, *self.goals(name)):
-            for runs in (Runs.FAIR, Runs.ALL):
-                found = replace(found, reaches=(*found.reaches, self.reach(prepared, runs, goal)))
+            for runs in (Runs.CHAIN, Runs.FAIR, Runs.ALL):
+                seconds = self.compiler.time_limit * (1 if runs is Runs.CHAIN else _SHARE_BESIDE)
+                found = replace(found, reaches=(*found.reaches, self.reach(prepared, runs, goal, seconds)))
                 yield found
 
     def prepare(self, name: str) -> PreparedWorld:
@@ -105,24 +112,44 @@ class Linter:
 
     def goals(self, world: str) -> list[Formula]:
         """Return the goals of the tasks in a world; in the universal one those of all tasks."""
-        tasks = self.domain.tasks.values()
-        return list(dict.fromkeys(task.goal for task in tasks if world in (task.world, UNIVERSAL)))
+        return list(dict.fromkeys(task.goal for task in self._tasks(world)))
 
-    def reach(self, prepared: PreparedWorld, runs: Runs, goal: Formula | None) -> Reach:
-        """Return what controllers can reach in a prepared world, with the gates of a goal or without."""
-        reach = find_reach(prepared, runs, goal, self.domain, self.compiler)
-        is_asked_for = self.kind is WorldKind.SIMULATED and runs is Runs.FAIR and goal is not None
-        return replace(reach, simulated=self._simulated(prepared.world.name, reach)) if is_asked_for else reach
+    def reach(self, prepared: PreparedWorld, runs: Runs, goal: Formula | None, seconds: float | None = None) -> Reach:
+        """Return what controllers can reach in a prepared world, with the gates of a goal or without.
 
-    def _simulated(self, world: str, reach: Reach) -> str | None:
-        """Return the worst status of a reference controller in the learned worlds of the tasks with its goal."""
-        statuses = []
-        for task in self.domain.tasks.values():
-            is_its_task = task.world == world and task.goal.text == reach.goal
-            if is_its_task and reach.controller and self.domain.learned_world(task):
-                verdict = self._verifier.verify_text(reach.controller, task)
-                statuses += [rule.status for rule in verdict.deciding] + [gate.status for gate in verdict.gates]
+        `seconds` is the time limit if it is another than the linter's.
+        """
+        deadline = Deadline(seconds or self.compiler.time_limit)
+        reach = find_reach(prepared, runs, goal, self.domain, self.compiler, deadline)
+        if runs is not Runs.CHAIN or goal is None or not reach.realizable or reach.controller is None:
+            return reach
+        tasks = [task for task in self._tasks(prepared.world.name) if task.goal == goal]
+        is_universal = prepared.world.name == UNIVERSAL
+        is_learned = self.kind is WorldKind.SIMULATED and not is_universal
+        learned = [task for task in tasks if is_learned and self.domain.learned_world(task)]
+        kind = WorldKind.UNIVERSAL if is_universal else WorldKind.ABSTRACT
+        return replace(
+            reach,
+            abstract=self._worst(reach.controller, tasks[:1], kind),
+            simulated=self._worst(reach.controller, learned, WorldKind.SIMULATED),
+        )
+
+    def _worst(self, controller: str, tasks: Sequence[Task], kind: WorldKind) -> str | None:
+        """Return the worst status of gates and applicable rules in worlds of a kind; None if there is no task."""
+        verdicts = [self._verifier(kind).verify_text(controller, task) for task in tasks]
+        statuses = [rule.status for verdict in verdicts for rule in verdict.deciding]
+        statuses += [gate.status for verdict in verdicts for gate in verdict.gates]
         return min(statuses).word if statuses else None
+
+    def _verifier(self, kind: WorldKind) -> Verifier:
+        if kind not in self._verifiers:
+            settings = Settings(world=kind, time_limit=self.compiler.time_limit, witnesses=False)
+            self._verifiers[kind] = Verifier(self.domain, self.rulebook, settings)
+        return self._verifiers[kind]
+
+    def _tasks(self, world: str) -> list[Task]:
+        """Return the tasks in a world; in the universal one all of them."""
+        return [task for task in self.domain.tasks.values() if world in (task.world, UNIVERSAL)]
 
 
 class Examination:
@@ -138,7 +165,7 @@ class Examination:
         rulebook: str | Rulebook = DEFAULT_RULEBOOK,
         *,
         world: str | None = None,
-        time_limit: float = 30.0,
+        time_limit: float = TIME_LIMIT,
     ) -> None:
         self._book = domain.rulebook(rulebook)
         self._domain = domain
@@ -148,8 +175,8 @@ class Examination:
 
     @property
     def num_questions(self) -> int:
-        """How many there are: two of each rule, and of each world two without a goal and two for each."""
-        return 2 * len(self._book.rules) + sum(2 + 2 * len(self._linter.goals(name)) for name in self._names)
+        """How many there are: two of each rule, and of each world three without a goal and three for each."""
+        return 2 * len(self._book.rules) + sum(3 + 3 * len(self._linter.goals(name)) for name in self._names)
 
     def run(self) -> Iterator[RulebookLint]:
         """Yield what is found so far, after each question; the last is complete."""
@@ -180,7 +207,7 @@ def lint(
     rulebook: str | Rulebook = DEFAULT_RULEBOOK,
     *,
     world: str | None = None,
-    time_limit: float = 30.0,
+    time_limit: float = TIME_LIMIT,
     report: Callable[[RulebookLint], None] = lambda found: None,
 ) -> RulebookLint:
     """Return what is to be said of a rulebook as an `Examination` finds it; raises InputError.
@@ -209,23 +236,29 @@ def _worlds(domain: Domain, name_or_kind: str | None) -> list[str]:
 
 
 def problems(rules: Sequence[RuleLint], worlds: Sequence[WorldLint]) -> list[str]:
-    """Return what makes a rulebook unfit for use, a sentence each; realizability is asked under fairness."""
+    """Return what makes a rulebook unfit for use, a sentence each.
+
+    What controllers can reach counts as judged almost surely on the chain; what was not found out is no problem.
+    """
     found = [
         f"{rule.rule_id} cannot be kept at all: {rule.formula} is unsatisfiable" for rule in rules if rule.unsatisfiable
     ]
     found += [f"{rule.rule_id}: {rule.problem}" for rule in rules if rule.problem]
-    for world in worlds:
-        for reach in world.reaches:
-            gates = f"the gates of {reach.goal!r}" if reach.goal else "no gate"
-            if reach.problem:
-                found.append(f"{world.world}, {reach.runs} runs, {gates}: {reach.problem}")
-            elif reach.runs is Runs.FAIR and reach.best_count is None:
-                found.append(f"{world.world}: no controller can pass {gates}, whatever the rules")
-            elif reach.simulated == Status.VIOLATED.word:
-                found.append(f"{world.world}: the reference controller for {gates} fails in a learned world")
-            elif reach.runs is Runs.FAIR and not reach.realizable:
-                dropped = ", ".join(reach.dropped)
-                found.append(
-                    f"{world.world}: no controller keeps all applicable rules with {gates}; without {dropped} one does"
-                )
-    return found
+    reaches = [(world.world, reach) for world in worlds for reach in world.reaches if reach.runs is Runs.CHAIN]
+    return [*found, *(f"{world}: {problem}" for world, reach in reaches if (problem := reach_problem(reach)))]
+
+
+def reach_problem(reach: Reach) -> str:
+    """Return what is wrong with rules that cannot be kept, or only by a controller that fails elsewhere, else ""."""
+    gates = f"the gates of {reach.goal!r}" if reach.goal else "no gate"
+    if reach.realizable is False:
+        if reach.problem:
+            return f"no controller keeps all applicable rules with {gates}"
+        if reach.best_count is None:
+            return f"no controller can pass {gates}, whatever the rules"
+        clash, dropped = ", ".join(reach.clash), ", ".join(reach.dropped)
+        return f"no controller keeps {clash} with {gates}; without {dropped} one keeps all that is left"
+    for status, world in ((reach.abstract, "the abstract world"), (reach.simulated, "a learned world")):
+        if status == Status.VIOLATED.word:
+            return f"the reference controller for {gates} fails in {world}"
+    return ""

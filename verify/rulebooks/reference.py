@@ -36,6 +36,9 @@ def candidates(
             if condition is not None:
                 yield If(condition, Act(move), Stay()), GoTo(1)
             yield _when(guards[move], move), Act(vocabulary.idle)
+            if condition is not None:
+                # For rules that also look back.
+                yield WaitUntil(condition), If(condition, Act(move), GoTo(1))
         # One after the other, for rules that ask for several actions.
         if 1 < len(possible) <= MAX_STEPS:
             yield tuple(_when(guards[move], move) for move in possible)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...specs.logic import Automaton, Formula, conjunction, spot
 from ...specs.processes.deadline import Deadline
 from ...specs.processes.forked import Unanswered, within
-from ...specs.rulebook import Rule, Rulebook
+from ...specs.rulebook import Rulebook
 from ...specs.vocabulary import Vocabulary
 from ..checking.compiled import CompiledFormula, Compiler
 from ..checking.implication import Implications, any_action
+from ..realizability.chain_game import are_compatible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +57,12 @@ def lint_rules(rulebook: Rulebook, vocabulary: Vocabulary, compiler: Compiler) -
         implied: tuple[str, ...] = ()
         jointly: tuple[str, ...] = ()
         if found and not valid:
-            others = {name: other.formula for name, other in possible.items() if name != rule.id}
+            others = {name: other for name, other in possible.items() if name != rule.id}
             try:
                 implied = implications.of(rule.id, Deadline(compiler.time_limit))
                 if not implied:
-                    jointly = within(compiler.time_limit, _joint_implication, rule, others, actions)
+                    broken = compiler.compile(~rule.formula)
+                    jointly = within(compiler.time_limit, _joint_implication, broken, others, vocabulary)
             except Unanswered as error:
                 problems[rule.id] = f"not examined whether other rules, alone or together, imply it: {error}"
         lint = RuleLint(
@@ -82,17 +83,18 @@ def lint_rules(rulebook: Rulebook, vocabulary: Vocabulary, compiler: Compiler) -
         yield lints
 
 
-def _joint_implication(rule: Rule, others: dict[str, Formula], actions: Automaton) -> tuple[str, ...]:
-    """Return a smallest set of other rules that together imply a rule; empty if none does or they contradict."""
+def _joint_implication(
+    broken: CompiledFormula, others: dict[str, CompiledFormula], vocabulary: Vocabulary
+) -> tuple[str, ...]:
+    """Return a smallest set of other rules that together imply a rule; empty if none does or they contradict.
 
-    def possible(formulas: list[Formula]) -> bool:
-        return bool(actions.intersects(spot.translate(conjunction(formulas).ltl)))
-
-    if not possible([*others.values()]) or possible([*others.values(), ~rule.formula]):
+    `broken` says that the rule is broken.
+    """
+    if are_compatible([*others.values(), broken], vocabulary) or not are_compatible(others.values(), vocabulary):
         return ()
     core = dict(others)
     for name in others:
         without = {other: formula for other, formula in core.items() if other != name}
-        if not possible([*without.values(), ~rule.formula]):
+        if not are_compatible([*without.values(), broken], vocabulary):
             core = without
     return tuple(core)

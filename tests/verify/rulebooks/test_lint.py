@@ -8,7 +8,7 @@ from verilora.specs.domain import Domain
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.verify.checking.check import Runs
-from verilora.verify.checking.synthesis import Game
+from verilora.verify.realizability.ltl_game import LtlGame
 from verilora.verify.records.verdict import Status
 from verilora.verify.rulebooks.lint import Linter, Reach, WorldLint, problems
 from verilora.verify.verdicts.verifier import Settings, Verifier
@@ -40,26 +40,29 @@ def test_the_most_rules_that_any_controller_can_keep(linted: dict[str, dict[str,
     for book in ("paper", "author-smv"):
         worlds = linted[book].values()
         assert [reach(world, Runs.ALL).best_count for world in worlds] == [13, 13, 13, 14, 15, 15]
-        assert [reach(world, Runs.FAIR).best_count for world in worlds] == [15] * 6
+        for runs in (Runs.CHAIN, Runs.FAIR):
+            assert [reach(world, runs).best_count for world in worlds] == [15] * 6
 
 
 def test_every_combination_of_world_and_manoeuvre_is_realizable(linted: dict[str, dict[str, WorldLint]]) -> None:
     for book in BOOKS:
         for world in WORLDS[1:]:
-            gated = [reach for reach in linted[book][world].reaches if reach.goal and reach.runs is Runs.FAIR]
-            assert len(gated) == 3
-            assert all(reach.realizable for reach in gated)
+            gated = [found for found in linted[book][world].reaches if found.goal and found.runs is not Runs.ALL]
+            assert len(gated) == 6
+            assert all(found.realizable for found in gated)
+            chain = [found for found in gated if found.runs is Runs.CHAIN]
+            assert all((found.abstract, found.simulated) == ("satisfied", "satisfied") for found in chain)
 
 
 def test_the_only_way_to_13_rules_in_the_universal_world_drops_the_red_light_and_the_pedestrian(
     driving: Domain,
 ) -> None:
     rules = {rule.id: rule.formula for rule in driving.rulebook("paper").rules}
-    game = Game(driving.world("universal"), driving.vocabulary, Formula("true"))
+    game = LtlGame(driving.world("universal"), driving.vocabulary, Formula("true"))
     solvable = [
         pair
         for pair in combinations(rules, 2)
-        if game.solve([formula for name, formula in rules.items() if name not in pair]) is not None
+        if game.is_winnable([formula for name, formula in rules.items() if name not in pair])
     ]
     assert solvable == [("phi3", "phi14")]
 
@@ -69,7 +72,7 @@ def test_the_shipped_books_are_fit_for_use(driving: Domain, linted: dict[str, di
         assert problems(Linter(driving, driving.rulebook(book)).rules(), list(linted[book].values())) == []
 
 
-@pytest.mark.parametrize("runs", [Runs.FAIR, Runs.ALL])
+@pytest.mark.parametrize("runs", [Runs.CHAIN, Runs.FAIR, Runs.ALL])
 @pytest.mark.parametrize("world", WORLDS)
 def test_reference_controllers_keep_what_they_claim(
     driving: Domain, linted: dict[str, dict[str, WorldLint]], world: str, runs: Runs
@@ -89,7 +92,7 @@ def test_reference_controllers_keep_what_they_claim(
 def test_reference_controllers_for_people_are_two_steps(linted: dict[str, dict[str, WorldLint]]) -> None:
     for world in WORLDS[1:]:
         for found in linted["default"][world].reaches:
-            if found.runs is Runs.FAIR:
+            if found.runs is not Runs.ALL:
                 assert len((found.controller or "").splitlines()) == 2
 
 
@@ -114,19 +117,53 @@ def test_rules_that_cannot_be_kept_together_are_named(driving: Domain) -> None:
     book = book_of(never="G !turn_right", often="GF turn_right", harmless="G !turn_left")
     linter = Linter(driving, book)
     lint = linter.world("traffic_light")
-    assert reach(lint, Runs.FAIR).realizable is False
-    assert (reach(lint, Runs.FAIR).best_count, reach(lint, Runs.FAIR).dropped) == (2, ("never",))
-    assert "traffic_light: no controller keeps all applicable rules with no gate; without never one does" in problems(
-        linter.rules(), [lint]
+    found = reach(lint, Runs.CHAIN)
+    assert (found.realizable, found.clash, found.best_count, found.dropped) == (
+        False,
+        ("never", "often"),
+        2,
+        ("never",),
+    )
+    assert (
+        "traffic_light: no controller keeps never, often with no gate; without never one keeps all that is left"
+        in problems(linter.rules(), [lint])
     )
     assert problems(Linter(driving, book_of(bad="F (stop & turn_left)")).rules(), []) == [
         "bad cannot be kept at all: F (stop & turn_left) is unsatisfiable"
     ]
 
 
+LOOKS_BACK = Rule(id="looks_back", formula=Formula("G(pedestrian_in_front -> X !go_straight)"), english="")
+
+
+def test_a_book_that_only_fairness_cannot_keep_is_fit_for_use(driving: Domain) -> None:
+    linter = Linter(driving, driving.rulebook().extended("looking-back", LOOKS_BACK))
+    goal = driving.task("straight-at-traffic-light").goal
+    prepared = linter.prepare("traffic_light")
+    fair, found = linter.reach(prepared, Runs.FAIR, goal), linter.reach(prepared, Runs.CHAIN, goal)
+    assert (fair.realizable, fair.dropped) == (False, ("looks_back",))
+    assert (found.realizable, found.abstract, found.simulated) == (True, "satisfied", "satisfied")
+    assert found.controller is not None
+    assert found.controller.splitlines() == [
+        "1. wait until green traffic light and no pedestrian in front",
+        "2. if green traffic light and no pedestrian in front, go straight, otherwise go to step 1",
+    ]
+    lint = WorldLint(world="traffic_light", applicable=(), implied=(), reaches=(fair, found))
+    assert problems([], [lint]) == []
+
+
+def test_what_is_not_found_out_in_time_is_no_problem(driving: Domain) -> None:
+    linter = Linter(driving, driving.rulebook())
+    goal = driving.task("straight-at-traffic-light").goal
+    found = linter.reach(linter.prepare("traffic_light"), Runs.CHAIN, goal, seconds=1e-9)
+    assert (found.realizable, found.controller) == (None, None)
+    assert "deadline" in found.problem or "no result" in found.problem
+    assert problems([], [WorldLint(world="traffic_light", applicable=(), implied=(), reaches=(found,))]) == []
+
+
 def test_a_gate_out_of_reach_is_named(driving: Domain) -> None:
     linter = Linter(driving, book_of(harmless="G !turn_left"))
-    found = linter.reach(linter.prepare("traffic_light"), Runs.FAIR, Formula("F green_left_turn_light"))
+    found = linter.reach(linter.prepare("traffic_light"), Runs.CHAIN, Formula("F green_left_turn_light"))
     assert (found.realizable, found.best_count) == (False, None)
     lint = WorldLint(world="traffic_light", applicable=(), implied=(), reaches=(found,))
     assert problems([], [lint]) == [
@@ -143,7 +180,7 @@ def test_questions_that_take_too_long_are_left_open(driving: Domain) -> None:
     assert problems([rule], []) == [f"hard: {rule.problem}"]
     # What is left can still be answered: here there is nothing left but the gates.
     lint = linter.world("traffic_light")
-    assert {found.realizable for found in lint.reaches if found.runs is Runs.FAIR} == {True}
+    assert {found.realizable for found in lint.reaches if found.runs is Runs.CHAIN} == {True}
 
 
 def test_a_domain_that_has_nothing_to_do_with_driving(greenhouse: Domain) -> None:
@@ -151,11 +188,10 @@ def test_a_domain_that_has_nothing_to_do_with_driving(greenhouse: Domain) -> Non
     lints = [linter.world(world) for world in greenhouse.worlds if world != "universal"]
     assert len(linter.rules()) == 5
     assert problems(linter.rules(), lints) == []
-    settings = Settings(world=WorldKind.ABSTRACT, runs=Runs.FAIR)
-    verifier = Verifier(greenhouse, greenhouse.rulebook(), settings)
+    verifier = Verifier(greenhouse, greenhouse.rulebook(), Settings(world=WorldKind.ABSTRACT))
     for lint in lints:
         for found in lint.reaches:
-            if found.runs is Runs.FAIR and found.goal:
+            if found.runs is Runs.CHAIN and found.goal:
                 assert found.controller is not None
                 assert len(found.controller.splitlines()) <= 8
                 verdict = verifier.verify_text(found.controller, task_in(lint.world, found.goal))

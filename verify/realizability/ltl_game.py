@@ -1,10 +1,11 @@
 """Reactive synthesis from LTL: can any controller keep these rules, and which one? Spot solves the games.
 
 It plays against every environment that the world's description and the assumption allow. Fairness assumed here holds
-almost surely on the chain of an abstract world, so what is realizable under fairness is realizable there.
+almost surely on the chain of an abstract world, so what is realizable under fairness is realizable there
+(`chain_game.py`). The converse fails.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,11 @@ from ...specs.vocabulary import Vocabulary
 from ...specs.world_description import WorldDescription
 from ...synth.controllers.controller import Controller
 from ...synth.controllers.hoa import from_automaton
-
-# Spot's level of bisimulation that also merges states which differ only in choices left open.
-_SIMPLIFY = 2
+from .strategy import SIMPLIFY
 
 
 @dataclass(frozen=True, slots=True)
-class Game:
+class LtlGame:
     """A world's environment against a controller. `assumption` is what the environment keeps to."""
 
     description: WorldDescription
@@ -28,40 +27,21 @@ class Game:
 
     def solve(self, guarantees: Iterable[Formula]) -> str | None:
         """Return a strategy that keeps all guarantees, as HOA text, or None if there is none."""
-        formula = self._simplified(spot.formula.Implies(self._assumed().ltl, conjunction(guarantees).ltl))
-        one_action = spot.formula.G(spot.bdd_to_formula(one_of(self.vocabulary.action_ids)))
-        game = spot.ltl_to_game(spot.formula.And([one_action, formula]), self.vocabulary.action_ids)
+        game = self._game(guarantees)
         if not spot.solve_game(game):
             return None
         machine = spot.solved_game_to_mealy(game)
-        spot.simplify_mealy_here(machine, _SIMPLIFY, False)
+        spot.simplify_mealy_here(machine, SIMPLIFY, False)
         return str(machine.to_str("hoa"))
 
-    def best(self, mandatory: Sequence[Formula], rules: Mapping[str, Formula]) -> tuple[list[str], str] | None:
-        """Return the fewest rules to drop so that the rest and all that is mandatory can be kept, and a strategy.
+    def is_winnable(self, guarantees: Iterable[Formula]) -> bool:
+        """Return whether a controller can keep all guarantees."""
+        return bool(spot.solve_game(self._game(guarantees)))
 
-        None if not even the mandatory formulas can be kept. Breadth first over what to drop; whatever is dropped
-        from a set that cannot be kept must come from each of its cores, so one core is enough to branch on.
-        """
-        queue: list[frozenset[str]] = [frozenset()]
-        for dropped in queue:
-            left = [name for name in rules if name not in dropped]
-            strategy = self.solve([*mandatory, *(rules[name] for name in left)])
-            if strategy is not None:
-                return sorted(dropped, key=list(rules).index), strategy
-            for name in self._core(mandatory, rules, left):
-                if dropped | {name} not in queue:
-                    queue.append(dropped | {name})
-        return None
-
-    def _core(self, mandatory: Sequence[Formula], rules: Mapping[str, Formula], left: list[str]) -> list[str]:
-        """Return a smallest subset (none of it can be spared) that cannot be kept together with the mandatory ones."""
-        core = list(left)
-        for name in left:
-            without = [other for other in core if other != name]
-            if self.solve([*mandatory, *(rules[other] for other in without)]) is None:
-                core = without
-        return core
+    def _game(self, guarantees: Iterable[Formula]) -> Automaton:
+        formula = self._simplified(spot.formula.Implies(self._assumed().ltl, conjunction(guarantees).ltl))
+        one_action = spot.formula.G(spot.bdd_to_formula(one_of(self.vocabulary.action_ids)))
+        return spot.ltl_to_game(spot.formula.And([one_action, formula]), self.vocabulary.action_ids)
 
     def _assumed(self) -> Formula:
         return conjunction((*self.description.constraints, self.assumption))
