@@ -169,7 +169,7 @@ def test_a_rule_of_ones_own(driving: Domain) -> None:
 def test_a_rule_that_the_domain_cannot_know(driving: Domain) -> None:
     formula = verilora.Formula("G !hop")
     book = driving.rulebook().extended("mine", verilora.Rule(id="never", formula=formula, english=""))
-    message = r"^rulebook mine: never\.formula: unknown proposition: got 'hop', expected one of car_from_left, .*stop"
+    message = r"^rulebook mine: never\.formula: unknown proposition: got 'hop', expected one of at_line, .*stop"
     for judge in (verilora.verify_text, verilora.drive):
         with pytest.raises(verilora.InputError, match=message):
             judge(YIELDING, driving, TASK, rulebook=book)

@@ -240,8 +240,8 @@ class Verdict(Record):
     def rank(self) -> tuple[float, ...]:
         """Sort key, better is greater: valid, gates, weighted rules kept, timely share, fewer steps.
 
-        The share counts in tenths, and no more than the reference's. In paper mode the raw count. All are alike where no
-        rule decides.
+        The share counts in tenths, and no more than the reference's. In paper mode the raw count. All are alike where
+        no rule decides.
         """
         if not self.is_judged:
             return (0.0,) * 5
