@@ -296,7 +296,7 @@ def test_paper_mode(good: Path) -> None:
 
 
 def test_rules_of_one_world() -> None:
-    code, out, err = run_main("rules", "--world", "traffic_light", "--controllers")
+    code, out, err = run_main("rules", "--world", "traffic_light", "--controllers", "--time-limit", "60")
     assert (code, without_progress(err)) == (0, "")
     # Two of each rule; without a goal and with each of three, on almost all runs, on fair ones and on all.
     assert err.endswith("rulebook default, questions answered: 52 of 52\n")

@@ -23,7 +23,7 @@ from .rule_lint import RuleLint, lint_rules
 
 # Of each question, in seconds; what else may be asked beside whether rules can be kept gets a share of it.
 TIME_LIMIT = 5.0
-_SHARE_BESIDE = 0.4
+_SHARE_BESIDE = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,11 +244,14 @@ def problems(rules: Sequence[RuleLint], worlds: Sequence[WorldLint]) -> list[str
         f"{rule.rule_id} cannot be kept at all: {rule.formula} is unsatisfiable" for rule in rules if rule.unsatisfiable
     ]
     found += [f"{rule.rule_id}: {rule.problem}" for rule in rules if rule.problem]
-    reaches = [(world.world, reach) for world in worlds for reach in world.reaches if reach.runs is Runs.CHAIN]
-    return [*found, *(f"{world}: {problem}" for world, reach in reaches if (problem := reach_problem(reach)))]
+    reaches = [(world, reach) for world in worlds for reach in world.reaches if reach.runs is Runs.CHAIN]
+    return [
+        *found,
+        *(f"{world.world}: {problem}" for world, reach in reaches if (problem := _reach_problem(world, reach))),
+    ]
 
 
-def reach_problem(reach: Reach) -> str:
+def _reach_problem(world: WorldLint, reach: Reach) -> str:
     """Return what is wrong with rules that cannot be kept, or only by a controller that fails elsewhere, else ""."""
     gates = f"the gates of {reach.goal!r}" if reach.goal else "no gate"
     if reach.realizable is False:
@@ -256,9 +259,10 @@ def reach_problem(reach: Reach) -> str:
             return f"no controller keeps all applicable rules with {gates}"
         if reach.best_count is None:
             return f"no controller can pass {gates}, whatever the rules"
-        clash, dropped = ", ".join(reach.clash), ", ".join(reach.dropped)
+        clash = ", ".join(reach.clash)
+        dropped = ", ".join(rule_id for rule_id in reach.dropped if rule_id in world.applicable)
         return f"no controller keeps {clash} with {gates}; without {dropped} one keeps all that is left"
-    for status, world in ((reach.abstract, "the abstract world"), (reach.simulated, "a learned world")):
+    for status, where in ((reach.abstract, "the abstract world"), (reach.simulated, "a learned world")):
         if status == Status.VIOLATED.word:
-            return f"the reference controller for {gates} fails in {world}"
+            return f"the reference controller for {gates} fails in {where}"
     return ""

@@ -49,8 +49,8 @@ def check_seed(seed: int) -> bool:
 
 
 def test_random_books_are_kept_as_the_oracle_says() -> None:
-    answers = [check_seed(seed) for seed in range(30)]
-    assert 5 < sum(answers) < 25
+    answers = [check_seed(seed) for seed in range(85, 125)]
+    assert 8 < sum(answers) < 32
 
 
 @pytest.mark.slow

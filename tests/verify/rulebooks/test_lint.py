@@ -23,7 +23,7 @@ BOOKS = ("paper", "default", "no-right-on-red", "author-smv")
 @pytest.fixture(scope="module")
 def linted(driving: Domain) -> dict[str, dict[str, WorldLint]]:
     """Each shipped book in each world."""
-    linters = {book: Linter(driving, driving.rulebook(book)) for book in BOOKS}
+    linters = {book: Linter(driving, driving.rulebook(book), time_limit=60.0) for book in BOOKS}
     return {book: {world: linter.world(world) for world in WORLDS} for book, linter in linters.items()}
 
 
