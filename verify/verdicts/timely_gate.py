@@ -52,6 +52,17 @@ class TimelyGate:
         """Read and lay out now what judging a task needs; raises InputError for recordings of other labels."""
         self._question(task, prepared)
 
+    def missing(self, task: Task) -> str:
+        """Return why nothing is replayed for a task to which no recorded wait gives a window."""
+        if task.event is None:
+            return "no recorded waits ship for a goal that names no action"
+        replay = self._replay(task)
+        if replay is None:
+            return f"no recorded waits ship for {task.world!r}"
+        if replay.windows:
+            return f"{task.premise} never holds in the recorded waits of {task.world!r}"
+        return f"no recorded wait of {task.world!r} lasts {task.limit} s, the limit of the task"
+
     def _question(self, task: Task, prepared: PreparedWorld) -> _Question | None:
         key = (_asked(task), frozenset(task.relevant))
         if key in self._questions:

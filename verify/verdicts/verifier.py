@@ -255,7 +255,7 @@ class Verifier:
             world_kind=prepared.world.kind,
             learned=prepared.world.learned,
             free=prepared.world.free,
-            notes=(*self._notes(prepared), *self._timely_notes(task, prepared, timely)),
+            notes=(*self._notes(prepared), *self._timely_notes(task, timely)),
             rulebook=self.rulebook.name,
             rulebook_digest=self.rulebook.digest,
             mode=self.settings.mode,
@@ -274,14 +274,13 @@ class Verifier:
         """Whether recorded waits are replayed where they ship."""
         return self.settings.mode is Mode.GATED and self.settings.world is WorldKind.SIMULATED
 
-    def _timely_notes(self, task: Task, prepared: PreparedWorld, timely: TimelyVerdict | None) -> tuple[str, ...]:
+    def _timely_notes(self, task: Task, timely: TimelyVerdict | None) -> tuple[str, ...]:
         if self.settings.mode is Mode.PAPER:
             return ("no timely gate: paper mode has no gates",)
         if not self.is_timed:
             return ("no timely gate: it is asked in simulated worlds only",)
         if timely is not None and timely.status is TimelyStatus.NO_RECORDINGS:
-            where = repr(prepared.world.name) if task.event else "a goal that names no action"
-            return (f"no timely gate: no recorded waits ship for {where}",)
+            return (f"no timely gate: {self._timely_gate.missing(task)}",)
         return ()
 
     def _notes(self, prepared: PreparedWorld) -> tuple[str, ...]:

@@ -132,6 +132,24 @@ def test_without_recordings_the_qualitative_gates_alone_are_asked(made_up: Domai
     assert verdict.notes[-1] == "no timely gate: no recorded waits ship for 'roundabout'"
 
 
+@pytest.mark.parametrize(
+    ("limit", "premise", "why"),
+    [
+        (5, None, "no recorded wait of 'wide_median' lasts 5 s, the limit of the task"),
+        (2, Formula("opposite_car"), "opposite_car never holds in the recorded waits of 'wide_median'"),
+    ],
+    ids=["limit", "premise"],
+)
+def test_recordings_that_give_no_window_are_not_said_to_be_missing(
+    made_up: Domain, limit: int, premise: Formula | None, why: str
+) -> None:
+    task = replace(made_up.task("right-at-wide-median"), limit=limit, premise=premise)
+    verdict = Verifier(made_up, LENIENT, Settings()).verify_text(CLEAR, task)
+    assert verdict.timely is not None
+    assert verdict.timely.status is TimelyStatus.NO_RECORDINGS
+    assert verdict.notes[-1] == f"no timely gate: {why}"
+
+
 def test_what_is_no_controller_is_not_replayed(driving: Domain) -> None:
     verdict = Verifier(driving).verify_text("turn right", driving.task("right-at-roundabout"))
     assert (verdict.valid, verdict.timely) == (False, None)
