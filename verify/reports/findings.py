@@ -87,11 +87,14 @@ def sentence(run: Run) -> str:
     scores = run.evaluation.splits[split]
     before, after = mode.quality(scores.before), mode.quality(scores.after)
     name = quality_name(mode)
+    if not (before.num_counted and after.num_counted):
+        return f"Nothing is claimed of {name} {MEANT[split]}: no rule of the book applies there."
+    num_judged = sum(map(bool, after.sizes))
     moved = {
         Change.BETTER: f"Training raised {name}",
         Change.WORSE: f"Training lowered {name}",
         Change.SAME: f"Training did not change {name} by more than chance may,",
-        Change.TOO_FEW: f"Nothing is claimed ({too_few(len(after.sizes))}) of {name}",
+        Change.TOO_FEW: f"Nothing is claimed ({too_few(num_judged)}) of {name}",
     }[change(before, after)]
     kept = scores.after.all_kept
     whole = "every rule" if mode is Mode.PAPER else "every applicable rule and gate"

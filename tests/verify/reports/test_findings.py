@@ -105,6 +105,19 @@ class TestSentence:
             "on from 20% to 100% (no interval); "
         )
 
+    def test_prompts_to_which_no_rule_applies_are_not_counted(self) -> None:
+        """Twenty prompts, of which one is judged; then none."""
+        one, none = (Mean.of([4.0] * num + [0.0] * (20 - num), [5] * num + [0] * (20 - num)) for num in (1, 0))
+        told = [
+            sentence(run_of(*[BEFORE.model_copy(update={"compliance": mean, "raw_share": AFTER.raw_share})] * 2))
+            for mean in (one, none)
+        ]
+        assert told[0].startswith("Nothing is claimed (too few prompts: 1 of 6 needed) of compliance")
+        assert told[1] == (
+            "Nothing is claimed of compliance on combinations that it was not trained on: "
+            "no rule of the book applies there."
+        )
+
     def test_it_says_when_things_got_worse(self) -> None:
         run = run_of(AFTER, BEFORE)
         assert sentence(run).startswith("Training lowered compliance")

@@ -302,6 +302,18 @@ class TestOtherRuns:
         assert "Not judged answers to tasks to which no rule of the book applies" in words
         assert f"No rule of the book applies to the tasks of {count} of {of} answers" in words
 
+    def test_compliance_of_nothing_is_no_share(self, run: Path, driving: Domain) -> None:
+        found = json.loads((run / "eval.json").read_text())["splits"]
+        hardest = list(found)[-1]
+        for side, score in found[hardest].items():
+            sizes = [0] * len(score["compliance"]["sizes"])
+            nothing = {"mean": 0.0, "low": None, "high": None, "n": 0, "sums": sizes, "sizes": sizes}
+            change(run, "eval.json", "splits", hardest, side, "compliance", to=nothing)
+        build_report(run, driving, driving.rulebook())
+        words = Page((run / "report.html").read_text()).words
+        assert f"{hardest.capitalize()} none → none" in words
+        assert "no rule of the book applies there" in words
+
     def test_what_needs_no_model_is_set_beside_the_adapter(self, run: Path, driving: Domain) -> None:
         splits = json.loads((run / "eval.json").read_text())["splits"]
         measures = ("num_responses", "num_tokens", "compliance", "raw_share", "all_kept", "gate_rate")
