@@ -4,8 +4,8 @@
 
 Controllers of varied quality (guarded by all that the task turns on or by a part, checking too early, random, just
 going, standing still) are judged in the learned worlds that ship, then driven in episodes whose seeds were not learned
-from. Printed for each: what the verdict says of the rules, which of them episodes broke, and which of those were
-called kept.
+from. Printed for each: what the verdict says of the rules of `default`, which rules episodes broke, and which of those
+were called kept.
 """
 
 import argparse
