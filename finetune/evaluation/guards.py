@@ -99,10 +99,11 @@ class GuardSearch:
         return fsum(self._qualities[text, task.id] for task in tasks) / len(tasks)
 
     def _judge(self, texts: Sequence[str], tasks: Sequence[Task]) -> None:
-        """Judge what is not yet known; tasks that turn on the same in the same world share a verdict."""
-        alike: dict[tuple[str, frozenset[str], str], list[Task]] = {}
+        """Judge what is not yet known; tasks that ask for the same in the same world share a verdict."""
+        alike: dict[tuple[object, ...], list[Task]] = {}
         for task in tasks:
-            alike.setdefault((task.world, frozenset(task.relevant), task.goal.text), []).append(task)
+            waits = str(task.event), task.limit, str(task.premise)
+            alike.setdefault((task.world, frozenset(task.relevant), task.goal.text, *waits), []).append(task)
         new = [
             (text, group)
             for text in dict.fromkeys(texts)

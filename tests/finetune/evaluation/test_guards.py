@@ -1,12 +1,16 @@
 """Guards found by search, in a domain that is not about driving."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from waits import wait, waits_of
 
 from verilora.finetune.evaluation.guards import GuardSearch
 from verilora.specs.domain import Domain
 from verilora.specs.logic import Formula
+from verilora.specs.recorded_waits import recorded_waits_path, write_recorded_waits
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.specs.task import Task
 from verilora.verify.verdicts.verifier import Settings, Verifier
@@ -56,6 +60,23 @@ def test_one_guard_is_a_compromise_where_worlds_ask_for_different_ones(greenhous
     shared = [both.verifier.verify_text(steps, one).compliance for one in (task, bench)]
     assert alone.compliance == 1
     assert sum(share or 0.0 for share in shared) == 1.5
+
+
+def test_tasks_that_differ_in_what_is_asked_of_waits_are_judged_apart(
+    greenhouse: Domain, task: Task, tmp_path: Path
+) -> None:
+    """The tank is empty every other second: who waits for water is in time where there are two of them."""
+    waits = waits_of(greenhouse.vocabulary, wait(greenhouse.vocabulary, *["tank_empty", ""] * 4), world=task.world)
+    folder = Path(shutil.copytree(greenhouse.folder, tmp_path / "greenhouse"))
+    write_recorded_waits(recorded_waits_path(folder, task.world), waits)
+    dry = Rule(id="dry", formula=Formula("G(tank_empty -> !open_valve)"), english="")
+    cold = Rule(id="cold", formula=Formula("G(frost -> !heat)"), english="", weight=2)
+    book = Rulebook(name="x", description="", rules=(dry, cold))
+    search = GuardSearch(Verifier(replace(greenhouse, folder=folder), book, Settings(witnesses=False)))
+    patient, hasty = replace(task, limit=2), replace(task, id="hasty", limit=1)
+    assert "wait until no empty tank" in search.guarded([patient])
+    for tasks in ([patient, hasty], [hasty, patient]):
+        assert "wait" not in search.guarded(tasks)
 
 
 def test_the_search_narrows_a_guard_that_the_rules_do_not_suggest(greenhouse: Domain) -> None:
