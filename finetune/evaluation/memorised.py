@@ -22,8 +22,11 @@ Lookup = Callable[[Sequence[Task]], str]
 
 
 def memorised(responder: Responder, splits: Sequence[Split]) -> dict[str, Memorised]:
-    """Return what each table of answers reaches on the prompts of some splits."""
-    search = GuardSearch(responder.verdicts.verifier, responder.config.num_processes)
+    """Return what each table of answers reaches on the prompts of some splits.
+
+    Answers are found by the verdicts to rank by, and what they are worth is what is reported.
+    """
+    search = GuardSearch(responder.ranking.verifier, responder.config.num_processes)
     with responder.times.stage("memorised answers"):
         found = tables(responder.domain, search)
         return {

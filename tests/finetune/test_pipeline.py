@@ -99,6 +99,8 @@ def test_training_goes_by_other_recorded_waits_than_reports(tmp_path: Path, gree
     assert {timely["recordings"] for timely in judged if timely} == {"ranking", "report"}
     shown = [example[when]["verdict"]["timely"] for example in found["examples"] for when in ("before", "after")]
     assert {timely["recordings"] for timely in shown if timely} == {"report"}
+    # Found by the waits to rank by, a guard waits for what never comes in the others.
+    assert found["memorised"]["guard_per_combination"]["splits"]["validation"]["gate_rate"]["share"] < 1
 
 
 def test_an_adapter_that_is_not_better_than_the_base_is_rejected(tmp_path: Path, greenhouse: Domain) -> None:
