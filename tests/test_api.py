@@ -147,13 +147,20 @@ def test_the_audit_is_that_of_the_command(driving: Domain) -> None:
     code, out, _ = run_main("drive", *arguments, "-", text=YIELDING.encode())
     audit = verilora.drive(YIELDING, driving, TASK, num_episodes=3)
     assert f"3 episodes in {audit.world}: {audit.num_arrived} arrived, {audit.num_crashed} crashed" in out
-    assert code == int(any(rule.violated for rule in audit.rules))
+    assert code == int(bool(audit.findings))
 
 
 def test_the_answers_are_those_of_the_command(driving: Domain) -> None:
     _, out, _ = run_main("synthesize", "--for", TASK, "-n", "3", "--seed", "5", "--json")
     answers = verilora.synthesize(driving, verilora.Generator(), TASK, num_answers=3, seed=5)
     assert json.loads(json.dumps([answer.to_json() for answer in answers])) == json.loads(out)["answers"]
+
+
+def test_without_a_rulebook_paper_mode_judges_answers_by_the_papers(driving: Domain) -> None:
+    settings = verilora.Settings.of(verilora.Mode.PAPER)
+    (answer,) = verilora.synthesize(driving, verilora.Generator(), TASK, settings=settings)
+    assert answer.verdict is not None
+    assert (answer.verdict.rulebook, answer.verdict.raw_total) == ("paper", 15)
 
 
 def test_a_rule_of_ones_own(driving: Domain) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...specs.domain import DEFAULT_RULEBOOK, Domain
+from ...specs.domain import Domain
 from ...specs.files.errors import InputError
 from ...specs.phrase import tokenize
 from ...specs.rulebook import Rulebook
@@ -22,7 +22,7 @@ def synthesize(
     task: str | None = None,
     *,
     text: str | None = None,
-    rulebook: str | Rulebook = DEFAULT_RULEBOOK,
+    rulebook: str | Rulebook | None = None,
     settings: Settings | None = None,
     num_answers: int = 1,
     sampling: Sampling = _SAMPLING,
