@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from .verify.records.verdict import Mode, Status, Verdict, Witness
     from .verify.rulebooks.lint import RulebookLint, lint
     from .verify.verdicts.ranked_answer import RankedAnswer
+    from .verify.verdicts.settings import Settings
     from .verify.verdicts.synthesize import synthesize
-    from .verify.verdicts.verifier import Settings, Verifier, verify_text
+    from .verify.verdicts.verifier import Verifier, verify_text
     from .verify.worlds.world import WorldKind
 
     __version__: str
@@ -98,9 +99,10 @@ _NAMES = {
     "verify.records.run": ("Run", "read_run"),
     "verify.records.verdict": ("Mode", "Status", "Verdict", "Witness"),
     "verify.rulebooks.lint": ("RulebookLint", "lint"),
-    "verify.verdicts.synthesize": ("synthesize",),
     "verify.verdicts.ranked_answer": ("RankedAnswer",),
-    "verify.verdicts.verifier": ("Settings", "Verifier", "verify_text"),
+    "verify.verdicts.settings": ("Settings",),
+    "verify.verdicts.synthesize": ("synthesize",),
+    "verify.verdicts.verifier": ("Verifier", "verify_text"),
     "verify.worlds.world": ("WorldKind",),
 }
 

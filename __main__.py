@@ -164,7 +164,7 @@ def verify(
 ) -> None:
     """Check controllers against a rulebook, and show step by step how a rule can be broken."""
     from .verify.commands.verify_command import verify_files
-    from .verify.verdicts.verifier import Settings
+    from .verify.verdicts.settings import Settings
 
     try:
         settings = Settings.of(
@@ -309,7 +309,7 @@ def synthesize(
     """Let a language model write controllers, and print each with its verdict, the best first."""
     from .synth.models.generates import Sampling
     from .verify.commands.synthesize_command import SynthesisRequest, print_answers
-    from .verify.verdicts.verifier import Settings
+    from .verify.verdicts.settings import Settings
 
     try:
         sampling = Sampling(temperature=temperature, constrained=constrained)

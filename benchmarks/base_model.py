@@ -19,7 +19,8 @@ from verilora.synth.models.prompt import Prompter
 from verilora.verify.records.verdict import Verdict
 from verilora.verify.reports.findings import SPLITS
 from verilora.verify.verdicts.batch import verify_batch
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 BATCH = 256
 

@@ -36,7 +36,8 @@ from verilora.verify.records.by_prompt import interval_by_group
 from verilora.verify.records.interval import upper_bound
 from verilora.verify.records.versions import versions
 from verilora.verify.verdicts.response import read_controller
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 ALLOWED, MOST = 0.0005, 0.005
 """The shares of crashes that are allowed: over all episodes (one-sided bound of 95 %), and in each combination."""

@@ -29,7 +29,8 @@ from verilora.synth.controllers.controller import Controller
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.verdicts.batch import verify_batch
 from verilora.verify.verdicts.prepared_world import prepare_world
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind, explicit_world, world_of
 
 NUM_STEPS = (2, 4, 6, 8, 10, 12)

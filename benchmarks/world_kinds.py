@@ -18,7 +18,8 @@ from verilora.synth.controllers.steps import InvalidController
 from verilora.synth.models.generates import Sampling
 from verilora.synth.models.prompt import Prompter
 from verilora.verify.records.verdict import Verdict
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -40,7 +40,8 @@ from verilora.synth.controllers.build import parse_controller
 from verilora.synth.controllers.controller import Controller, Reading
 from verilora.verify.commands.terminal import console
 from verilora.verify.commands.world_command import projections
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.learning import learn
 
 TARGET_MS = 20.0

@@ -27,7 +27,7 @@ from verilora.verify.certificates.signature import fingerprint, read_public_key
 from verilora.verify.commands.certify_command import CertificationRequest, base_of, certify
 from verilora.verify.commands.report_command import report_run
 from verilora.verify.records.digests import domain_digests
-from verilora.verify.verdicts.verifier import Settings
+from verilora.verify.verdicts.settings import Settings
 
 from command_line import run_main
 from run_directories import write_run

@@ -17,7 +17,8 @@ from ...synth.controllers.behaviour import behaviour_digest, never_moves
 from ...synth.controllers.steps import InvalidController
 from ...verify.records.verdict import Verdict
 from ...verify.verdicts.batch import verify_batch
-from ...verify.verdicts.verifier import Parsed, Verifier
+from ...verify.verdicts.response import Parsed
+from ...verify.verdicts.verifier import Verifier
 from ...verify.worlds.world import WorldKind
 
 
@@ -91,7 +92,7 @@ class VerdictCache:
         return json.dumps(parts, sort_keys=True)
 
     def _waits_digest(self, task: Task) -> str | None:
-        waits = self.verifier.domain.recorded_waits(task.world) if self.verifier.is_timed else None
+        waits = self.verifier.domain.recorded_waits(task.world) if self.verifier.settings.is_timed else None
         return waits.digest if waits else None
 
 

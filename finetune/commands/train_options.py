@@ -9,7 +9,7 @@ from ...specs.domain import DEFAULT_RULEBOOK, SHIPPED
 from ...specs.rulebook import rulebook_names
 from ...verify.records.requirement import Requirement
 from ...verify.records.verdict import Mode
-from ...verify.verdicts.verifier import Settings
+from ...verify.verdicts.settings import Settings
 from ...verify.worlds.world import WorldKind
 from ..run.config import Algorithm, Budget, TrainConfig
 

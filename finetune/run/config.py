@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from ...synth.controllers.controller import Ending, Otherwise, Reading
 from ...verify.records.requirement import Requirement
 from ...verify.records.verdict import Mode
-from ...verify.verdicts.verifier import Settings
+from ...verify.verdicts.settings import Settings
 from ...verify.worlds.world import WorldKind
 
 

@@ -38,7 +38,8 @@ from verilora.verify.records.evaluation import BeforeAfter
 from verilora.verify.records.run import TrainingRow, read_run
 from verilora.verify.records.run_files import RunFiles
 from verilora.verify.records.verdict import Status
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 from command_line import run_main

@@ -10,7 +10,8 @@ from verilora.synth.models.model_files import model_digest, tokenizer_digest
 from verilora.synth.models.prompt import Conversation, PromptStyle
 from verilora.verify.certificates.content import BaseDigests, CertifiedSampling
 from verilora.verify.certificates.issue import Measurement
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 SAMPLING = CertifiedSampling(
     splits=("validation",),

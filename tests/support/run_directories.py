@@ -24,7 +24,8 @@ from verilora.verify.records.digests import domain_digests
 from verilora.verify.records.evaluation import Mean, Share
 from verilora.verify.records.verdict import Mode, Status, Verdict
 from verilora.verify.records.versions import versions
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 KINDS = ("good", "forgetful", "hasty", "inverted", "other", "idle", "vague")
 BEFORE = (14, 22, 18, 12, 12, 12, 10)

@@ -14,7 +14,8 @@ from verilora.synth.models.base_model import EMBEDDED_FOLDER
 from verilora.synth.models.generates import Sampling
 from verilora.synth.models.prompt import Prompter, PromptStyle
 from verilora.verify.records.verdict import Verdict
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 GREENHOUSE = Path(__file__).parents[1] / "data" / "greenhouse-base"
 CASES = [

@@ -11,7 +11,8 @@ from verilora.specs.task import Task
 from verilora.synth.controllers.behaviour import behaviour_digest, never_moves
 from verilora.synth.corpus.corpus import CorpusGenerator, Draw
 from verilora.verify.records.verdict import Verdict
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 NUM_DRAWS = 2400
 

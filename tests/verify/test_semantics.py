@@ -9,7 +9,8 @@ from verilora.verify.checking.check import Runs
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.checking.implication import implications
 from verilora.verify.records.verdict import Mode, Status, Verdict
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 from controllers import AFTER, AFTER_LOOPING, BEFORE, CLEAR_GREEN_STEPS, guarded_right, lagged, task_in

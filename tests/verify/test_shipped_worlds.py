@@ -20,7 +20,8 @@ from verilora.verify.commands.world_command import learn_worlds
 from verilora.verify.records.timely import LEAST
 from verilora.verify.records.verdict import Status, Verdict
 from verilora.verify.rulebooks.lint import Linter
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 from controllers import BEFORE, YIELDING
 

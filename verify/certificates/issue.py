@@ -11,7 +11,7 @@ from ...specs.rulebook import Rulebook
 from ..records.digests import DomainDigests, adapter_digests, domain_digests
 from ..records.verdict import Verdict
 from ..records.versions import versions
-from ..verdicts.verifier import Settings
+from ..verdicts.settings import Settings
 from .certificate import FORMAT, Certificate, CertifiedSettings, Engine, signed, write_certificate
 from .content import BaseDigests, CertifiedSampling
 from .counting import counts_of, prompts_of

@@ -12,7 +12,8 @@ from ..checking.check import Runs
 from ..records.digests import CERTIFICATE
 from ..records.verdict import Mode, Verdict
 from ..verdicts.batch import verify_batch
-from ..verdicts.verifier import Settings, Verifier
+from ..verdicts.settings import Settings
+from ..verdicts.verifier import Verifier
 from ..worlds.world import WorldKind
 from .certificate import CertifiedSettings
 from .content import CertifiedSampling

@@ -22,8 +22,8 @@ from ..certificates.content import BaseDigests
 from ..certificates.format_1 import OldCertificate
 from ..records.digests import CERTIFICATE, domain_digests
 from ..verdicts.ranked_answer import RankedAnswer
+from ..verdicts.settings import Settings
 from ..verdicts.synthesize import asked, synthesize
-from ..verdicts.verifier import Settings
 from .render_verdict import render_verdict
 from .terminal import console
 

@@ -11,7 +11,8 @@ from ...specs.processes.deadline import Deadline
 from ...specs.rulebook import Rulebook
 from ..verdicts.horizon import HorizonScorer
 from ..verdicts.response import read_response, task_of
-from ..verdicts.verifier import Settings, Verifier
+from ..verdicts.settings import Settings
+from ..verdicts.verifier import Verifier
 from .render_verdict import render_scores, render_verdict
 from .terminal import console
 

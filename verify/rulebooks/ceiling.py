@@ -7,7 +7,8 @@ from ...specs.rulebook import Rulebook
 from ...specs.world_description import UNIVERSAL
 from ...synth.controllers.controller import always
 from ..records.verdict import Mode
-from ..verdicts.verifier import Settings, Verifier
+from ..verdicts.settings import Settings
+from ..verdicts.verifier import Verifier
 from .lint import Linter
 
 

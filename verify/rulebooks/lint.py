@@ -16,7 +16,8 @@ from ..checking.check import Runs
 from ..checking.compiled import Compiler
 from ..records.verdict import Status
 from ..verdicts.prepared_world import PreparedWorld, prepare_world
-from ..verdicts.verifier import Settings, Verifier
+from ..verdicts.settings import Settings
+from ..verdicts.verifier import Verifier
 from ..worlds.world import WorldKind, world_of
 from .reach import Reach, find_reach
 from .rule_lint import RuleLint, lint_rules

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from ...specs.processes.forked import Forked
 from ...specs.task import Task
 from ..records.verdict import Verdict
-from .verifier import Parsed, Verifier
+from .response import Parsed
+from .verifier import Verifier
 
 Question = tuple[Parsed, Task]
 """What a response holds, and the task that it answers."""

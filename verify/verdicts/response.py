@@ -13,10 +13,12 @@ from ...synth.controllers.alignment import Alignment
 from ...synth.controllers.build import parse_controller
 from ...synth.controllers.controller import Controller, Reading
 from ...synth.controllers.hoa import from_hoa, is_hoa
-from ...synth.controllers.steps import MAX_STEPS
+from ...synth.controllers.steps import MAX_STEPS, InvalidController
 
 STANDARD_INPUT = "-"
 _TASK_LINE = re.compile(r"\s*task\s*:(.*)", re.IGNORECASE)
+Parsed = Controller | InvalidController
+"""What a response holds: a controller, or why it is none."""
 
 
 @dataclass(frozen=True, slots=True)

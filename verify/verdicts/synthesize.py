@@ -11,7 +11,8 @@ from ...synth.models.aligned_sampling import sample_aligned
 from ...synth.models.generates import Completion, Generates, Sampling
 from ...synth.models.prompt import Prompter, PromptStyle
 from .ranked_answer import RankedAnswer, rank_answers
-from .verifier import Settings, Verifier
+from .settings import Settings
+from .verifier import Verifier
 
 _SAMPLING = Sampling()
 

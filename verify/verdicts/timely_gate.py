@@ -9,10 +9,12 @@ from ...specs.logic import buddy
 from ...specs.recorded_waits import RecordedWaits, RecordingSet
 from ...specs.task import Task
 from ...synth.controllers.controller import Controller
-from ..records.timely import TimelyLine, TimelyVerdict, TimelyWitness, status_of
+from ..records.timely import TimelyLine, TimelyStatus, TimelyVerdict, TimelyWitness, status_of
+from ..records.verdict import Mode
 from ..worlds.replay import Replay, Window
 from ..worlds.safe_letters import safe_letters
 from .prepared_world import PreparedWorld
+from .settings import Settings
 
 Asked = tuple[str, str, int, str]
 """A world, and what is asked of waits there: event, limit and premise."""
@@ -97,6 +99,17 @@ class TimelyGate:
                 safe = safe | safe_letters(action, rules, actions)
         met = [pair for pair in zip(replay.windows, replay.meets(safe), strict=True) if pair[0].counts]
         return min(fmean(is_met for _, is_met in found) for _, found in groupby(met, key=lambda pair: pair[0].line))
+
+
+def why_not_timed(settings: Settings, task: Task, gate: TimelyGate, timely: TimelyVerdict | None) -> tuple[str, ...]:
+    """Return why a verdict has no timely gate, as its note; empty where it has one."""
+    if settings.mode is Mode.PAPER:
+        return ("no timely gate: paper mode has no gates",)
+    if not settings.is_timed:
+        return ("no timely gate: it is asked in simulated worlds only",)
+    if timely is not None and timely.status is TimelyStatus.NO_RECORDINGS:
+        return (f"no timely gate: {gate.missing(task)}",)
+    return ()
 
 
 def _asked(task: Task) -> Asked:

@@ -1,75 +1,31 @@
 """The verifier: controllers against a rulebook in the worlds of a domain."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Self
+from dataclasses import replace
 
 from ...specs.domain import Domain
-from ...specs.logic import Automaton, Formula
 from ...specs.processes.deadline import Deadline
-from ...specs.processes.forked import Unanswered, check_time_limit
+from ...specs.processes.forked import Unanswered
 from ...specs.recorded_waits import RecordingSet, recorded_waits_path
 from ...specs.rulebook import Rulebook
 from ...specs.task import Task
 from ...specs.world_description import UNIVERSAL
 from ...synth.controllers.alignment import Alignment
-from ...synth.controllers.controller import Controller, Ending, Reading
-from ...synth.controllers.steps import MAX_STEPS, InvalidController
-from ..checking.check import FindCounterexample, Runs, find_violation
-from ..checking.compiled import CompiledFormula, Compiler
-from ..checking.ending import find_broken_rule, find_missed_goal
-from ..records.timely import TimelyStatus, TimelyVerdict
-from ..records.verdict import GateVerdict, Mode, RuleVerdict, Status, Verdict, Witness
+from ...synth.controllers.controller import Controller
+from ...synth.controllers.steps import InvalidController
+from ..checking.compiled import Compiler
+from ..records.timely import TimelyVerdict
+from ..records.verdict import Mode, Status, Verdict
 from ..worlds.learned import learned_world
 from ..worlds.world import World, WorldKind, world_of
-from .prepared_world import PreparedRule, PreparedWorld, Product, prepare_world
-from .response import read_controller
-from .timely_gate import TimelyGate
-from .witness import shortened, tell
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What decides a verdict besides controller, task and rulebook.
-
-    `time_limit` is in seconds for each formula, `deadline` for a whole verdict. `full_witnesses` leaves no instant out.
-    `recordings` is the set of recorded waits that the timely gate replays.
-    """
-
-    world: WorldKind = WorldKind.SIMULATED
-    mode: Mode = Mode.GATED
-    runs: Runs = Runs.CHAIN
-    reading: Reading = field(default_factory=Reading)
-    max_steps: int = MAX_STEPS
-    time_limit: float = 5.0
-    deadline: float = 60.0
-    witnesses: bool = True
-    full_witnesses: bool = False
-    recordings: RecordingSet = RecordingSet.REPORT
-
-    def __post_init__(self) -> None:
-        if self.mode is Mode.PAPER and (self.world is not WorldKind.UNIVERSAL or self.runs is not Runs.ALL):
-            raise ValueError(
-                f"paper mode judges all runs of the universal world, got {self.runs} runs of the {self.world} world"
-            )
-        check_time_limit(self.time_limit)
-        check_time_limit(self.deadline, "deadline")
-
-    @classmethod
-    def of(cls, mode: Mode, *, world: WorldKind | None = None, runs: Runs | None = None, **others: Any) -> Self:
-        """Return the settings of a mode, its own world and runs where none are asked for.
-
-        Paper mode judges all runs of the universal world and ranks by raw counts (`Mode.quality`).
-        """
-        own = (WorldKind.UNIVERSAL, Runs.ALL) if mode is Mode.PAPER else (WorldKind.SIMULATED, Runs.CHAIN)
-        return cls(mode=mode, world=world or own[0], runs=runs or own[1], **others)
-
-
-Parsed = Controller | InvalidController
-"""What a response holds: a controller, or why it is none."""
+from .judge import Findings, judge
+from .prepared_world import PreparedWorld, prepare_world
+from .response import Parsed, read_controller
+from .settings import Settings
+from .timely_gate import TimelyGate, why_not_timed
+from .witness import shortened
 
 
 class Verifier:
@@ -87,15 +43,15 @@ class Verifier:
         self.alignment = Alignment(domain.vocabulary)
         self.compiler = Compiler(self.settings.time_limit)
         self._prepared: dict[tuple[str, frozenset[str]], PreparedWorld] = {}
-        self._timely_gate = TimelyGate(self.domain, self.settings.recordings)
+        self._timely_gate = TimelyGate(domain, self.settings.recordings)
 
     def prepare(self, tasks: Iterable[Task]) -> None:
         """Translate now what judging these tasks needs."""
         for task in tasks:
             prepared = self._prepare(task, Deadline())
-            if self.is_timed:
+            if self.settings.is_timed:
                 self._timely_gate.prepare(task, prepared)
-            for _, gate in self._gates(task):
+            for _, gate in self.settings.gates(task, self.domain.vocabulary):
                 with suppress(Unanswered):
                     self.compiler.compile(gate)
 
@@ -111,7 +67,8 @@ class Verifier:
         It is this one where none are replayed.
         """
         worlds = {task.world for task in self.domain.tasks.values()}
-        if not self.is_timed or not any(recorded_waits_path(self.domain.folder, world).is_file() for world in worlds):
+        ship = any(recorded_waits_path(self.domain.folder, world).is_file() for world in worlds)
+        if not (self.settings.is_timed and ship):
             return self
         other = copy(self)
         other.settings = replace(self.settings, recordings=recordings)
@@ -120,7 +77,8 @@ class Verifier:
 
     def read(self, text: str) -> Controller:
         """Return the controller in a response, numbered steps or HOA; raises InvalidController."""
-        return self._judged(read_controller(text, self.alignment, self.settings.reading, self.settings.max_steps))
+        read = read_controller(text, self.alignment, self.settings.reading, self.settings.max_steps)
+        return self.settings.judged(read)
 
     def parse(self, text: str) -> Parsed:
         """Return the controller in a response, or the error that says why it holds none."""
@@ -137,115 +95,23 @@ class Verifier:
         """Return the verdict on a controller, or on a response that holds none; what the deadline leaves is unknown."""
         deadline = Deadline(self.settings.deadline)
         prepared = self._prepare(task, deadline)
+        gates = self.settings.gates(task, self.domain.vocabulary)
         if isinstance(parsed, InvalidController):
-            rules = tuple(_rule_verdict(rule, Status.INVALID) for rule in prepared.rules)
-            gates = tuple(_gate_verdict(name, formula, Status.INVALID) for name, formula in self._gates(task))
-            return self._verdict(task, prepared, 0, rules, gates, None, invalid=str(parsed))
-        parsed = self._judged(parsed)
-        timely = self._timely_gate.judge(parsed, task, prepared) if self.is_timed else None
-        try:
-            product = prepared.product(parsed, self.settings.runs, deadline)
-        except Unanswered as error:
-            rules = tuple(_rule_verdict(rule, Status.UNKNOWN, reason=str(error)) for rule in prepared.rules)
-            gates = tuple(_gate_verdict(name, gate, Status.UNKNOWN, str(error)) for name, gate in self._gates(task))
-            return self._verdict(task, prepared, parsed.num_steps, rules, gates, timely)
-        rules = tuple(self._verify_rule(rule, product, parsed, deadline) for rule in prepared.rules)
-        gates = tuple(self._verify_gate(name, gate, product, parsed, deadline) for name, gate in self._gates(task))
-        verdict = self._verdict(task, prepared, parsed.num_steps, rules, gates, timely)
+            findings = Findings.alike(prepared, gates, Status.INVALID)
+            return self._verdict(task, prepared, 0, findings, None, invalid=str(parsed))
+        parsed = self.settings.judged(parsed)
+        timely = self._timely_gate.judge(parsed, task, prepared) if self.settings.is_timed else None
+        findings = judge(parsed, prepared, gates, self.compiler, self.settings, deadline)
+        verdict = self._verdict(task, prepared, parsed.num_steps, findings, timely)
         is_as_told = self.settings.full_witnesses or not self.settings.witnesses
         return verdict if is_as_told else shortened(verdict)
-
-    def _verify_rule(
-        self, rule: PreparedRule, product: Product, controller: Controller, deadline: Deadline
-    ) -> RuleVerdict:
-        if rule.compiled is None:
-            return _rule_verdict(rule, Status.UNKNOWN)
-        if not rule.can_be_violated:
-            return _rule_verdict(rule, Status.SATISFIED)
-        try:
-            status, violation = self._check(partial(self._broken, rule.compiled, product.ends, deadline), product)
-        except Unanswered as error:
-            return _rule_verdict(rule, Status.UNKNOWN, reason=str(error))
-        if violation is not None:
-            witness, reason = self._tell(violation, controller)
-            return _rule_verdict(rule, status, witness=witness, reason=reason)
-        try:
-            vacuous = None if rule.untriggered is None else self._is_untriggered(rule.untriggered, product, deadline)
-            unconditional = None
-            if rule.demand is not None and not vacuous:
-                unconditional = self._broken(rule.demand, product.ends, deadline, product.behaviour) is None
-        except Unanswered as error:
-            return _rule_verdict(rule, status, reason=f"whether its trigger matters was not found out: {error}")
-        return _rule_verdict(rule, status, vacuous=vacuous, unconditional=unconditional)
-
-    def _verify_gate(
-        self, name: str, gate: Formula, product: Product, controller: Controller, deadline: Deadline
-    ) -> GateVerdict:
-        try:
-            status, violation = self._check(self._missed(gate, product.ends, deadline), product)
-        except Unanswered as error:
-            return _gate_verdict(name, gate, Status.UNKNOWN, str(error))
-        witness, reason = self._tell(violation, controller)
-        return _gate_verdict(name, gate, status, reason, witness)
-
-    def _judged(self, controller: Controller) -> Controller:
-        """Return a controller as the mode has it: in paper mode it idles for ever after its last step, as published."""
-        return replace(controller, end=None) if self.settings.mode is Mode.PAPER else controller
-
-    def _broken(
-        self, rule: CompiledFormula, ends: bool, deadline: Deadline, behaviour: Automaton
-    ) -> FindCounterexample | None:
-        find = find_broken_rule if ends else find_violation
-        return find(behaviour, rule, self.settings.runs, deadline)
-
-    def _missed(
-        self, gate: Formula, ends: bool, deadline: Deadline
-    ) -> Callable[[Automaton], FindCounterexample | None]:
-        compiled = self.compiler.compile(gate, deadline)
-        if not ends:
-            return partial(self._broken, compiled, False, deadline)
-        finite = self.compiler.compile_finite(gate, is_strong=True)
-        return lambda behaviour: find_missed_goal(behaviour, compiled, finite, self.settings.runs, deadline)
-
-    def _is_untriggered(self, untriggered: CompiledFormula, product: Product, deadline: Deadline) -> bool:
-        runs = Runs.FAIR if self.settings.runs is Runs.FAIR else Runs.ALL
-        find = find_broken_rule if product.ends else find_violation
-        return find(product.behaviour, untriggered, runs, deadline) is None
-
-    def _check(
-        self, find: Callable[[Automaton], FindCounterexample | None], product: Product
-    ) -> tuple[Status, FindCounterexample | None]:
-        """Return the status of what is looked for, and how to find a run that violates it in what was seen."""
-        violation = find(product.behaviour)
-        if violation is not None:
-            return Status.VIOLATED, violation
-        if product.closure is not None and find(product.closure):
-            return Status.OBSERVED, None
-        return Status.SATISFIED, None
-
-    def _tell(self, violation: FindCounterexample | None, controller: Controller) -> tuple[Witness | None, str]:
-        """Return the witness of a violation if one is asked for, and why there is none if it took too long."""
-        if violation is None or not self.settings.witnesses:
-            return None, ""
-        try:
-            return tell(violation(), controller), ""
-        except Unanswered as error:
-            return None, f"no witness: {error}"
-
-    def _gates(self, task: Task) -> Sequence[tuple[str, Formula]]:
-        if self.settings.mode is Mode.PAPER:
-            return ()
-        if self.settings.reading.ending is Ending.ONE_SHOT:
-            return (("goal", task.goal),)
-        return (("goal", task.goal), ("progress", self.domain.vocabulary.progress))
 
     def _verdict(
         self,
         task: Task,
         prepared: PreparedWorld,
         num_steps: int,
-        rules: tuple[RuleVerdict, ...],
-        gates: tuple[GateVerdict, ...],
+        findings: Findings,
         timely: TimelyVerdict | None,
         invalid: str = "",
     ) -> Verdict:
@@ -255,7 +121,7 @@ class Verifier:
             world_kind=prepared.world.kind,
             learned=prepared.world.learned,
             free=prepared.world.free,
-            notes=(*self._notes(prepared), *self._timely_notes(task, timely)),
+            notes=(*self._notes(prepared), *why_not_timed(self.settings, task, self._timely_gate, timely)),
             rulebook=self.rulebook.name,
             rulebook_digest=self.rulebook.digest,
             mode=self.settings.mode,
@@ -264,24 +130,10 @@ class Verifier:
             otherwise=self.settings.reading.otherwise,
             num_steps=num_steps,
             invalid=invalid,
-            rules=rules,
-            gates=gates,
+            rules=findings.rules,
+            gates=findings.gates,
             timely=timely,
         )
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether recorded waits are replayed where they ship."""
-        return self.settings.mode is Mode.GATED and self.settings.world is WorldKind.SIMULATED
-
-    def _timely_notes(self, task: Task, timely: TimelyVerdict | None) -> tuple[str, ...]:
-        if self.settings.mode is Mode.PAPER:
-            return ("no timely gate: paper mode has no gates",)
-        if not self.is_timed:
-            return ("no timely gate: it is asked in simulated worlds only",)
-        if timely is not None and timely.status is TimelyStatus.NO_RECORDINGS:
-            return (f"no timely gate: {self._timely_gate.missing(task)}",)
-        return ()
 
     def _notes(self, prepared: PreparedWorld) -> tuple[str, ...]:
         notes = []
@@ -326,30 +178,3 @@ def verify_text(
     A response that is no controller gets an INVALID verdict with the reason. For many make one `Verifier`.
     """
     return Verifier(domain, rulebook, settings).verify_text(text, domain.task(task))
-
-
-def _rule_verdict(
-    prepared: PreparedRule,
-    status: Status,
-    *,
-    vacuous: bool | None = None,
-    unconditional: bool | None = None,
-    witness: Witness | None = None,
-    reason: str = "",
-) -> RuleVerdict:
-    return RuleVerdict(
-        rule_id=prepared.rule.id,
-        status=status,
-        applicable=prepared.applicable,
-        weight=prepared.weight,
-        vacuous=vacuous,
-        unconditional=unconditional,
-        reason=reason or prepared.reason,
-        witness=witness,
-    )
-
-
-def _gate_verdict(
-    name: str, gate: Formula, status: Status, reason: str = "", witness: Witness | None = None
-) -> GateVerdict:
-    return GateVerdict(name=name, formula=gate.text, status=status, reason=reason, witness=witness)

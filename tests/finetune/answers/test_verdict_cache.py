@@ -10,7 +10,8 @@ from verilora.specs.files.errors import InputError
 from verilora.specs.files.record_file import RecordFile
 from verilora.specs.logic import Formula
 from verilora.specs.recorded_waits import RecordingSet
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 TASK = "water-glasshouse"

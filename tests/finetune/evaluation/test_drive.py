@@ -22,7 +22,8 @@ from verilora.verify.records.evaluation import Drive, Drives, Share
 from verilora.verify.records.run import read_config
 from verilora.verify.records.run_files import RunFiles
 from verilora.verify.records.verdict import Status, Verdict
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 from controllers import AFTER, BEFORE
 from run_directories import write_run

@@ -13,7 +13,8 @@ from verilora.specs.logic import Formula
 from verilora.specs.recorded_waits import recorded_waits_path, write_recorded_waits
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.specs.task import Task
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 ABSTRACT = Settings(world=WorldKind.ABSTRACT, witnesses=False)

@@ -6,7 +6,8 @@ from verilora.finetune.evaluation.guards import GuardSearch
 from verilora.finetune.evaluation.memorised import tables
 from verilora.specs.domain import Domain
 from verilora.verify.reports.comparison import TABLES
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from verilora.finetune.answers.verdict_cache import VerdictCache
 from verilora.finetune.evaluation.task_rules import task_rules
 from verilora.specs.domain import Domain
 from verilora.verify.records.evaluation import Finding, TaskRule
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 TASK = "water-glasshouse"

@@ -30,7 +30,8 @@ from verilora.verify.certificates.issue import issue_certificate
 from verilora.verify.certificates.signature import read_private_key, read_public_key
 from verilora.verify.records.digests import DomainDigests, domain_digests, file_digest
 from verilora.verify.records.verdict import Status
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 from certificates import measurement
 from controllers import BEFORE, YIELDING

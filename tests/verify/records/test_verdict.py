@@ -10,7 +10,8 @@ from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.synth.controllers.controller import always
 from verilora.verify.records.verdict import RuleVerdict, Status, Verdict
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 from controllers import AFTER, AFTER_LOOPING, BEFORE, task_in

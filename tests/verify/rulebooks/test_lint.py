@@ -11,7 +11,8 @@ from verilora.verify.checking.check import Runs
 from verilora.verify.realizability.ltl_game import LtlGame
 from verilora.verify.records.verdict import Status
 from verilora.verify.rulebooks.lint import Linter, Reach, WorldLint, problems
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 from controllers import task_in

@@ -3,7 +3,8 @@ import pytest
 from verilora.specs.domain import Domain
 from verilora.verify.records.verdict import Moment, Witness
 from verilora.verify.verdicts.feedback import feedback_of, in_short
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 
 from controllers import YIELDING
 

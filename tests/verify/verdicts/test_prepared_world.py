@@ -6,7 +6,8 @@ from verilora.specs.domain import Domain
 from verilora.specs.logic import Formula
 from verilora.specs.rulebook import Rule, Rulebook
 from verilora.verify.records.verdict import Mode, Status, Verdict
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 from controllers import AFTER, task_in

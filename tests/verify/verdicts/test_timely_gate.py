@@ -15,7 +15,8 @@ from verilora.specs.rulebook import Rule, Rulebook
 from verilora.synth.controllers.controller import Ending, Reading
 from verilora.verify.records.timely import TimelyStatus, TimelyWitness
 from verilora.verify.records.verdict import Mode, Status
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
 # Its only rule allows every movement at every time.

@@ -4,16 +4,14 @@ import pytest
 
 from verilora.specs.domain import Domain
 from verilora.specs.logic import Formula
-from verilora.specs.processes.forked import Unanswered
 from verilora.specs.rulebook import Rule, Rulebook
-from verilora.synth.controllers.controller import Ending, Reading
 from verilora.synth.controllers.hoa import MAX_STATES
-from verilora.verify.checking.lasso import Explorer
 from verilora.verify.records.verdict import Status
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.world import WorldKind
 
-from controllers import AFTER, AFTER_LOOPING, BEFORE, task_in
+from controllers import AFTER, AFTER_LOOPING, task_in
 from machines import random_machine
 
 TASK = task_in("traffic_light")
@@ -31,33 +29,6 @@ def test_what_spot_cannot_do_is_unknown(driving: Domain) -> None:
     verdict = Verifier(driving, Rulebook(name="m", description="", rules=rules), ABSTRACT).verify_text(AFTER, TASK)
     assert verdict.rules[0].status is Status.UNKNOWN
     assert verdict.exit_code() == 1
-
-
-def test_a_rule_kept_because_nothing_triggers_it_is_called_vacuous_and_ranked_as_kept(driving: Domain) -> None:
-    verdict = Verifier(driving, driving.rulebook("paper"), ABSTRACT).verify_text(AFTER_LOOPING, TASK)
-    vacuous = {rule.rule_id for rule in verdict.deciding if rule.vacuous}
-    # It never turns left nor drives on: the rules that speak of that are never triggered.
-    assert vacuous == {"phi12", "phi14"}
-    assert verdict.compliance == 1
-
-
-def test_a_rule_kept_whatever_triggers_it_is_called_vacuous_from_the_other_side(driving: Domain) -> None:
-    verdict = Verifier(driving, driving.rulebook("paper"), ABSTRACT).verify_text(AFTER_LOOPING, TASK)
-    # It moves and stops again and again, whatever the lights show.
-    unconditional = {rule.rule_id for rule in verdict.deciding if rule.unconditional}
-    assert {"phi7", "phi10"} <= unconditional
-    assert not {rule.rule_id for rule in verdict.deciding if rule.vacuous} & unconditional
-    assert set(verdict.vacuous) == {"phi12", "phi14"} | unconditional
-    assert "phi5" in verdict.decided_by
-    assert {*verdict.decided_by, *verdict.vacuous} == {rule.rule_id for rule in verdict.deciding}
-    broken = Verifier(driving, driving.rulebook("paper"), ABSTRACT).verify_text("1. turn right\n2. stop", TASK)
-    assert {"phi5", "phi9"} <= set(broken.decided_by)
-
-
-def test_one_shot_is_judged_by_its_goal_alone(driving: Domain) -> None:
-    settings = Settings(world=WorldKind.ABSTRACT, reading=Reading(ending=Ending.ONE_SHOT))
-    verdict = Verifier(driving, driving.rulebook(), settings).verify_text(AFTER, TASK)
-    assert [gate.name for gate in verdict.gates] == ["goal"]
 
 
 def test_where_no_learned_world_ships_the_abstract_one_is_used_and_named(greenhouse: Domain) -> None:
@@ -107,26 +78,6 @@ def test_one_deadline_for_all_rules_that_are_too_hard(driving: Domain) -> None:
     verdict = Verifier(driving, book, settings).verify_text(AFTER_LOOPING, TASK)
     assert {rule.status for rule in verdict.rules} == {Status.UNKNOWN}
     assert {rule.reason for rule in verdict.rules} == {"left undone at the deadline of 1 s"}
-
-
-def test_a_violation_stays_one_where_the_deadline_leaves_its_witness(
-    driving: Domain, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def too_late(*_: object) -> None:
-        raise Unanswered("left undone at the deadline of 60 s")
-
-    monkeypatch.setattr(Explorer, "path", too_late)
-    verdict = Verifier(driving, driving.rulebook(), ABSTRACT).verify_text(BEFORE, TASK)
-    violated = [rule for rule in verdict.rules if rule.status is Status.VIOLATED]
-    assert violated
-    assert all(rule.witness is None and rule.reason.startswith("no witness: left undone") for rule in violated)
-
-
-@pytest.mark.parametrize("name", ["time_limit", "deadline"])
-@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_limit_is_positive_and_finite(name: str, seconds: float) -> None:
-    with pytest.raises(ValueError, match=f"the {name.replace('_', ' ')} must be more than 0 s"):
-        Settings(**{name: seconds})
 
 
 def test_every_machine_of_the_largest_size_is_judged(driving: Domain) -> None:

@@ -12,7 +12,8 @@ from verilora.specs.logic import Automaton, Bdd, Formula, buddy, letter_diagram,
 from verilora.synth.controllers.controller import Controller, always
 from verilora.verify.checking.check import Runs, find_violation
 from verilora.verify.records.verdict import Moment, Witness
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.verdicts.witness import cut, tell
 from verilora.verify.worlds.world import World
 

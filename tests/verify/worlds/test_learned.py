@@ -24,7 +24,8 @@ from verilora.specs.world_description import Exclusion, WorldDescription
 from verilora.synth.controllers.controller import always
 from verilora.verify.checking.compiled import Compiler
 from verilora.verify.records.verdict import Status, Verdict
-from verilora.verify.verdicts.verifier import Settings, Verifier
+from verilora.verify.verdicts.settings import Settings
+from verilora.verify.verdicts.verifier import Verifier
 from verilora.verify.worlds.learned import ends_of_observation, learned_world
 from verilora.verify.worlds.world import World, WorldError, WorldKind, abstract_world
 
