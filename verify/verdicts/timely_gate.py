@@ -11,8 +11,9 @@ from ...specs.task import Task
 from ...synth.controllers.controller import Controller
 from ..records.timely import TimelyLine, TimelyStatus, TimelyVerdict, TimelyWitness, status_of
 from ..records.verdict import Mode
-from ..worlds.replay import Replay, Window
+from ..worlds.replay import Replay
 from ..worlds.safe_letters import safe_letters
+from ..worlds.window import Window
 from .prepared_world import PreparedWorld
 from .settings import Settings
 

@@ -4,35 +4,18 @@ Nothing that is recorded depends on the controller, so what is replayed is exact
 is a later line to wait at, the controller goes on through a recorded way there.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from itertools import cycle, groupby
 
 from ...specs.logic import Bdd, Formula, boolean_diagram, buddy, cube, exactly_one, letter_diagram
-from ...specs.recorded_waits import RecordedWaits, RecordingSet, Wait
+from ...specs.recorded_waits import RecordedWaits, RecordingSet
 from ...specs.vocabulary import Vocabulary
 from ...synth.controllers.controller import Controller
+from .stepped_controller import LetterRuns, SteppedController, letter_runs
+from .window import windows_of
 
-Letters = tuple[int, ...]
-Runs = tuple[tuple[int, int], ...]
-"""Letters with how many seconds each lasts."""
 _MAX_PROJECTIONS = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """So many seconds of a wait, from `second` on. `roll` are the seconds of the way there behind the line before.
-
-    `counts` is False where the premise never holds.
-    """
-
-    seed: int
-    line: int
-    after: str | None
-    second: int
-    roll: Letters
-    letters: Letters
-    counts: bool
 
 
 class Replay:
@@ -59,7 +42,7 @@ class Replay:
             for action in vocabulary.action_ids
         }
         self._mentioned = self._mask(event.propositions)
-        self._projections: dict[int, Sequence[tuple[Runs, Runs]]] = {}
+        self._projections: dict[int, Sequence[tuple[LetterRuns, LetterRuns]]] = {}
         chosen = [
             wait
             for wait in waits.waits
@@ -67,7 +50,7 @@ class Replay:
         ]
         wanted = buddy.bddtrue if premise is None else boolean_diagram(premise.ltl)
         presumed = self._among({letter for wait in chosen for letter in wait.letters}, wanted)
-        windows = (window for wait in chosen for window in _windows(wait, limit, presumed))
+        windows = (window for wait in chosen for window in windows_of(wait, limit, presumed))
         self.windows = tuple(sorted(windows, key=lambda window: window.line))
 
     def diagram(self, letter: int, mask: int = -1) -> Bdd:
@@ -83,7 +66,7 @@ class Replay:
         begin here.
         """
         mask = self._mentioned | self._mask_of(controller)
-        machine = _Machine(self, controller, mask)
+        machine = SteppedController(controller, partial(self.diagram, mask=mask), self.is_event)
         begun: list[bool] = []
         arrived: dict[str | None, list[int]] = {None: [0]}
         for _, windows in groupby(zip(self.windows, self._projected(mask), strict=True), key=lambda pair: pair[0].line):
@@ -124,70 +107,10 @@ class Replay:
             1 << bit for bit, name in enumerate(self.names) if seen & letter_diagram((), (name,)) == buddy.bddfalse
         )
 
-    def _projected(self, mask: int) -> Sequence[tuple[Runs, Runs]]:
+    def _projected(self, mask: int) -> Sequence[tuple[LetterRuns, LetterRuns]]:
         """Return way and wait of each window in the letters of a mask, kept for other controllers that look there."""
         if mask not in self._projections:
             if len(self._projections) == _MAX_PROJECTIONS:
                 self._projections.clear()
-            self._projections[mask] = [(_runs(w.roll, mask), _runs(w.letters, mask)) for w in self.windows]
+            self._projections[mask] = [(letter_runs(w.roll, mask), letter_runs(w.letters, mask)) for w in self.windows]
         return self._projections[mask]
-
-
-class _Machine:
-    """A controller that remembers its steps under letters of a mask: what follows, and an action that is the event."""
-
-    def __init__(self, replay: Replay, controller: Controller, mask: int) -> None:
-        self._replay = replay
-        self._controller = controller
-        self._mask = mask
-        self._known: list[dict[int, tuple[int, str | None]]] = [{} for _ in controller.states]
-        self._diagrams: dict[int, Bdd] = {}
-
-    def begin(self, state: int, runs: Runs) -> tuple[int, str] | None:
-        """Return the state behind the second in which the event begins, and the action that it is; None if it never."""
-        for letter, count in runs:
-            for _ in range(count):
-                target, event = self._known[state].get(letter) or self._step(state, letter)
-                if event is not None:
-                    return target, event
-                if target == state:
-                    break
-                state = target
-        return None
-
-    def go_on(self, state: int, runs: Runs) -> int:
-        """Return the state behind all these seconds, whatever happens in them."""
-        for letter, count in runs:
-            for _ in range(count):
-                state = (self._known[state].get(letter) or self._step(state, letter))[0]
-        return state
-
-    def _step(self, state: int, letter: int) -> tuple[int, str | None]:
-        if letter not in self._diagrams:
-            self._diagrams[letter] = self._replay.diagram(letter, self._mask)
-        diagram = self._diagrams[letter]
-        edge = self._controller.edge(state, diagram)
-        is_over = state == self._controller.end
-        event = edge.action if not is_over and self._replay.is_event(edge.action, diagram) else None
-        self._known[state][letter] = (state if is_over else edge.target, event)
-        return self._known[state][letter]
-
-
-def _windows(wait: Wait, limit: int, presumed: set[int]) -> Iterator[Window]:
-    letters = wait.letters
-    roll, letters = letters[: wait.roll], letters[wait.roll :]
-    for second in range(0, len(letters) - limit + 1, limit):
-        part = letters[second : second + limit]
-        yield Window(
-            seed=wait.seed,
-            line=wait.line,
-            after=wait.after,
-            second=second,
-            roll=roll,
-            letters=part,
-            counts=not presumed.isdisjoint(part),
-        )
-
-
-def _runs(letters: Letters, mask: int) -> Runs:
-    return tuple((letter, len(list(same))) for letter, same in groupby(letter & mask for letter in letters))
