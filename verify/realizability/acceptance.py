@@ -40,11 +40,11 @@ class Acceptance:
         return None
 
     def where_recurring(self, mark: int) -> "Acceptance":
-        """Return what is left to be met where a mark recurs."""
+        """Return what is left to be met where a mark recurs. That it does so is still asked for, where it was."""
         parts = []
         for first, code in self.parts:
             is_own = mark - first in code.used_sets().sets()
-            parts.append((first, code.remove(spot.mark_t([mark - first]), False) if is_own else code))
+            parts.append((first, code.force_inf(spot.mark_t([mark - first])) if is_own else code))
         return Acceptance(tuple(parts))
 
     def reason(self, marks: int) -> tuple[int, ...]:

@@ -41,6 +41,17 @@ def test_no_component_wins_what_is_drawn_against() -> None:
     assert almost_sure_region(process, ()) == ({}, {})
 
 
+def test_a_mark_that_is_asked_to_recur_and_not_to_is_still_asked_for() -> None:
+    # One of the two again and again, and not the other; but each a is followed by a b, and nothing else is.
+    either = "(GF a & FG !b) | (FG !a & GF b)"
+    world = new_automaton(["p"])
+    state = world.new_state()
+    world.new_edge(state, state, buddy.bddtrue)
+    asked = [COMPILER.compile(Formula(text)) for text in (either, "!b & G (a <-> X b)")]
+    process = decision_process(world, asked, ("a", "b", "rest"))
+    assert not [part for part in maximal_end_components(process.graph, process) if winning_component(part, process)]
+
+
 def test_states_without_a_choice_on_some_letter_are_left_out() -> None:
     process = process_of("G (p -> go)", "G (p -> rest)")
     assert maximal_end_components(process.graph, process) == []
