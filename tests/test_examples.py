@@ -22,7 +22,7 @@ NOTEBOOK = EXAMPLES / "own_rule.ipynb"
 SERVED = EXAMPLES / "serve_and_verify.py"
 PRINTED = {
     "drive_a_controller.py": "of 20 episodes arrived",
-    "lint_a_rule.py": "no controller keeps all applicable rules with no gate; without phi14 one does",
+    "lint_a_rule.py": "no controller keeps phi9, phi14, hasty with no gate; without phi14 one keeps all that is left",
     "verify_a_controller.py": "  step 2: green traffic light, pedestrian at right -> turn right\n",
 }
 GOOD = """1. observe car from left and opposite car and pedestrian at right

@@ -44,7 +44,7 @@ def guard(domain: Domain, world: str, manoeuvre: str) -> str:
 
 @pytest.mark.parametrize("world", SCENARIOS)
 @pytest.mark.parametrize("manoeuvre", CROSSED)
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", [pytest.param(ENDINGS[0], marks=pytest.mark.slow), ENDINGS[1]])
 def test_a_guarded_controller_never_crashes_by_its_own_fault(
     driving: Domain, world: str, manoeuvre: str, ending: str
 ) -> None:
