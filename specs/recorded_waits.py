@@ -8,11 +8,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from .files.atomic import write_text
 from .files.errors import InputError
-from .files.record import NESTS_TOO_DEEPLY, decode_json
+from .files.record import NESTS_TOO_DEEPLY, decode_json, parse_record
 from .files.yaml_file import Row, read_text
 from .learned_world import LABELS
 from .vocabulary import Name, Vocabulary
@@ -98,14 +98,11 @@ def read_recorded_waits(path: Path, vocabulary: Vocabulary) -> RecordedWaits:
     """Return the waits of a file; raises InputError, also for those of other labels or propositions than of today."""
     content = decode_json(read_text(path, MAX_BYTES), path)
     digest = content.pop("digest", None) if isinstance(content, dict) else None
+    found = parse_record(content, RecordedWaits, path)
     try:
-        found = RecordedWaits.model_validate(content)
         expected = found.digest
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise InputError(path, first["msg"].removeprefix("Value error, "), field=field) from None
     except (RecursionError, ValueError):
+        # Of pydantic's, which writes only so deep.
         raise InputError(path, NESTS_TOO_DEEPLY) from None
     if digest != expected:
         raise InputError(path, f"got {digest!r}, but its content has {expected!r}", field="digest")
