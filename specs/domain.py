@@ -10,7 +10,7 @@ from .recorded_waits import RecordedWaits, read_recorded_waits, recorded_waits_p
 from .rulebook import Rulebook, check_words, read_rulebook, rulebook_names
 from .task import Split, Task, read_tasks
 from .vocabulary import Vocabulary, read_vocabulary
-from .world_description import WorldDescription, read_worlds
+from .world_description import UNIVERSAL, WorldDescription, read_worlds
 
 SHIPPED = Path(__file__).parent
 DEFAULT_RULEBOOK = "default"
@@ -33,10 +33,12 @@ class Domain:
 
     def rulebook(self, rulebook: str | Rulebook = DEFAULT_RULEBOOK) -> Rulebook:
         """Return a rulebook by name, or one that is given, if it speaks of what the domain knows; raises InputError."""
+        # Every rule binds in the universal world, so a rule that named it alone would bind nowhere else.
+        places = self.worlds.keys() - {UNIVERSAL}
         if isinstance(rulebook, Rulebook):
-            check_words(rulebook, self.vocabulary, self.worlds)
+            check_words(rulebook, self.vocabulary, places)
             return rulebook
-        return read_rulebook(self.folder / "rulebooks", rulebook, self.vocabulary, self.worlds)
+        return read_rulebook(self.folder / "rulebooks", rulebook, self.vocabulary, places)
 
     def rulebook_names(self) -> list[str]:
         return rulebook_names(self.folder / "rulebooks")

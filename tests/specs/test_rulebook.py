@@ -257,8 +257,15 @@ def test_the_digest_does_not_depend_on_the_name_of_the_book_or_on_how_it_came_by
             "presumes: [tank_empty]",
             "worlds: [glashouse]",
             "worlds: [glashouse]",
-            "rules[0].worlds[0]: unknown world: got 'glashouse', expected one of glasshouse, seedling_bench, universal",
+            "rules[0].worlds[0]: unknown world: got 'glashouse', expected one of glasshouse, seedling_bench (did you",
             id="unknown world",
+        ),
+        pytest.param(
+            "presumes: [tank_empty]",
+            "worlds: [universal]",
+            "worlds: [universal]",
+            "rules[0].worlds[0]: unknown world: got 'universal', expected one of glasshouse, seedling_bench",
+            id="the universal world, in which every rule binds",
         ),
         pytest.param(
             "presumes: [tank_empty]",
@@ -472,7 +479,7 @@ def test_a_book_extended_in_memory_is_a_book_like_others(greenhouse: Domain) -> 
     [
         ({"formula": Formula("G(forst -> hold)")}, "formula: unknown proposition: got 'forst', expected one of "),
         # What can be done exists everywhere.
-        ({"worlds": ("moon",)}, "worlds: unknown world: got 'moon', expected one of glasshouse, seedling_bench, "),
+        ({"worlds": ("moon",)}, "worlds: unknown world: got 'moon', expected one of glasshouse, seedling_bench"),
         ({"presumes": ("hold",)}, "presumes: unknown proposition: got 'hold', expected one of "),
     ],
 )
