@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,12 +31,12 @@ class Rule(Row):
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, strict=True)
     readings: dict[str, Formula] = Field(default_factory=dict)
 
-    def binds_in(self, world: str) -> bool:
-        """Return whether a world is one of those that the rule names; it binds everywhere if it names none.
+    def binds_in(self, world: str, has: Callable[[str], bool]) -> bool:
+        """Return whether the rule is judged in a world, of which `has` tells the propositions that exist there.
 
-        The universal world stands for all of them.
+        All that it presumes exists, and it names no worlds or this one; the universal world stands for all.
         """
-        return not self.worlds or world in (*self.worlds, UNIVERSAL)
+        return (not self.worlds or world in (*self.worlds, UNIVERSAL)) and all(map(has, self.presumes))
 
     @property
     def decisive(self) -> list[object]:

@@ -57,5 +57,5 @@ def judged_rules(domain: Domain, rulebook: Rulebook, task: Task) -> Rulebook:
     """Return the rules that bind in the world of a task and of which all that they presume exists there."""
     world = domain.world(task.world)
     exists = {*world.free, *world.constant}
-    judged = (rule for rule in rulebook.rules if exists.issuperset(rule.presumes) and rule.binds_in(task.world))
+    judged = (rule for rule in rulebook.rules if rule.binds_in(task.world, exists.__contains__))
     return replace(rulebook, rules=tuple(judged))

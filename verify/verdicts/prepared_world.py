@@ -113,11 +113,7 @@ def _prepared_rules(
     anything = product((world.closure or world).graph, any_action(domain.vocabulary.action_ids), deadline)
     violable = {name for name, formula in compiled.items() if intersects(anything, formula.complement, deadline)}
     violable |= set(reasons)
-    applicable = [
-        rule
-        for rule in rulebook.rules
-        if rule.id in violable and all(map(world.has, rule.presumes)) and rule.binds_in(world.name)
-    ]
+    applicable = [rule for rule in rulebook.rules if rule.id in violable and rule.binds_in(world.name, world.has)]
     counted = _counted(applicable, implications(compiled, domain.vocabulary.action_ids, deadline))
     return tuple(
         PreparedRule(
